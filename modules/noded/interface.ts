@@ -1,0 +1,132 @@
+/** noded: what the node is. */
+import { defineInterface } from '../zbus/definition.ts';
+import { any, count64, float64, int64, map, named, slice, str, struct, time, uint32, uint64 } from '../zbus/wire.ts';
+
+export const NodeFeature = named('pkg.NodeFeature', str);
+export const TimesStat = struct('pkg.TimesStat', {
+  CPU: str,
+  User: float64,
+  System: float64,
+  Idle: float64,
+  Nice: float64,
+  Iowait: float64,
+  Irq: float64,
+  Softirq: float64,
+  Steal: float64,
+  Guest: float64,
+  GuestNice: float64,
+  Percent: float64,
+  Time: time,
+});
+
+export const DiskIOCountersStat = struct('pkg.DiskIOCountersStat', {
+  ReadCount: count64,
+  MergedReadCount: count64,
+  WriteCount: count64,
+  MergedWriteCount: count64,
+  ReadBytes: count64,
+  WriteBytes: count64,
+  ReadTime: count64,
+  WriteTime: count64,
+  IopsInProgress: count64,
+  IoTime: count64,
+  WeightedIO: count64,
+  Name: str,
+  SerialNumber: str,
+  Label: str,
+  Time: time,
+});
+
+export const DisksIOCountersStat = map(str, DiskIOCountersStat, 'pkg.DisksIOCountersStat');
+export const VirtualMemoryStat = struct('pkg.VirtualMemoryStat', {
+  Total: count64,
+  Available: count64,
+  Used: count64,
+  UsedPercent: float64,
+  Free: count64,
+  Active: count64,
+  Inactive: count64,
+  Wired: count64,
+  Laundry: count64,
+  Buffers: count64,
+  Cached: count64,
+  Writeback: count64,
+  Dirty: count64,
+  WritebackTmp: count64,
+  Shared: count64,
+  Slab: count64,
+  SReclaimable: count64,
+  SUnreclaim: count64,
+  PageTables: count64,
+  SwapCached: count64,
+  CommitLimit: count64,
+  CommittedAS: count64,
+  HighTotal: count64,
+  HighFree: count64,
+  LowTotal: count64,
+  LowFree: count64,
+  SwapTotal: count64,
+  SwapFree: count64,
+  Mapped: count64,
+  VMallocTotal: count64,
+  VMallocUsed: count64,
+  VMallocChunk: count64,
+  HugePagesTotal: count64,
+  HugePagesFree: count64,
+  HugePageSize: count64,
+});
+
+export const NicIOCounterStat = struct('pkg.NicIOCounterStat', {
+  Name: str,
+  BytesSent: count64,
+  BytesRecv: count64,
+  PacketsSent: count64,
+  PacketsRecv: count64,
+  Errin: count64,
+  Errout: count64,
+  Dropin: count64,
+  Dropout: count64,
+  Fifoin: count64,
+  Fifoout: count64,
+  RateOut: count64,
+  RateIn: count64,
+});
+
+export const NicsIOCounterStat = slice(NicIOCounterStat, 'pkg.NicsIOCounterStat');
+export const Duration = named('time.Duration', int64);
+export const TaskResult = struct('pkg.TaskResult', {
+  Name: str,
+  Description: str,
+  Timestamp: uint64,
+  Result: any,
+});
+
+export const nodeSystem = defineInterface({
+  module: 'node',
+  object: 'system',
+  version: '0.0.1',
+  methods: {
+    GetNodeFeatures: { args: {}, returns: [slice(NodeFeature)], fails: false, order: 'read' },
+    NodeID: { args: {}, returns: [uint32], fails: false, order: 'read' },
+  },
+  streams: { CPU: TimesStat, Disks: DisksIOCountersStat, Memory: VirtualMemoryStat, Nics: NicsIOCounterStat },
+});
+
+export const nodeHost = defineInterface({
+  module: 'node',
+  object: 'host',
+  version: '0.0.1',
+  methods: {},
+  streams: { Uptime: Duration },
+});
+
+export const performanceMonitor = defineInterface({
+  module: 'node',
+  object: 'performance-monitor',
+  version: '0.0.1',
+  methods: {
+    Get: { args: { taskName: str }, returns: [TaskResult], fails: true, order: 'read' },
+    GetAll: { args: {}, returns: [slice(TaskResult)], fails: true, order: 'read' },
+  },
+  streams: {},
+});

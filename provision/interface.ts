@@ -1,0 +1,168 @@
+/** provisiond: deployments and the node's capacity. */
+import { defineInterface } from '../modules/zbus/definition.ts';
+import { Name, RawMessage, Unit } from '../modules/zbus/gridtypes.ts';
+import { bool, count64, int, named, signed64, slice, str, struct, uint, uint32, uint64 } from '../modules/zbus/wire.ts';
+
+export const WorkloadType = named('gridtypes.WorkloadType', str);
+export const Timestamp = named('gridtypes.Timestamp', signed64);
+export const ResultState = named('gridtypes.ResultState', str);
+export const Result = struct('gridtypes.Result', {
+  Created: Timestamp,
+  State: ResultState,
+  Error: str,
+  Data: RawMessage,
+});
+
+export const Workload = struct('gridtypes.Workload', {
+  Version: uint32,
+  Name: Name,
+  Type: WorkloadType,
+  Data: RawMessage,
+  Metadata: str,
+  Description: str,
+  Result: Result,
+});
+
+export const SignatureRequest = struct('gridtypes.SignatureRequest', {
+  TwinID: uint32,
+  Required: bool,
+  Weight: uint,
+});
+
+export const Signature = struct('gridtypes.Signature', {
+  TwinID: uint32,
+  Signature: str,
+  SignatureType: str,
+});
+
+export const SignatureStyle = named('gridtypes.SignatureStyle', str);
+export const SignatureRequirement = struct('gridtypes.SignatureRequirement', {
+  Requests: slice(SignatureRequest),
+  WeightRequired: uint,
+  Signatures: slice(Signature),
+  SignatureStyle: SignatureStyle,
+});
+
+export const Deployment = struct('gridtypes.Deployment', {
+  Version: uint32,
+  TwinID: uint32,
+  ContractID: uint64,
+  Metadata: str,
+  Description: str,
+  Expiration: Timestamp,
+  SignatureRequirement: SignatureRequirement,
+  Workloads: slice(Workload),
+});
+
+export const Capacity = struct('gridtypes.Capacity', {
+  CRU: count64,
+  SRU: Unit,
+  HRU: Unit,
+  MRU: Unit,
+  IPV4U: count64,
+});
+
+export const UsersCounters = struct('pkg.UsersCounters', {
+  Deployments: int,
+  Workloads: int,
+  LastDeploymentTimestamp: Timestamp,
+});
+
+export const Counters = struct('pkg.Counters', {
+  Total: Capacity,
+  Used: Capacity,
+  System: Capacity,
+  Users: UsersCounters,
+  OpenConnecions: int,
+});
+
+export const GPUInfo = struct('pkg.GPUInfo', {
+  ID: str,
+  Vendor: str,
+  Device: str,
+  Vram: count64,
+  Contract: uint64,
+});
+
+export const provision = defineInterface({
+  module: 'provision',
+  object: 'provision',
+  version: '0.0.1',
+  methods: {
+    Changes: { args: { twin: uint32, contractID: uint64 }, returns: [slice(Workload)], fails: true, order: 'read' },
+    CreateOrUpdate: { args: { twin: uint32, deployment: Deployment, update: bool }, returns: [], fails: true },
+    DecommissionCached: { args: { id: str, reason: str }, returns: [], fails: true, order: { by: 'id' } },
+    Get: { args: { twin: uint32, contractID: uint64 }, returns: [Deployment], fails: true, order: 'read' },
+    GetWorkloadStatus: { args: { id: str }, returns: [ResultState, bool], fails: true, order: 'read' },
+    List: { args: { twin: uint32 }, returns: [slice(Deployment)], fails: true, order: 'read' },
+    ListPrivateIPs: { args: { twin: uint32, network: Name }, returns: [slice(str)], fails: true, order: 'read' },
+    ListPublicIPs: { args: {}, returns: [slice(str)], fails: true, order: 'read' },
+    ListTwins: { args: {}, returns: [slice(uint32)], fails: true, order: 'read' },
+  },
+  streams: {},
+});
+
+export const statistics = defineInterface({
+  module: 'provision',
+  object: 'statistics',
+  version: '0.0.1',
+  methods: {
+    Current: { args: {}, returns: [Capacity], fails: true, order: 'read' },
+    GetCounters: { args: {}, returns: [Counters], fails: true, order: 'read' },
+    ListGPUs: { args: {}, returns: [slice(GPUInfo)], fails: true, order: 'read' },
+    Total: { args: {}, returns: [Capacity], fails: false, order: 'read' },
+    Workloads: { args: {}, returns: [int], fails: true, order: 'read' },
+  },
+  streams: { ReservedStream: Capacity },
+});
+
+/** One pool as the planner sees it, bytes. */
+export const PoolCapacity = struct('gridnode.PoolCapacity', {
+  Name: str,
+  /** `ssd` or `hdd`. */
+  Type: str,
+  Total: Unit,
+  /** System reserve, accepted workloads and what else occupies the pool. */
+  Reserved: Unit,
+  Free: Unit,
+});
+
+/** The node's capacity, counted once: total = system + committed + pending + free. */
+export const CapacityReport = struct('gridnode.CapacityReport', {
+  Total: Capacity,
+  System: Capacity,
+  /** Workloads that run. */
+  Committed: Capacity,
+  /** Workloads that were accepted and do not run yet. */
+  Pending: Capacity,
+  Free: Capacity,
+  /** Largest single disk that still fits, bytes. */
+  LargestDisk: Unit,
+  Pools: slice(PoolCapacity),
+});
+
+/** One change of the engine's state, for people who watch a deployment. */
+export const StepEvent = struct('gridnode.StepEvent', {
+  TwinID: uint32,
+  ContractID: uint64,
+  Workload: str,
+  Step: str,
+  /** `started`, `done` or `failed`. */
+  State: str,
+  Message: str,
+  /** Milliseconds since 1970. */
+  At: count64,
+  Trace: str,
+});
+
+export const planner = defineInterface({
+  module: 'provision',
+  object: 'planner',
+  version: '0.1.0',
+  methods: {
+    Capacity: { args: {}, returns: [CapacityReport], fails: true, order: 'read' },
+    /** Steps of a deployment so far, oldest first. */
+    Steps: { args: { twin: uint32, contractID: uint64 }, returns: [slice(StepEvent)], fails: true, order: 'read' },
+  },
+  streams: { Steps: StepEvent },
+});
