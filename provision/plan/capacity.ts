@@ -1,0 +1,213 @@
+/**
+ * The node's capacity, counted once. Pure: the same numbers answer statistics,
+ * the dry run and the decision to accept, so they can not differ.
+ *
+ * total = system + committed + pending + free, in every unit. Where more is
+ * promised than there is (memory or a pool was taken out), free is 0 and the
+ * rest is `deficit`.
+ */
+
+export type Media = 'ssd' | 'hdd';
+
+/** Space that one workload takes in one pool under a name storaged knows. */
+export interface Allocation {
+  /** storaged's name: a disk, or a volume. */
+  readonly resource: string;
+  readonly kind: 'disk' | 'volume';
+  readonly media: Media;
+  readonly bytes: number;
+}
+
+export interface PlacedAllocation extends Allocation {
+  readonly pool: string;
+}
+
+/** What one accepted workload holds. `committed` once it runs, `pending` until then. */
+export interface ReservedWorkload {
+  readonly name: string;
+  readonly type: string;
+  readonly state: 'pending' | 'committed';
+  readonly vcpus: number;
+  readonly memoryBytes: number;
+  readonly publicIps: number;
+  readonly allocations: readonly PlacedAllocation[];
+  readonly network?: NetworkClaim;
+  readonly address?: AddressClaim;
+}
+
+/** A network's name in its twin's name space and what it occupies on the node. */
+export interface NetworkClaim {
+  readonly name: string;
+  readonly subnet: string;
+  readonly range: string;
+  /** 0 when the network has no WireGuard port. */
+  readonly wireguardPort: number;
+}
+
+/** A machine's private address. */
+export interface AddressClaim {
+  readonly network: string;
+  readonly ip: string;
+}
+
+/** Everything one accepted deployment holds until its resources are confirmed gone. */
+export interface Reservation {
+  readonly twin: number;
+  readonly contract: bigint;
+  readonly workloads: readonly ReservedWorkload[];
+}
+
+/** One pool as storaged reports it, bytes. */
+export interface Pool {
+  readonly name: string;
+  readonly media: Media;
+  readonly sizeBytes: number;
+  /** Every quota and file that storaged counts, the node's own and tenants'. */
+  readonly usedBytes: number;
+  /** Of `usedBytes`: what belongs to accepted workloads, by storaged's name. */
+  readonly existing: ReadonlyMap<string, number>;
+}
+
+export interface CapacityPolicy {
+  /** vCPUs sold for each logical CPU. */
+  readonly cpuOvercommit: number;
+}
+
+/** What the planner knows of the node at one moment. */
+export interface Snapshot {
+  readonly cpus: number;
+  readonly memoryBytes: number;
+  /** Size of the node's cache volume; part of its pool's `usedBytes`. */
+  readonly cacheBytes: number;
+  readonly pools: readonly Pool[];
+  readonly reservations: readonly Reservation[];
+  readonly policy: CapacityPolicy;
+}
+
+export interface Account {
+  readonly total: number;
+  readonly system: number;
+  readonly committed: number;
+  readonly pending: number;
+  readonly free: number;
+  /** How much more is promised than there is. 0 on a healthy node. */
+  readonly deficit: number;
+}
+
+export interface PoolAccount extends Account {
+  readonly name: string;
+  readonly media: Media;
+}
+
+export interface Capacity {
+  /** vCPUs: logical CPUs times the over-commit factor. */
+  readonly vcpus: Account;
+  readonly memory: Account;
+  readonly ssd: Account;
+  readonly hdd: Account;
+  readonly publicIps: { readonly committed: number; readonly pending: number };
+  readonly pools: readonly PoolAccount[];
+  /** Largest single disk that still fits, bytes. */
+  readonly largestDiskBytes: number;
+}
+
+const GIB = 1024 ** 3;
+const MIB = 1024 ** 2;
+const MINIMUM_RESERVED_MEMORY_BYTES = 2 * GIB;
+
+/** The node's own memory: the larger of a tenth and 2 GiB, never more than there is. */
+export function reservedMemoryBytes(totalBytes: number): number {
+  return Math.min(totalBytes, Math.max(Math.floor(totalBytes / 10), MINIMUM_RESERVED_MEMORY_BYTES));
+}
+
+/**
+ * What btrfs itself needs of a device (duplicated metadata chunks, its reserve).
+ * A promise of the last byte of the raw device could not be kept.
+ */
+export function filesystemReserveBytes(sizeBytes: number): number {
+  return Math.min(Math.floor(sizeBytes / 8), 576 * MIB + Math.floor(sizeBytes / 128));
+}
+
+function account(total: number, system: number, committed: number, pending: number): Account {
+  const left = total - system - committed - pending;
+  return { total, system, committed, pending, free: Math.max(0, left), deficit: Math.max(0, -left) };
+}
+
+function add(accounts: readonly Account[]): Account {
+  const sum = { total: 0, system: 0, committed: 0, pending: 0, free: 0, deficit: 0 };
+  for (const one of accounts) {
+    sum.total += one.total;
+    sum.system += one.system;
+    sum.committed += one.committed;
+    sum.pending += one.pending;
+    sum.free += one.free;
+    sum.deficit += one.deficit;
+  }
+  return sum;
+}
+
+function poolAccount(pool: Pool, reservations: readonly Reservation[]): PoolAccount {
+  const placed = { committed: 0, pending: 0 };
+  let owned = 0;
+  for (const reservation of reservations) {
+    for (const workload of reservation.workloads) {
+      for (const allocation of workload.allocations) {
+        if (allocation.pool !== pool.name) continue;
+        placed[workload.state] += allocation.bytes;
+        owned += pool.existing.get(allocation.resource) ?? 0;
+      }
+    }
+  }
+  // The cache volume and whatever else fills the pool without an accepted workload behind it.
+  const foreign = Math.max(0, pool.usedBytes - owned);
+  const system = Math.min(pool.sizeBytes, foreign + filesystemReserveBytes(pool.sizeBytes));
+  return {
+    name: pool.name,
+    media: pool.media,
+    ...account(pool.sizeBytes, system, placed.committed, placed.pending),
+  };
+}
+
+/** The largest free space of one pool, and that pool's name; `''` when there is no pool. */
+export function roomiest(
+  pools: readonly PoolAccount[],
+  media: Media,
+): { readonly name: string; readonly free: number } {
+  let best = { name: '', free: 0 };
+  for (const pool of pools) {
+    if (pool.media !== media) continue;
+    if (best.name === '' || pool.free > best.free || (pool.free === best.free && pool.name < best.name)) {
+      best = { name: pool.name, free: pool.free };
+    }
+  }
+  return best;
+}
+
+/** Counts the node. */
+export function countCapacity(snapshot: Snapshot): Capacity {
+  const held = { committed: { vcpus: 0, memory: 0, ips: 0 }, pending: { vcpus: 0, memory: 0, ips: 0 } };
+  for (const reservation of snapshot.reservations) {
+    for (const workload of reservation.workloads) {
+      const side = held[workload.state];
+      side.vcpus += workload.vcpus;
+      side.memory += workload.memoryBytes;
+      side.ips += workload.publicIps;
+    }
+  }
+  const pools = snapshot.pools.map((pool) => poolAccount(pool, snapshot.reservations));
+  const sellable = Math.floor(snapshot.cpus * snapshot.policy.cpuOvercommit);
+  return {
+    vcpus: account(sellable, 0, held.committed.vcpus, held.pending.vcpus),
+    memory: account(
+      snapshot.memoryBytes,
+      reservedMemoryBytes(snapshot.memoryBytes),
+      held.committed.memory,
+      held.pending.memory,
+    ),
+    ssd: add(pools.filter((pool) => pool.media === 'ssd')),
+    hdd: add(pools.filter((pool) => pool.media === 'hdd')),
+    publicIps: { committed: held.committed.ips, pending: held.pending.ips },
+    pools,
+    largestDiskBytes: roomiest(pools, 'ssd').free,
+  };
+}

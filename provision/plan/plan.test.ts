@@ -1,0 +1,287 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { type Account, countCapacity, type Reservation, reservedMemoryBytes, type Snapshot } from './capacity.ts';
+import { type NodeAbilities, type Plan, planDeployment, type Refusal } from './plan.ts';
+import type { DeploymentRequest, WorkloadRequest } from './request.ts';
+
+const GIB = 1024 ** 3;
+const MIB = 1024 ** 2;
+
+function workload(name: string, type: string, given: Partial<WorkloadRequest> = {}): WorkloadRequest {
+  return { name, type, vcpus: 0, memoryBytes: 0, publicIps: 0, allocations: [], mounts: [], features: [], ...given };
+}
+
+function disk(name: string, bytes: number): WorkloadRequest {
+  return workload(name, 'zmount', { allocations: [{ resource: `7-1-${name}`, kind: 'disk', media: 'ssd', bytes }] });
+}
+
+function network(name: string, port = 0, subnet = '10.1.2.0/24'): WorkloadRequest {
+  return workload(name, 'network', { network: { name, subnet, range: '10.1.0.0/16', wireguardPort: port } });
+}
+
+function machine(name: string, given: Partial<WorkloadRequest> = {}, ip = '10.1.2.5'): WorkloadRequest {
+  return workload(name, 'zmachine', {
+    vcpus: 1,
+    memoryBytes: GIB,
+    allocations: [{ resource: `rootfs:7-1-${name}`, kind: 'volume', media: 'ssd', bytes: 500 * MIB }],
+    address: { network: 'net1', ip },
+    ...given,
+  });
+}
+
+const request = (workloads: readonly WorkloadRequest[], contract = 1n, twin = 7): DeploymentRequest => ({
+  twin,
+  contract,
+  workloads,
+});
+
+const abilities: NodeAbilities = {
+  types: new Set(['network', 'zmount', 'volume', 'zmachine']),
+  features: new Set(['wireguard']),
+  wireguardPorts: new Set([4000]),
+  contractPublicIps: 0,
+};
+
+function snapshot(given: Partial<Snapshot> = {}): Snapshot {
+  return {
+    cpus: 4,
+    memoryBytes: 32 * GIB,
+    cacheBytes: 5 * GIB,
+    pools: [
+      { name: 'a', media: 'ssd', sizeBytes: 100 * GIB, usedBytes: 5 * GIB, existing: new Map() },
+      { name: 'b', media: 'ssd', sizeBytes: 60 * GIB, usedBytes: 0, existing: new Map() },
+    ],
+    reservations: [],
+    policy: { cpuOvercommit: 2 },
+    ...given,
+  };
+}
+
+function refusals(plan: Plan): readonly Refusal[] {
+  return plan.fits ? [] : plan.refusals;
+}
+
+const codes = (plan: Plan): string[] => refusals(plan).map((one) => one.code);
+
+describe('plan', () => {
+  it('places a whole deployment and says what comes after what', () => {
+    const plan = planDeployment(
+      request([network('net1', 4127), disk('disk1', 10 * GIB), machine('vm1', { mounts: ['disk1'] })]),
+      snapshot(),
+      abilities,
+    );
+    expect(plan.fits).toBe(true);
+    if (!plan.fits) return;
+    expect(plan.steps).toEqual([
+      { name: 'net1', type: 'network', after: [] },
+      { name: 'disk1', type: 'zmount', after: [] },
+      { name: 'vm1', type: 'zmachine', after: ['net1', 'disk1'] },
+    ]);
+    expect(plan.reservation.workloads.map((one) => one.state)).toEqual(['pending', 'pending', 'pending']);
+    expect(plan.reservation.workloads[1]?.allocations[0]?.pool).toBe('a');
+  });
+
+  it('refuses memory with the numbers and ignores nothing that was accepted before', () => {
+    const first = planDeployment(
+      request([network('net1'), machine('vm1', { memoryBytes: 20 * GIB })]),
+      snapshot(),
+      abilities,
+    );
+    if (!first.fits) throw new Error('the first deployment fits');
+    const second = planDeployment(
+      request(
+        [network('net2'), machine('vm2', { memoryBytes: 10 * GIB, address: { network: 'net2', ip: '10.1.2.6' } })],
+        2n,
+      ),
+      snapshot({ reservations: [first.reservation] }),
+      abilities,
+    );
+    const reserved = reservedMemoryBytes(32 * GIB);
+    expect(refusals(second)).toEqual([
+      {
+        code: 'capacity_memory',
+        details: {
+          requested: 10 * GIB,
+          available: 12 * GIB - reserved,
+          total: 32 * GIB,
+          system: reserved,
+          committed: 0,
+          pending: 20 * GIB,
+        },
+      },
+    ]);
+  });
+
+  it('refuses a disk that no single pool holds although the sum would', () => {
+    const plan = planDeployment(request([disk('big', 120 * GIB)]), snapshot(), abilities);
+    expect(codes(plan)).toEqual(['capacity_single_disk']);
+    const free = countCapacity(snapshot()).pools[0]?.free;
+    expect(refusals(plan)[0]?.details).toMatchObject({ requested: 120 * GIB, largest: free, pool: 'a' });
+  });
+
+  it.each([
+    ['workload_unsupported', [workload('z', 'zdb')]],
+    ['feature_unsupported', [network('net1'), machine('vm', { features: ['mycelium'] })]],
+    ['capacity_machine_cpu', [network('net1'), machine('vm', { vcpus: 5 })]],
+    [
+      'capacity_cpu',
+      [
+        network('net1'),
+        machine('a', { vcpus: 4 }),
+        machine('b', { vcpus: 4 }, '10.1.2.6'),
+        machine('c', {}, '10.1.2.7'),
+      ],
+    ],
+    ['capacity_public_ip', [workload('net1', 'network', { publicIps: 1 })]],
+    ['network_missing', [machine('vm')]],
+    ['address_outside_subnet', [network('net1'), machine('vm', {}, '10.1.3.5')]],
+    ['address_outside_subnet', [network('net1'), machine('vm', {}, 'not an address')]],
+    ['address_reserved', [network('net1'), machine('vm', {}, '10.1.2.1')]],
+    ['address_reserved', [network('net1'), machine('vm', {}, '10.1.2.255')]],
+    ['address_taken', [network('net1'), machine('a'), machine('b')]],
+    ['wireguard_port_taken', [network('net1', 4000)]],
+    ['wireguard_port_taken', [network('net1', 4001), network('net2', 4001)]],
+    ['mount_missing', [network('net1'), machine('vm', { mounts: ['none'] })]],
+    ['mount_kind', [network('net1'), machine('vm', { mounts: ['net1'] })]],
+    [
+      'mount_twice',
+      [network('net1'), disk('d', GIB), machine('a', { mounts: ['d'] }), machine('b', { mounts: ['d'] }, '10.1.2.6')],
+    ],
+  ] as const)('refuses %s alone', (code, workloads) => {
+    expect(codes(planDeployment(request([...workloads]), snapshot(), abilities))).toEqual([code]);
+  });
+
+  it("knows the twin's networks, ports and addresses of other deployments, not another twin's", () => {
+    const first = planDeployment(request([network('net1', 4127), machine('vm1')]), snapshot(), abilities);
+    if (!first.fits) throw new Error('the first deployment fits');
+    const held = snapshot({ reservations: [first.reservation] });
+    expect(codes(planDeployment(request([network('net1')], 2n), held, abilities))).toEqual(['network_name_taken']);
+    expect(codes(planDeployment(request([network('n', 4127)], 2n), held, abilities))).toEqual(['wireguard_port_taken']);
+    expect(codes(planDeployment(request([machine('vm2')], 2n), held, abilities))).toEqual(['address_taken']);
+    const joined = planDeployment(request([machine('vm2', {}, '10.1.2.9')], 2n), held, abilities);
+    expect(joined.fits && joined.steps).toEqual([{ name: 'vm2', type: 'zmachine', after: [], awaitsNetwork: 'net1' }]);
+    expect(planDeployment(request([network('net1')], 2n, 8), held, abilities).fits).toBe(true);
+    expect(codes(planDeployment(request([machine('vm2')], 2n, 8), held, abilities))).toEqual(['network_missing']);
+  });
+
+  it('lists every reason at once', () => {
+    const plan = planDeployment(
+      request([disk('d', 1000 * GIB), machine('vm', { vcpus: 99, memoryBytes: 99 * GIB })]),
+      snapshot(),
+      abilities,
+    );
+    expect(codes(plan)).toEqual([
+      'capacity_machine_cpu',
+      'capacity_cpu',
+      'capacity_memory',
+      'capacity_disk',
+      'capacity_single_disk',
+      'network_missing',
+    ]);
+  });
+});
+
+const size = fc.integer({ min: 1, max: 80 * GIB });
+const anyWorkload = fc.oneof(
+  fc.record({ kind: fc.constant('disk' as const), bytes: size }),
+  fc.record({ kind: fc.constant('machine' as const), vcpus: fc.integer({ min: 1, max: 5 }), memory: size, root: size }),
+);
+const anyRequest = fc.array(anyWorkload, { minLength: 1, maxLength: 6 }).map((workloads) =>
+  workloads.map((one, index) => {
+    if (one.kind === 'disk') return disk(`d${index}`, one.bytes);
+    const allocations = [{ resource: `rootfs:${index}`, kind: 'volume', media: 'ssd', bytes: one.root } as const];
+    const { address: _, ...plain } = machine(`m${index}`, { vcpus: one.vcpus, memoryBytes: one.memory, allocations });
+    return plain;
+  }),
+);
+const anyPools = fc
+  .array(fc.record({ media: fc.constantFrom('ssd' as const, 'hdd' as const), size, used: size }), { maxLength: 4 })
+  .map((pools) =>
+    pools.map((pool, index) => ({
+      name: `p${index}`,
+      media: pool.media,
+      sizeBytes: pool.size,
+      usedBytes: Math.min(pool.used, pool.size),
+      existing: new Map<string, number>(),
+    })),
+  );
+const anyNode = fc.record({
+  cpus: fc.integer({ min: 1, max: 64 }),
+  memoryBytes: fc.integer({ min: GIB, max: 256 * GIB }),
+  cacheBytes: fc.constant(0),
+  pools: anyPools,
+  policy: fc.record({ cpuOvercommit: fc.constantFrom(1, 1.5, 4) }),
+});
+
+function conserved(account: Account): boolean {
+  const { total, system, committed, pending, free, deficit } = account;
+  return total + deficit === system + committed + pending + free && (free === 0 || deficit === 0);
+}
+
+describe('plan, for any node and any deployments', () => {
+  it('never promises more than there is and conserves every unit', () => {
+    fc.assert(
+      fc.property(anyNode, fc.array(fc.tuple(anyRequest, fc.boolean()), { maxLength: 12 }), (node, requests) => {
+        const reservations: Reservation[] = [];
+        requests.forEach(([workloads, runs], index) => {
+          const now = { ...node, reservations };
+          const plan = planDeployment(request(workloads, BigInt(index)), now, abilities);
+          if (plan.fits) {
+            const state = runs ? ('committed' as const) : ('pending' as const);
+            reservations.push({
+              ...plan.reservation,
+              workloads: plan.reservation.workloads.map((one) => ({ ...one, state })),
+            });
+          }
+          const capacity = countCapacity({ ...node, reservations });
+          const accounts = [capacity.vcpus, capacity.memory, capacity.ssd, capacity.hdd, ...capacity.pools];
+          for (const account of accounts) {
+            expect(conserved(account)).toBe(true);
+            if (account.system <= account.total) expect(account.deficit).toBe(0);
+          }
+        });
+      }),
+      { numRuns: 200 },
+    );
+  });
+
+  it('does not depend on the order of the workloads', () => {
+    fc.assert(
+      fc.property(anyNode, anyRequest, fc.infiniteStream(fc.nat()), (node, workloads, keys) => {
+        const shuffled = workloads
+          .map((one) => ({ one, key: keys.next().value as number }))
+          .sort((a, b) => a.key - b.key)
+          .map(({ one }) => one);
+        const now = { ...node, reservations: [] };
+        const left = planDeployment(request(workloads), now, abilities);
+        const right = planDeployment(request(shuffled), now, abilities);
+        expect(right.fits).toBe(left.fits);
+        if (!left.fits || !right.fits) {
+          expect(new Set(codes(right))).toEqual(new Set(codes(left)));
+          return;
+        }
+        const pools = (plan: typeof left): Map<string, string | undefined> =>
+          new Map(plan.reservation.workloads.map((one) => [one.name, one.allocations[0]?.pool]));
+        expect(pools(right)).toEqual(pools(left));
+      }),
+      { numRuns: 200 },
+    );
+  });
+
+  it('counts a thing that exists and is reserved once', () => {
+    fc.assert(
+      fc.property(fc.integer({ min: 1, max: 20 * GIB }), (bytes) => {
+        const planned = planDeployment(request([disk('d', bytes)]), snapshot(), abilities);
+        if (!planned.fits) throw new Error('it fits an empty node');
+        const reservations = [planned.reservation];
+        const before = countCapacity(snapshot({ reservations }));
+        const made = snapshot({ reservations }).pools.map((pool) =>
+          pool.name === 'a'
+            ? { ...pool, usedBytes: pool.usedBytes + bytes, existing: new Map([['7-1-d', bytes]]) }
+            : pool,
+        );
+        expect(countCapacity(snapshot({ reservations, pools: made })).ssd).toEqual(before.ssd);
+      }),
+    );
+  });
+});

@@ -1,0 +1,25 @@
+/** What a deployment asks of the node, in the planner's words. */
+import type { AddressClaim, Allocation, NetworkClaim } from './capacity.ts';
+
+export interface WorkloadRequest {
+  readonly name: string;
+  readonly type: string;
+  readonly vcpus: number;
+  readonly memoryBytes: number;
+  readonly publicIps: number;
+  readonly allocations: readonly Allocation[];
+  /** Set on a network. */
+  readonly network?: NetworkClaim;
+  /** Set on a machine: its private address. */
+  readonly address?: AddressClaim;
+  /** Names of the workloads a machine mounts. */
+  readonly mounts: readonly string[];
+  /** Node features asked for beside the type itself, as `mycelium`. */
+  readonly features: readonly string[];
+}
+
+export interface DeploymentRequest {
+  readonly twin: number;
+  readonly contract: bigint;
+  readonly workloads: readonly WorkloadRequest[];
+}
