@@ -1,9 +1,23 @@
 /** Every error the node answers with: one table, one class. Codes are never reused. */
 import type { z } from 'zod';
 import { capacityErrors } from './capacity.ts';
+import { contractErrors } from './contract.ts';
+import { deploymentErrors } from './deployment.ts';
+import { doorErrors } from './door.ts';
+import { envelopeErrors } from './envelope.ts';
+import { flistErrors } from './flist.ts';
+import { storageErrors } from './storage.ts';
 import type { ErrorEntry, Fault, Stage } from './table.ts';
 
-export const errorTable = { ...capacityErrors } as const satisfies Record<string, ErrorEntry>;
+export const errorTable = {
+  ...envelopeErrors,
+  ...doorErrors,
+  ...deploymentErrors,
+  ...contractErrors,
+  ...capacityErrors,
+  ...storageErrors,
+  ...flistErrors,
+} as const satisfies Record<string, ErrorEntry>;
 
 export type ErrorCode = keyof typeof errorTable;
 export type ErrorDetails<C extends ErrorCode> = z.infer<(typeof errorTable)[C]['details']>;

@@ -1,0 +1,177 @@
+/**
+ * Reading and writing JSON as the grid's Go nodes do, attached to zod schemas: one definition gives
+ * the TypeScript type, the check, the JSON Schema and the wire behaviour. Go's rules: keys match
+ * without regard to case, unknown keys are ignored, `null` leaves a scalar as it was, a repeated key
+ * is read over the former value, absent values are zero.
+ */
+import type { Node } from 'jsonc-parser';
+import { z } from 'zod';
+import { DecodeProblem, readSource } from './source.ts';
+
+/** Where a value stands, for Go's error sentence. */
+export interface Place {
+  readonly text: string;
+  readonly struct: string;
+  readonly path: string;
+}
+
+export interface Codec {
+  readonly zero: () => unknown;
+  readonly read: (node: Node, previous: unknown, place: Place) => unknown;
+  readonly write: (value: unknown) => string;
+  /** Left out of objects when zero, as Go's `omitempty`. */
+  readonly omitZero?: boolean;
+}
+
+const codecs = new WeakMap<z.ZodType, Codec>();
+
+/** Gives a zod schema its wire behaviour. */
+export function withCodec<S extends z.ZodType>(schema: S, codec: Codec): S {
+  codecs.set(schema, codec);
+  return schema;
+}
+
+/** The wire behaviour of a schema built from this folder's values. */
+export function codecOf(schema: z.ZodType): Codec {
+  const codec = codecs.get(schema);
+  if (codec === undefined) throw new TypeError('schema has no wire codec');
+  return codec;
+}
+
+/** Reads JSON text into the schema's type; throws `DecodeProblem`. */
+export function decode<S extends z.ZodType>(
+  schema: S,
+  input: string | Uint8Array,
+  { struct, maxBytes }: { struct: string; maxBytes: number },
+): z.output<S> {
+  const { text, root } = readSource(input, maxBytes);
+  const codec = codecOf(schema);
+  return codec.read(root, codec.zero(), { text, struct, path: '' }) as z.output<S>;
+}
+
+/** Writes a value as JSON text: schema's field order, 64-bit integers in full, raw data verbatim. */
+export function encode<S extends z.ZodType>(schema: S, value: z.output<S>): string {
+  return codecOf(schema).write(value);
+}
+
+/** Go's sentence for a value of the wrong kind. */
+export function mismatch(node: Node, go: string, place: Place): DecodeProblem {
+  const number = node.type === 'number' && /int|Unit|Timestamp/.test(go);
+  const kind = node.type === 'boolean' ? 'bool' : node.type;
+  const shown = number ? `number ${place.text.slice(node.offset, node.offset + Math.min(node.length, 40))}` : kind;
+  const where = place.path === '' ? 'value' : `struct field ${place.struct}.${place.path}`;
+  return new DecodeProblem('value', `json: cannot unmarshal ${shown} into Go ${where} of type ${go}`, place.path);
+}
+
+/** An object with named fields. `go` is the Go type's name, which its error texts show. */
+export function struct<S extends z.ZodRawShape>(go: string, shape: S): z.ZodObject<S, z.core.$strip> {
+  const name = go.slice(go.lastIndexOf('.') + 1);
+  const fields = Object.entries(shape).map(([key, schema]) => ({ key, codec: codecOf(schema as z.ZodType) }));
+  const byFold = new Map(fields.map((field) => [fold(field.key), field]));
+  const zero = () => {
+    const value: Record<string, unknown> = {};
+    for (const { key, codec } of fields) {
+      const empty = codec.zero();
+      if (empty !== undefined) value[key] = empty;
+    }
+    return value;
+  };
+  return withCodec(z.object(shape), {
+    zero,
+    read: (node, previous, place) => {
+      if (node.type === 'null') return previous;
+      if (node.type !== 'object') throw mismatch(node, go, place);
+      const value = previous as Record<string, unknown>;
+      for (const property of node.children ?? []) {
+        const [keyNode, valueNode] = property.children ?? [];
+        if (keyNode === undefined || valueNode === undefined) continue;
+        const field = byFold.get(fold(keyNode.value as string));
+        if (field === undefined) continue;
+        const path = place.path === '' ? field.key : `${place.path}.${field.key}`;
+        const read = field.codec.read(valueNode, value[field.key], { text: place.text, struct: name, path });
+        if (read === undefined) delete value[field.key];
+        else value[field.key] = read;
+      }
+      return value;
+    },
+    write: (value) => {
+      const parts: string[] = [];
+      for (const { key, codec } of fields) {
+        const field = (value as Record<string, unknown>)[key];
+        if (codec.omitZero && (field === undefined || (Array.isArray(field) && field.length === 0))) continue;
+        parts.push(`${JSON.stringify(key)}:${codec.write(field === undefined ? codec.zero() : field)}`);
+      }
+      return `{${parts.join(',')}}`;
+    },
+  });
+}
+
+/** A list; absent and `null` are the empty list. */
+export function list<S extends z.ZodType>(element: S, { omitEmpty = false } = {}) {
+  const codec = codecOf(element);
+  const schema = z
+    .array(element)
+    .nullish()
+    .transform((value) => value ?? []);
+  return withCodec(schema, {
+    omitZero: omitEmpty,
+    zero: () => [],
+    read: (node, _previous, place) => {
+      if (node.type === 'null') return [];
+      if (node.type !== 'array') throw mismatch(node, '[]', place);
+      return (node.children ?? []).map((child) => codec.read(child, codec.zero(), place));
+    },
+    write: (value) => `[${(value as unknown[]).map((item) => codec.write(item)).join(',')}]`,
+  });
+}
+
+/** An object of free keys; absent and `null` are empty. Has no prototype, so no key is special. */
+export function map<S extends z.ZodType>(element: S) {
+  const codec = codecOf(element);
+  const schema = z
+    .record(z.string(), element)
+    .nullish()
+    .transform((value) => value ?? {});
+  return withCodec(schema, {
+    zero: () => Object.create(null) as Record<string, unknown>,
+    read: (node, previous, place) => {
+      if (node.type === 'null') return Object.create(null);
+      if (node.type !== 'object') throw mismatch(node, 'map[string]', place);
+      const value = previous as Record<string, unknown>;
+      for (const property of node.children ?? []) {
+        const [keyNode, valueNode] = property.children ?? [];
+        if (keyNode === undefined || valueNode === undefined) continue;
+        value[(keyNode.value as string).toWellFormed()] = codec.read(valueNode, codec.zero(), place);
+      }
+      return value;
+    },
+    write: (value) =>
+      `{${Object.entries(value as Record<string, unknown>)
+        .map(([key, item]) => `${JSON.stringify(key)}:${codec.write(item)}`)
+        .join(',')}}`,
+  });
+}
+
+/** A value that may be absent (Go pointer); `null` is absent. */
+export function pointer<S extends z.ZodType>(target: S) {
+  const codec = codecOf(target);
+  const schema = target.nullish().transform((value) => value ?? undefined);
+  return withCodec(schema, {
+    omitZero: true,
+    zero: () => undefined,
+    read: (node, previous, place) =>
+      node.type === 'null' ? undefined : codec.read(node, previous ?? codec.zero(), place),
+    write: (value) => (value === undefined ? 'null' : codec.write(value)),
+  });
+}
+
+/** A field clients may leave out; it then has Go's zero value. */
+export function optional<S extends z.ZodType>(schema: S) {
+  const codec = codecOf(schema);
+  return withCodec(schema.default(codec.zero() as z.util.NoUndefined<z.output<S>>), codec);
+}
+
+/** Go's field look-up folds case, including the two letters whose fold is ASCII. */
+function fold(key: string): string {
+  return key.replaceAll('\u017f', 's').toLowerCase();
+}

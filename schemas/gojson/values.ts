@@ -1,0 +1,198 @@
+/** The values of the grid's JSON: integers of Go's widths, text, addresses, raw data. */
+import { z } from 'zod';
+import { parseCidr, parseIp, printCidr, printIp } from '../addresses.ts';
+import { mismatch, withCodec } from './codec.ts';
+import { DecodeProblem } from './source.ts';
+
+export const text = withCodec(z.string(), {
+  zero: () => '',
+  read: (node, previous, place) => {
+    if (node.type === 'null') return previous;
+    if (node.type !== 'string') throw mismatch(node, 'string', place);
+    return (node.value as string).toWellFormed();
+  },
+  write: (value) => JSON.stringify(value),
+});
+
+export const bool = withCodec(z.boolean(), {
+  zero: () => false,
+  read: (node, previous, place) => {
+    if (node.type === 'null') return previous;
+    if (node.type !== 'boolean') throw mismatch(node, 'bool', place);
+    return node.value;
+  },
+  write: (value) => String(value),
+});
+
+function integer(go: string, min: number, max: number) {
+  return withCodec(z.int().min(min).max(max), {
+    zero: () => 0,
+    read: (node, previous, place) => {
+      if (node.type === 'null') return previous;
+      const token = place.text.slice(node.offset, node.offset + node.length);
+      const pattern = min < 0 ? /^-?\d{1,20}$/ : /^\d{1,20}$/;
+      if (node.type !== 'number' || !pattern.test(token)) throw mismatch(node, go, place);
+      const value = Number(token);
+      if (value < min || value > max) throw mismatch(node, go, place);
+      return value === 0 ? 0 : value;
+    },
+    write: (value) => String(value),
+  });
+}
+
+export const uint8 = integer('uint8', 0, 0xff);
+export const uint16 = integer('uint16', 0, 0xffff);
+export const uint32 = integer('uint32', 0, 0xffffffff);
+/** Go's 64-bit `uint`; above 2^53 - 1 it is refused, never rounded. */
+export const uint = integer('uint', 0, Number.MAX_SAFE_INTEGER);
+/** Bytes; above 2^53 - 1 refused, never rounded. */
+export const unit = integer('gridtypes.Unit', 0, Number.MAX_SAFE_INTEGER);
+export const count = integer('uint64', 0, Number.MAX_SAFE_INTEGER);
+export const int64 = integer('int64', Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER);
+
+const MAX_UINT64 = 0xffff_ffff_ffff_ffffn;
+
+/** Ids of 64 bits, a bigint here and an integer in JSON. */
+export const uint64 = withCodec(z.bigint().min(0n).max(MAX_UINT64), {
+  zero: () => 0n,
+  read: (node, previous, place) => {
+    if (node.type === 'null') return previous;
+    const token = place.text.slice(node.offset, node.offset + node.length);
+    if (node.type !== 'number' || !/^\d{1,20}$/.test(token)) throw mismatch(node, 'uint64', place);
+    const value = BigInt(token);
+    if (value > MAX_UINT64) throw mismatch(node, 'uint64', place);
+    return value;
+  },
+  write: (value) => String(value),
+});
+
+/** Unix seconds; RFC 3339 text is accepted and counted. */
+export const timestamp = withCodec(
+  z
+    .union([z.int(), z.iso.datetime({ offset: true })])
+    .transform((value) => (typeof value === 'number' ? value : Math.floor(Date.parse(value) / 1000))),
+  {
+    zero: () => 0,
+    read: (node, previous, place) => {
+      if (node.type === 'null') return previous;
+      if (node.type === 'string') return rfc3339(node.value as string, place.path);
+      const token = place.text.slice(node.offset, node.offset + node.length);
+      const value = node.type === 'number' && /^-?\d{1,19}$/.test(token) ? Number(token) : Number.NaN;
+      if (!Number.isSafeInteger(value)) throw mismatch(node, 'gridtypes.Timestamp', place);
+      return value === 0 ? 0 : value;
+    },
+    write: (value) => String(value),
+  },
+);
+
+const RFC3339 = /^(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)([.,]\d+)?(Z|[+-]\d\d:\d\d)$/;
+
+function rfc3339(value: string, field: string): number {
+  const bad = () => new DecodeProblem('value', `parsing time ${JSON.stringify(value.slice(0, 64))}`, field);
+  const match = RFC3339.exec(value);
+  if (match === null) throw bad();
+  const [year, month, day, hour, minute, second] = match.slice(1, 7).map(Number) as [
+    number,
+    number,
+    number,
+    number,
+    number,
+    number,
+  ];
+  const date = new Date(0);
+  date.setUTCFullYear(year, month - 1, day);
+  date.setUTCHours(hour, minute, second);
+  // A day or hour out of range would have rolled over into the next field.
+  const kept = date.getUTCMonth() === month - 1 && date.getUTCDate() === day && date.getUTCHours() === hour;
+  if (!kept || minute > 59 || second > 59) throw bad();
+  const zone = match[8] as string;
+  if (zone === 'Z') return date.getTime() / 1000;
+  const [hours, minutes] = [Number(zone.slice(1, 3)), Number(zone.slice(4))];
+  if (hours > 24 || minutes > 60) throw bad();
+  const offset = (hours * 60 + minutes) * 60 * (zone[0] === '-' ? -1 : 1);
+  return date.getTime() / 1000 - offset;
+}
+
+function normalised(parse: (value: string) => string | undefined, describe: string) {
+  return z
+    .string()
+    .refine((value) => value === '' || parse(value) !== undefined, { message: `expected ${describe}` })
+    .overwrite((value) => (value === '' ? value : (parse(value) ?? value)))
+    .meta({ description: `${describe}; empty means unset` });
+}
+
+function address(go: string, refusal: string, parse: (value: string) => string | undefined, describe: string) {
+  return withCodec(normalised(parse, describe), {
+    zero: () => '',
+    read: (node, previous, place) => {
+      if (node.type === 'null') return previous;
+      if (node.type !== 'string') throw mismatch(node, go, place);
+      const value = node.value as string;
+      if (value === '') return '';
+      const printed = parse(value);
+      if (printed === undefined)
+        throw new DecodeProblem('value', `${refusal}: ${value.slice(0, 128).toWellFormed()}`, place.path);
+      return printed;
+    },
+    write: (value) => JSON.stringify(value),
+  });
+}
+
+/** An IP address in Go's printed form, or `''`. */
+export const ip = address(
+  'net.IP',
+  'invalid IP address',
+  (value) => {
+    const bytes = parseIp(value);
+    return bytes === undefined ? undefined : printIp(bytes);
+  },
+  'IPv4 or IPv6 address',
+);
+
+/** An address with prefix length in Go's printed form, host bits kept, or `''`. */
+export const cidr = address(
+  'gridtypes.IPNet',
+  'invalid CIDR address',
+  (value) => {
+    const network = parseCidr(value);
+    return network === undefined ? undefined : printCidr(network);
+  },
+  'address with prefix length',
+);
+
+/** Bytes as lower-case hex text; any case is accepted. */
+export const hex = withCodec(
+  z
+    .string()
+    .regex(/^([0-9a-fA-F]{2})*$/)
+    .overwrite((value) => value.toLowerCase()),
+  {
+    zero: () => '',
+    read: (node, previous, place) => {
+      if (node.type === 'null') return previous;
+      if (node.type !== 'string') throw mismatch(node, 'zos.Bytes', place);
+      const value = node.value as string;
+      const problem = hexProblem(value);
+      if (problem !== undefined) throw new DecodeProblem('value', problem, place.path);
+      return value.toLowerCase();
+    },
+    write: (value) => JSON.stringify(value),
+  },
+);
+
+/** Go's complaint about a hex text, if it has one. */
+export function hexProblem(value: string): string | undefined {
+  const bad = /[^0-9a-fA-F]/u.exec(value);
+  if (bad === null) return value.length % 2 === 0 ? undefined : 'encoding/hex: odd length hex string';
+  // Go looks at bytes, so a character beyond ASCII shows as its first UTF-8 byte.
+  const byte = new TextEncoder().encode(bad[0])[0] ?? 0;
+  const shown = byte >= 0x20 && byte !== 0x7f && (byte < 0x80 || byte > 0xa0) ? ` '${String.fromCharCode(byte)}'` : '';
+  return `encoding/hex: invalid byte: U+${byte.toString(16).toUpperCase().padStart(4, '0')}${shown}`;
+}
+
+/** Any JSON, kept as its exact source text; `''` when absent, written as `null`. */
+export const raw = withCodec(z.string().meta({ id: undefined, description: 'any JSON, kept verbatim' }), {
+  zero: () => '',
+  read: (node, _previous, place) => place.text.slice(node.offset, node.offset + node.length),
+  write: (value) => (value === '' ? 'null' : (value as string)),
+});

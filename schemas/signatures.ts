@@ -1,0 +1,69 @@
+/** Who must have signed a deployment, and whether they have. */
+import { signedMessage } from './challenge.ts';
+import type { Deployment } from './deployment.ts';
+import { GridError } from './errors/index.ts';
+import { hexProblem } from './gojson/values.ts';
+
+export type SignatureType = 'ed25519' | 'sr25519';
+
+/** Nodes set no bound; each request costs a key look-up and a verification. */
+export const MAX_SIGNATURE_REQUESTS = 64;
+
+/**
+ * Whether a signature of a twin is right. Fails (throws) only if the twin's key cannot be had; a
+ * signature of a wrong length is `false`.
+ */
+export type VerifySignature = (
+  twinId: number,
+  type: SignatureType,
+  message: Uint8Array,
+  signature: Uint8Array,
+) => Promise<boolean>;
+
+/**
+ * Checks every signature the deployment asks for; throws the `GridError` of the first that fails.
+ * The originator always must sign. An optional signer who did not sign adds no weight; a signature
+ * that is there must be right.
+ */
+export async function verifySignatures(deployment: Deployment, verify: VerifySignature): Promise<void> {
+  const { requests, signatures, weight_required } = deployment.signature_requirement;
+  if (requests.length > MAX_SIGNATURE_REQUESTS) {
+    throw new GridError('signature_requests_too_many', { requests: requests.length, limit: MAX_SIGNATURE_REQUESTS });
+  }
+  const message = signedMessage(deployment);
+  let originator = false;
+  let weight = 0;
+  for (const { twin_id: twin, required, weight: ownWeight } of requests) {
+    const isOriginator = twin === deployment.twin_id;
+    originator ||= isOriginator;
+    const found = signatures.find((signature) => signature.twin_id === twin);
+    if (found === undefined) {
+      if (required || isOriginator) throw new GridError('signature_missing', { twin });
+      continue;
+    }
+    const reason = hexProblem(found.signature);
+    if (reason !== undefined) throw new GridError('signature_undecodable', { twin, reason });
+    const type = found.signature_type === 'sr25519' ? 'sr25519' : 'ed25519';
+    if (!(await asked(verify(twin, type, message, fromHex(found.signature)), twin))) {
+      throw new GridError('signature_mismatch', { twin, type });
+    }
+    weight += ownWeight;
+  }
+  if (!originator) throw new GridError('signature_originator_missing', { twin: deployment.twin_id });
+  if (weight < weight_required) throw new GridError('signature_weight', { required: weight_required, reached: weight });
+}
+
+async function asked(verification: Promise<boolean>, twin: number): Promise<boolean> {
+  try {
+    return await verification;
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new GridError('signature_key_unavailable', { twin, reason }, { cause: error });
+  }
+}
+
+function fromHex(text: string): Uint8Array {
+  const bytes = new Uint8Array(text.length / 2);
+  for (let i = 0; i < bytes.length; i++) bytes[i] = Number.parseInt(text.slice(i * 2, i * 2 + 2), 16);
+  return bytes;
+}

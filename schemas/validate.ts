@@ -1,0 +1,111 @@
+/** The structure of a deployment: rules a node checks before anything else, in its order and words. */
+import type { z } from 'zod';
+import { add, type Capacity } from './capacity.ts';
+import type { Deployment, Workload } from './deployment.ts';
+import { GridError } from './errors/index.ts';
+import { decode } from './gojson/codec.ts';
+import { DecodeProblem } from './gojson/source.ts';
+import { findWorkloadType, isKnownType, supportedTypeNames, workloadType } from './workloads/index.ts';
+import type { Context, Reference, WorkloadType } from './workloads/type.ts';
+
+const MAX_NAME = 36;
+/** Data is part of a bounded text already; this bounds data that was built in memory. */
+const MAX_DATA_BYTES = 1024 * 1024;
+
+export interface ValidateOptions {
+  /** Workload types the node runs; all described types when left out. */
+  readonly runs?: readonly string[];
+}
+
+/**
+ * Checks a deployment's structure; throws the `GridError` of the first rule broken. A type the node
+ * does not run is refused after all structure is checked.
+ */
+export function validateDeployment(deployment: Deployment, { runs = supportedTypeNames }: ValidateOptions = {}): void {
+  const names = new Set<string>();
+  const sibling = siblings();
+  for (const workload of deployment.workloads) {
+    if (workload.version > deployment.version) {
+      throw new GridError('workload_version_too_high', {
+        workload: workload.name.slice(0, 256),
+        version: workload.version,
+        deployment: deployment.version,
+      });
+    }
+    validateName(workload.name);
+    if (names.has(workload.name)) throw new GridError('workload_name_duplicate', { name: workload.name });
+    names.add(workload.name);
+    if (!isKnownType(workload.type)) {
+      throw new GridError('workload_type_unknown', { workload: workload.name, type: workload.type.slice(0, 256) });
+    }
+    const type = findWorkloadType(workload.type);
+    type?.validate(loadData(type, workload), { deployment, workload, sibling });
+  }
+  for (const { name, type } of deployment.workloads) {
+    if (!runs.includes(type) || findWorkloadType(type) === undefined) {
+      throw new GridError('workload_type_unsupported', { workload: name, type, runs: [...runs] });
+    }
+  }
+}
+
+/** Checks a workload's name; throws `workload_name_invalid`. */
+export function validateName(name: string): void {
+  const refuse = (reason: string) => {
+    throw new GridError('workload_name_invalid', { name: name.slice(0, 256), reason });
+  };
+  if (name === '') refuse('name cannot be empty');
+  // Go counts bytes.
+  if (new TextEncoder().encode(name).length > MAX_NAME) refuse(`name cannot exceed ${MAX_NAME} characters`);
+  if (!/^[a-zA-Z0-9_]+$/.test(name)) refuse('unsupported character in workload name');
+  if (name === 'ygg') refuse(`invalid name '${name}' is reserved`);
+}
+
+/** A workload's data in its type's shape; throws `workload_data_undecodable`. */
+export function loadData<S extends z.ZodType>(type: WorkloadType<S>, workload: Workload): z.output<S> {
+  const { goType } = type;
+  try {
+    return decode(type.data, workload.data, {
+      struct: goType.slice(goType.indexOf('.') + 1),
+      maxBytes: MAX_DATA_BYTES,
+    });
+  } catch (error) {
+    if (!(error instanceof DecodeProblem)) throw error;
+    const reason = workload.data === '' ? 'unexpected end of JSON input' : error.message;
+    throw new GridError('workload_data_undecodable', { workload: workload.name, goType, field: error.field, reason });
+  }
+}
+
+/** What one workload takes; throws for types that are not described here. */
+export function workloadNeeds(workload: Workload): Capacity {
+  const type = workloadType(workload.type, workload.name);
+  return type.needs(loadData(type, workload));
+}
+
+/** What all workloads of a deployment take together. */
+export function deploymentNeeds(deployment: Deployment): Capacity {
+  return add(...deployment.workloads.map(workloadNeeds));
+}
+
+/** What a workload refers to: its networks, its disks, its public address. */
+export function workloadReferences(workload: Workload): Reference[] {
+  const type = workloadType(workload.type, workload.name);
+  return type.references(loadData(type, workload));
+}
+
+/** Looks into other workloads' data, each decoded once. */
+function siblings(): Context['sibling'] {
+  const loaded = new Map<Workload, unknown>();
+  return <S extends z.ZodType>(type: WorkloadType<S>, workload: Workload): z.output<S> | undefined => {
+    if (workload.type !== type.name) return undefined;
+    if (!loaded.has(workload)) {
+      let data: z.output<S> | undefined;
+      try {
+        data = loadData(type, workload);
+      } catch (error) {
+        if (!(error instanceof GridError)) throw error;
+      }
+      loaded.set(workload, data);
+    }
+    return loaded.get(workload) as z.output<S> | undefined;
+  };
+}

@@ -1,0 +1,87 @@
+/** network: one node's part of a private network, with its WireGuard peers. */
+import type { z } from 'zod';
+import { NOTHING } from '../capacity.ts';
+import { GridError } from '../errors/index.ts';
+import { list, optional, pointer, struct } from '../gojson/codec.ts';
+import { cidr, hex, text, uint16 } from '../gojson/values.ts';
+import { defineWorkload, type Piece, printed } from './type.ts';
+
+const MYCELIUM_KEY_BYTES = 32;
+
+export const Peer = struct('zos.Peer', {
+  subnet: cidr,
+  /** Base64. */
+  wireguard_public_key: text,
+  allowed_ips: list(cidr),
+  /** `address:port`; empty for a hidden peer. */
+  endpoint: optional(text),
+});
+export type Peer = z.output<typeof Peer>;
+
+export const Mycelium = struct('zos.Mycelium', {
+  /** 32 bytes. */
+  hex_key: hex,
+  /** Must be empty. */
+  peers: list(text),
+});
+
+export const Network = struct('zos.Network', {
+  /** The whole network's range, /16 by convention. */
+  ip_range: cidr,
+  /** This node's part, /24 by convention. */
+  subnet: cidr,
+  /** Base64. */
+  wireguard_private_key: text,
+  wireguard_listen_port: optional(uint16),
+  peers: list(Peer),
+  mycelium: pointer(Mycelium),
+});
+export type Network = z.output<typeof Network>;
+
+export const network = defineWorkload({
+  name: 'network',
+  goType: '*zos.Network',
+  data: Network,
+  result: undefined,
+  updatable: true,
+  pausable: false,
+  validate: (data, { workload }) => {
+    const where = { workload: workload.name };
+    if (data.ip_range === '') throw new GridError('network_range_missing', where);
+    if (data.subnet === '') throw new GridError('network_subnet_missing', where);
+    if (data.wireguard_private_key === '') throw new GridError('network_private_key_missing', where);
+    for (const [peer, { subnet, allowed_ips, wireguard_public_key }] of data.peers.entries()) {
+      if (subnet === '') throw new GridError('network_peer_subnet_missing', { ...where, peer });
+      if (allowed_ips.length === 0) throw new GridError('network_peer_allowed_ips_missing', { ...where, peer });
+      if (wireguard_public_key === '') throw new GridError('network_peer_public_key_missing', { ...where, peer });
+    }
+    if (data.mycelium !== undefined) validateMycelium(data.mycelium, workload.name);
+  },
+  needs: () => NOTHING,
+  challenge: (data) => [
+    ['ip_range', printed(data.ip_range)],
+    ['subnet', printed(data.subnet)],
+    ['wireguard_private_key', data.wireguard_private_key],
+    ['wireguard_listen_port', String(data.wireguard_listen_port)],
+    ...data.peers.flatMap((peer, i): Piece[] => [
+      [`peers[${i}].wireguard_public_key`, peer.wireguard_public_key],
+      [`peers[${i}].endpoint`, peer.endpoint],
+      [`peers[${i}].subnet`, printed(peer.subnet)],
+      ...peer.allowed_ips.map((allowed, j): Piece => [`peers[${i}].allowed_ips[${j}]`, printed(allowed)]),
+    ]),
+    ...(data.mycelium === undefined ? [] : myceliumPieces(data.mycelium)),
+  ],
+  references: () => [],
+});
+
+function validateMycelium({ hex_key, peers }: z.output<typeof Mycelium>, workload: string): void {
+  const bytes = hex_key.length / 2;
+  if (bytes !== MYCELIUM_KEY_BYTES) {
+    throw new GridError('mycelium_key_length', { workload, bytes, expected: MYCELIUM_KEY_BYTES });
+  }
+  if (peers.length > 0) throw new GridError('mycelium_peers_unsupported', { workload, peers: peers.length });
+}
+
+function myceliumPieces({ hex_key, peers }: z.output<typeof Mycelium>): Piece[] {
+  return [['mycelium.hex_key', hex_key], ...peers.map((peer, i): Piece => [`mycelium.peers[${i}]`, peer])];
+}
