@@ -1,0 +1,78 @@
+/** Decides whether an answer belongs to a call, and what it says. */
+import { readRefusal } from './answer.ts';
+import { challenge } from './challenge.ts';
+import { CipherError, type PayloadCipher } from './cipher.ts';
+import type { PendingCall } from './client.ts';
+import { type Envelope, findFieldProblem } from './envelope.ts';
+import { RmbError } from './errors.ts';
+import type { SignatureVerifier } from './signature.ts';
+import type { TwinRecord, TwinSource } from './twins.ts';
+
+export interface AnswerTools {
+  readonly twins: TwinSource;
+  readonly verifier: SignatureVerifier;
+  readonly cipher: PayloadCipher;
+}
+
+/** Answers to one uid that are verified before the rest is ignored. */
+const MAX_ANSWERS = 4;
+
+/**
+ * The call's result, or `undefined` where the envelope is not its answer. The
+ * uid, the asked twin and session, our own address and the signature must all
+ * fit. Age is not checked: a waiting uid is proof enough that it is new.
+ */
+export async function receiveAnswer(
+  envelope: Envelope,
+  call: PendingCall,
+  self: { readonly twinId: number; readonly session: string | undefined },
+  tools: AnswerTools,
+): Promise<Uint8Array | RmbError | undefined> {
+  const { message, source, destination } = envelope;
+  if (message.case === 'error' && (source === undefined || source.twin === 0)) {
+    return new RmbError('relay-refused', message.value.message, { code: message.value.code });
+  }
+  if (findFieldProblem(envelope) !== undefined) return undefined;
+  if (source?.twin !== call.twin || source.connection !== call.session) return undefined;
+  if (destination?.twin !== self.twinId || destination.connection !== self.session) return undefined;
+  call.answersSeen += 1;
+  if (call.answersSeen > MAX_ANSWERS) return undefined;
+
+  const twin = await verifiedTwin(envelope, call.twin, tools);
+  if (twin instanceof RmbError) return twin;
+  const payload = openPayload(envelope, twin, tools.cipher);
+  if (message.case === 'error') {
+    const refusal = payload instanceof RmbError ? undefined : readRefusal(payload);
+    return new RmbError('refused', message.value.message, { code: message.value.code, refusal });
+  }
+  return payload;
+}
+
+/** The signer's record. A key that fails is loaded anew once: it may have changed on the chain. */
+async function verifiedTwin(envelope: Envelope, id: number, tools: AnswerTools): Promise<TwinRecord | RmbError> {
+  const digest = challenge(envelope);
+  let fault = '';
+  for (const fresh of [false, true]) {
+    const twin = await tools.twins.twin(id, { fresh });
+    if (twin === undefined) return new RmbError('unknown-twin', `unknown twin id '${id}'`);
+    const found = await tools.verifier.verify(twin.account, digest, envelope.signature);
+    if (found === undefined) return twin;
+    fault = found;
+  }
+  return new RmbError('bad-signature', `the answer of twin ${id} is not believed: ${fault}`);
+}
+
+function openPayload(envelope: Envelope, twin: TwinRecord, cipher: PayloadCipher): Uint8Array | RmbError {
+  const { payload } = envelope;
+  if (payload.case === undefined) return new Uint8Array(0);
+  if (payload.case === 'plain') return payload.value;
+  if (twin.encryptionKey === null) {
+    return new RmbError('bad-answer', `the answer is encrypted but twin ${twin.id} has no key on the chain`);
+  }
+  try {
+    return cipher.decrypt(payload.value, twin.encryptionKey);
+  } catch (error) {
+    if (!(error instanceof CipherError)) throw error;
+    return new RmbError('bad-answer', `the answer of twin ${twin.id} cannot be decrypted: ${error.message}`);
+  }
+}

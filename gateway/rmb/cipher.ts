@@ -1,0 +1,58 @@
+/** Payload encryption between two twins: static secp256k1 agreement, SHA-256, AES-256-GCM. */
+import { createCipheriv, createDecipheriv, createHash, randomBytes } from 'node:crypto';
+import { LRUCache } from 'lru-cache';
+import type { Identity } from './keys.ts';
+
+const NONCE_BYTES = 12;
+const TAG_BYTES = 16;
+const REMEMBERED_KEYS = 2048;
+
+/** A payload that cannot be encrypted or decrypted; the text carries no data of either side. */
+export class CipherError extends Error {
+  override readonly name = 'CipherError';
+}
+
+/** Encrypts for and decrypts from other twins with one identity. */
+export class PayloadCipher {
+  readonly #identity: Identity;
+  readonly #keys = new LRUCache<string, Uint8Array>({ max: REMEMBERED_KEYS });
+
+  constructor(identity: Identity) {
+    this.#identity = identity;
+  }
+
+  /** Nonce, ciphertext and tag of `plain` for the owner of `otherKey` (SEC1 point, 33 or 65 bytes). */
+  encrypt(plain: Uint8Array, otherKey: Uint8Array): Uint8Array {
+    const nonce = randomBytes(NONCE_BYTES);
+    const cipher = createCipheriv('aes-256-gcm', this.#sharedKey(otherKey), nonce);
+    return Buffer.concat([nonce, cipher.update(plain), cipher.final(), cipher.getAuthTag()]);
+  }
+
+  /** The plain payload. The signature must have been verified before. Throws `CipherError`. */
+  decrypt(field: Uint8Array, otherKey: Uint8Array): Uint8Array {
+    if (field.length < NONCE_BYTES + TAG_BYTES) throw new CipherError('invalid cipher data');
+    const key = this.#sharedKey(otherKey);
+    const decipher = createDecipheriv('aes-256-gcm', key, field.subarray(0, NONCE_BYTES), { authTagLength: TAG_BYTES });
+    decipher.setAuthTag(field.subarray(field.length - TAG_BYTES));
+    try {
+      return Buffer.concat([decipher.update(field.subarray(NONCE_BYTES, field.length - TAG_BYTES)), decipher.final()]);
+    } catch {
+      throw new CipherError('the data does not belong to this pair of keys');
+    }
+  }
+
+  #sharedKey(otherKey: Uint8Array): Uint8Array {
+    const id = Buffer.from(otherKey).toString('base64');
+    const known = this.#keys.get(id);
+    if (known !== undefined) return known;
+    let point: Uint8Array;
+    try {
+      point = this.#identity.agree(otherKey);
+    } catch {
+      throw new CipherError('the public key is not a secp256k1 point');
+    }
+    const key = createHash('sha256').update(point).digest();
+    this.#keys.set(id, key);
+    return key;
+  }
+}

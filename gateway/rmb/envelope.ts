@@ -1,0 +1,135 @@
+/** Envelopes to bytes and back, with bounds on everything a stranger may fill. */
+import { create, fromBinary, type MessageInitShape, toBinary } from '@bufbuild/protobuf';
+import { GridError } from '../../schemas/errors/index.ts';
+import { type Address, AddressSchema, type Envelope, EnvelopeSchema } from './envelope_pb.ts';
+
+export type { Address, Envelope };
+
+/** Largest frame a relay passes on; the same number limits our sockets. */
+export const MAX_FRAME_BYTES = 16 * 1024 * 1024;
+
+/** Characters that a text of an envelope may have. */
+export const MAX_UID_LENGTH = 128;
+export const MAX_SESSION_LENGTH = 128;
+export const MAX_COMMAND_LENGTH = 256;
+const MAX_TAGS_LENGTH = 1024;
+const MAX_SCHEMA_LENGTH = 128;
+const MAX_FEDERATION_LENGTH = 1024;
+const MAX_ERROR_LENGTH = 64 * 1024;
+const MAX_RELAYS = 16;
+const MAX_RELAY_LENGTH = 256;
+
+/** An address; without `session` it is the twin's default connection. */
+export function address(twin: number, session?: string): Address {
+  return create(AddressSchema, session === undefined ? { twin } : { twin, connection: session });
+}
+
+export function createEnvelope(init: MessageInitShape<typeof EnvelopeSchema>): Envelope {
+  return create(EnvelopeSchema, init);
+}
+
+export function encodeEnvelope(envelope: Envelope): Uint8Array {
+  return toBinary(EnvelopeSchema, envelope);
+}
+
+/**
+ * The envelope in `bytes`. Unknown fields are kept. Throws `GridError`
+ * `envelope_too_large` or `envelope_malformed` (also for texts that are not UTF-8).
+ */
+export function decodeEnvelope(bytes: Uint8Array, limitBytes = MAX_FRAME_BYTES): Envelope {
+  if (bytes.length > limitBytes) throw new GridError('envelope_too_large', { sizeBytes: bytes.length, limitBytes });
+  try {
+    return fromBinary(EnvelopeSchema, bytes);
+  } catch (error) {
+    throw new GridError('envelope_malformed', { problem: (error as Error).message.slice(0, 200) }, { cause: error });
+  }
+}
+
+/** Whether a text has a character below space or DEL: nothing in an envelope needs one. */
+function hasControlCharacter(text: string): boolean {
+  for (let index = 0; index < text.length; index += 1) {
+    const code = text.charCodeAt(index);
+    if (code < 0x20 || code === 0x7f) return true;
+  }
+  return false;
+}
+
+function problemOfText(text: string | undefined, limit: number): string | undefined {
+  if (text === undefined) return undefined;
+  if (text.length > limit) return `has ${text.length} characters, at most ${limit} are accepted`;
+  if (hasControlCharacter(text)) return 'has a control character';
+  return undefined;
+}
+
+/**
+ * What keeps an envelope from being one that a peer may have signed: texts too
+ * long or with control characters, numbers beyond what a clock gives, an
+ * address that is missing. The signed challenge has no separators, so only
+ * narrow shapes keep two meanings of one challenge apart.
+ */
+export function findFieldProblem(envelope: Envelope): GridError<'envelope_field'> | undefined {
+  const found = fieldProblem(envelope);
+  return found === undefined ? undefined : new GridError('envelope_field', { field: found[0], problem: found[1] });
+}
+
+function fieldProblem(envelope: Envelope): [field: string, problem: string] | undefined {
+  if (envelope.uid === '') return ['uid', 'is empty'];
+  const { source, destination, message } = envelope;
+  if (source === undefined || source.twin === 0) return ['source', 'is missing'];
+  if (destination === undefined || destination.twin === 0) return ['destination', 'is missing'];
+  if (message.case === undefined) return ['message', 'is missing'];
+  // Unix seconds from 2001 to 2286 have ten digits.
+  if (envelope.timestamp < 1_000_000_000n || envelope.timestamp > 9_999_999_999n) {
+    return ['timestamp', `is ${envelope.timestamp}, not the Unix time in seconds`];
+  }
+  if (envelope.expiration > 0xffff_ffffn) return ['expiration', `is ${envelope.expiration} seconds`];
+  if (envelope.relays.length > MAX_RELAYS) return ['relays', `has ${envelope.relays.length} entries`];
+  const texts: [field: string, text: string | undefined, limit: number][] = [
+    ['uid', envelope.uid, MAX_UID_LENGTH],
+    ['tags', envelope.tags, MAX_TAGS_LENGTH],
+    ['source.connection', source.connection, MAX_SESSION_LENGTH],
+    ['destination.connection', destination.connection, MAX_SESSION_LENGTH],
+    ['schema', envelope.schema, MAX_SCHEMA_LENGTH],
+    ['federation', envelope.federation, MAX_FEDERATION_LENGTH],
+  ];
+  if (message.case === 'request') texts.push(['request.command', message.value.command, MAX_COMMAND_LENGTH]);
+  for (const relay of envelope.relays) texts.push(['relays', relay, MAX_RELAY_LENGTH]);
+  for (const [field, text, limit] of texts) {
+    const problem = problemOfText(text, limit);
+    if (problem !== undefined) return [field, problem];
+  }
+  // An error's text is for people and may have lines.
+  if (message.case === 'error' && message.value.message.length > MAX_ERROR_LENGTH) {
+    return ['error.message', `has ${message.value.message.length} characters`];
+  }
+  return undefined;
+}
+
+/** Seconds of life an envelope has left at `nowSeconds`; zero or less is expired. */
+export function remainingSeconds(envelope: Pick<Envelope, 'timestamp' | 'expiration'>, nowSeconds: number): number {
+  return Number(envelope.timestamp + envelope.expiration) - nowSeconds;
+}
+
+/** Whether two addresses name the same session; absent and empty sessions differ. */
+export function sameAddress(one: Address | undefined, other: Address | undefined): boolean {
+  return one?.twin === other?.twin && one?.connection === other?.connection;
+}
+
+/** `17`, or `17:session`. */
+export function formatAddress(value: Pick<Address, 'twin' | 'connection'>): string {
+  return value.connection === undefined ? `${value.twin}` : `${value.twin}:${value.connection}`;
+}
+
+/** The address in `17` or `17:session`, split at the first colon. */
+export function parseAddress(text: string): Address {
+  const colon = text.indexOf(':');
+  const twin = colon < 0 ? text : text.slice(0, colon);
+  if (!/^\d{1,10}$/.test(twin) || Number(twin) > 0xffff_ffff) {
+    throw new GridError('envelope_field', { field: 'address', problem: 'invalid address twin id is not number' });
+  }
+  return address(Number(twin), colon < 0 ? undefined : text.slice(colon + 1));
+}
+
+export function nowSeconds(): number {
+  return Math.floor(Date.now() / 1000);
+}

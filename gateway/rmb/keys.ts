@@ -1,0 +1,131 @@
+/** A twin's secret: made from words or a hex seed, kept in a private file, never shown. */
+import { createECDH, createPrivateKey, type KeyObject, sign as signWithKey } from 'node:crypto';
+import { readFile, stat } from 'node:fs/promises';
+import { inspect } from 'node:util';
+import {
+  bip39ToMiniSecret,
+  bip39Validate,
+  sr25519KeypairFromSeed,
+  sr25519Sign,
+  waitReady,
+} from '@polkadot/wasm-crypto';
+import { z } from 'zod';
+import { writeFileAtomic } from '../../modules/host/files.ts';
+
+export const keyTypes = ['ed25519', 'sr25519'] as const;
+export type KeyType = (typeof keyTypes)[number];
+
+/** First byte of a signature: which scheme the other 64 bytes are of. */
+export const signaturePrefix: Readonly<Record<KeyType, number>> = { ed25519: 0x65, sr25519: 0x73 };
+
+// PKCS#8 around a bare ed25519 seed.
+const ED25519_PKCS8 = Buffer.from('302e020100300506032b657004220420', 'hex');
+
+/** The secret half of a twin. Signs and agrees on keys; its bytes do not come out. */
+export class Identity {
+  readonly keyType: KeyType;
+  /** 32 bytes, the account on the chain. */
+  readonly publicKey: Uint8Array;
+  /** 33 bytes, the compressed secp256k1 point others encrypt to. */
+  readonly encryptionKey: Uint8Array;
+  readonly #sign: (message: Uint8Array) => Uint8Array;
+  readonly #agree: (otherKey: Uint8Array) => Uint8Array;
+
+  private constructor(keyType: KeyType, miniSecret: Uint8Array) {
+    this.keyType = keyType;
+    const curve = createECDH('secp256k1');
+    curve.setPrivateKey(miniSecret);
+    this.encryptionKey = new Uint8Array(curve.getPublicKey(null, 'compressed'));
+    this.#agree = (otherKey) => curve.computeSecret(otherKey);
+    if (keyType === 'ed25519') {
+      const key = createPrivateKey({ key: Buffer.concat([ED25519_PKCS8, miniSecret]), format: 'der', type: 'pkcs8' });
+      this.publicKey = ed25519PublicKey(key);
+      this.#sign = (message) => signWithKey(null, message, key);
+    } else {
+      const pair = sr25519KeypairFromSeed(miniSecret);
+      const secretKey = pair.slice(0, 64);
+      const publicKey = pair.slice(64);
+      this.publicKey = publicKey;
+      this.#sign = (message) => sr25519Sign(publicKey, secretKey, message);
+    }
+  }
+
+  /**
+   * The identity of BIP39 English words or of 64 hex digits with or without
+   * `0x`. Words give the network's mini secret (from the entropy, not the usual
+   * BIP39 seed). Throws `KeyError`, which never repeats the secret.
+   */
+  static async fromSecret(secret: string, keyType: KeyType): Promise<Identity> {
+    await waitReady();
+    const text = secret.trim();
+    const hex = /^(?:0x)?([0-9a-fA-F]{64})$/.exec(text)?.[1];
+    if (hex !== undefined) return Identity.#fromMiniSecret(Buffer.from(hex, 'hex'), keyType);
+    if (text.startsWith('0x')) throw new KeyError('the seed is not 0x and 64 hex digits');
+    const words = text.split(/\s+/).join(' ');
+    if (!bip39Validate(words)) throw new KeyError('the words are not a valid English BIP39 phrase');
+    return Identity.#fromMiniSecret(bip39ToMiniSecret(words, ''), keyType);
+  }
+
+  static #fromMiniSecret(miniSecret: Uint8Array, keyType: KeyType): Identity {
+    try {
+      return new Identity(keyType, miniSecret);
+    } catch {
+      throw new KeyError('the seed is not a valid secp256k1 scalar');
+    }
+  }
+
+  /** 65 bytes: the type byte and the signature over `message` as it is. */
+  sign(message: Uint8Array): Uint8Array {
+    const signature = new Uint8Array(65);
+    signature[0] = signaturePrefix[this.keyType];
+    signature.set(this.#sign(message), 1);
+    return signature;
+  }
+
+  /** The 32-byte x coordinate shared with the owner of `otherKey`. Throws for bytes that are no point. */
+  agree(otherKey: Uint8Array): Uint8Array {
+    return this.#agree(otherKey);
+  }
+
+  [inspect.custom](): string {
+    return `Identity(${this.keyType} ${Buffer.from(this.publicKey).toString('hex')})`;
+  }
+
+  toJSON(): { keyType: KeyType; publicKey: string } {
+    return { keyType: this.keyType, publicKey: Buffer.from(this.publicKey).toString('hex') };
+  }
+}
+
+function ed25519PublicKey(key: KeyObject): Uint8Array {
+  const x = key.export({ format: 'jwk' }).x;
+  return new Uint8Array(Buffer.from(x ?? '', 'base64url'));
+}
+
+/** A secret or key file that cannot be used. */
+export class KeyError extends Error {
+  override readonly name = 'KeyError';
+}
+
+const KeyFile = z.strictObject({ keyType: z.enum(keyTypes), secret: z.string().min(1) });
+export type KeyFile = z.infer<typeof KeyFile>;
+
+/** Writes a key file only its owner can read. */
+export async function writeKeyFile(path: string, key: KeyFile): Promise<void> {
+  await writeFileAtomic(path, `${JSON.stringify(KeyFile.parse(key))}\n`, 0o600);
+}
+
+/** The identity of a key file. Refuses files that others on the machine may read or change. */
+export async function readKeyFile(path: string): Promise<Identity> {
+  const { mode } = await stat(path);
+  if ((mode & 0o077) !== 0) {
+    throw new KeyError(`${path} has mode ${(mode & 0o777).toString(8)}: others may use it; set it to 600`);
+  }
+  let parsed: KeyFile;
+  try {
+    parsed = KeyFile.parse(JSON.parse(await readFile(path, 'utf8')));
+  } catch {
+    // The parser's own text may quote the file.
+    throw new KeyError(`${path} is not a key file: {"keyType":"ed25519"|"sr25519","secret":"words or hex seed"}`);
+  }
+  return Identity.fromSecret(parsed.secret, parsed.keyType);
+}

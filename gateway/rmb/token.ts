@@ -1,0 +1,95 @@
+/** The signed token a peer shows a relay when it connects. */
+import { z } from 'zod';
+import { type Identity, signaturePrefix } from './keys.ts';
+
+/** Seconds our own tokens live: long enough for one handshake. */
+export const TOKEN_LIFETIME_SECONDS = 60;
+
+export interface TokenClaims {
+  /** Twin id. */
+  readonly sub: number;
+  /** Session; absent and empty differ. */
+  readonly sid?: string;
+  readonly iat: number;
+  readonly exp: number;
+}
+
+export interface Token {
+  readonly claims: TokenClaims;
+  /** The ASCII bytes that were signed. */
+  readonly signed: Uint8Array;
+  /** Type byte and 64 bytes. */
+  readonly signature: Uint8Array;
+}
+
+/** A text that is no token. */
+export class TokenError extends Error {
+  override readonly name = 'TokenError';
+}
+
+// Only a label: no RSA is involved.
+const HEADER = encode({ alg: 'RS512', typ: 'JWT' });
+
+const Header = z.object({ alg: z.literal('RS512'), typ: z.literal('JWT').optional() });
+const Claims = z.object({
+  sub: z.int().min(0).max(0xffff_ffff),
+  sid: z.string().max(256).nullish(),
+  iat: z.int(),
+  exp: z.int(),
+});
+
+export function createToken(identity: Identity, twinId: number, session: string | undefined, now: number): string {
+  const exp = now + TOKEN_LIFETIME_SECONDS;
+  const claims = session === undefined ? { exp, iat: now, sub: twinId } : { exp, iat: now, sid: session, sub: twinId };
+  const signed = `${HEADER}.${encode(claims)}`;
+  const signature = identity.sign(Buffer.from(signed, 'ascii'));
+  return `${signed}.${Buffer.from(signature).toString('base64url')}`;
+}
+
+/**
+ * Reads a token of any of the three known clients. Nothing is verified beyond
+ * its form. Throws `TokenError`.
+ */
+export function parseToken(text: string): Token {
+  const parts = text.split('.');
+  const [header, claims, signature] = parts;
+  if (parts.length !== 3 || header === undefined || claims === undefined || signature === undefined) {
+    throw new TokenError('No header, claims or signature component found in token string');
+  }
+  const head = Header.safeParse(decodeJson(header));
+  if (!head.success) throw new TokenError('Expected algorithm type RS512');
+  const body = Claims.safeParse(decodeJson(claims));
+  if (!body.success) {
+    const issue = body.error.issues[0];
+    throw new TokenError(`claim ${issue?.path.join('.') ?? ''}: ${issue?.message ?? 'malformed'}`);
+  }
+  const { sub, sid, iat, exp } = body.data;
+  const bytes = decode(signature);
+  const known = bytes[0] === signaturePrefix.ed25519 || bytes[0] === signaturePrefix.sr25519;
+  if (bytes.length !== 65 || !known) throw new TokenError('Invalid signature');
+  return {
+    claims: { sub, iat, exp, ...(typeof sid === 'string' ? { sid } : {}) },
+    signed: Buffer.from(`${header}.${claims}`, 'ascii'),
+    signature: bytes,
+  };
+}
+
+function encode(value: unknown): string {
+  return Buffer.from(JSON.stringify(value)).toString('base64url');
+}
+
+/** Strict base64url without padding; Node's own decoder would skip what it does not know. */
+function decode(text: string): Buffer {
+  const bytes = Buffer.from(text, 'base64url');
+  if (bytes.toString('base64url') !== text) throw new TokenError('Base64 error: Invalid byte or padding');
+  return bytes;
+}
+
+function decodeJson(part: string): unknown {
+  const bytes = decode(part);
+  try {
+    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
+  } catch {
+    throw new TokenError('JSON error: malformed');
+  }
+}
