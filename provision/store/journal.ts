@@ -1,0 +1,166 @@
+/**
+ * The journal: what was accepted, how far it got, what is still held. The only
+ * truth provisiond has of its own; every method is one transaction and has
+ * happened, on disk, when it returns.
+ */
+import type { Reservation, ReservedWorkload } from '../plan/capacity.ts';
+import type { PlannedWorkload } from '../plan/plan.ts';
+
+/** `<twin>-<contract>`. */
+export type DeploymentId = string;
+
+export function deploymentId(twin: number, contract: bigint): DeploymentId {
+  return `${twin}-${contract}`;
+}
+
+/** A deployment as it was verified and planned. */
+export interface Acceptance {
+  readonly twin: number;
+  readonly contract: bigint;
+  readonly version: number;
+  /** The signed document as JSON text, without results; workload data verbatim. */
+  readonly document: string;
+  readonly hash: string;
+  /** Correlation id of the request. */
+  readonly trace: string;
+  readonly workloads: readonly AcceptedWorkload[];
+  readonly reservation: Reservation;
+}
+
+export interface AcceptedWorkload extends PlannedWorkload {
+  readonly version: number;
+}
+
+export type WorkloadState = 'init' | 'ok' | 'error' | 'paused' | 'deleted';
+
+export interface WorkloadRecord extends AcceptedWorkload {
+  readonly state: WorkloadState;
+  /** Empty on success. */
+  readonly message: string;
+  /** The type's result as JSON text, empty when there is none. */
+  readonly data: string;
+  /** Unix seconds of the last change of state. */
+  readonly created: number;
+  /** Why it is to go away; undefined while it is wanted. */
+  readonly removal: string | undefined;
+  /** What it holds; undefined once every resource is confirmed gone. */
+  readonly held: ReservedWorkload | undefined;
+}
+
+export interface DeploymentRecord {
+  readonly id: DeploymentId;
+  readonly twin: number;
+  readonly contract: bigint;
+  /** Order of acceptance on this node. */
+  readonly sequence: number;
+  readonly version: number;
+  readonly document: string;
+  readonly hash: string;
+  readonly trace: string;
+  /** Unix seconds. */
+  readonly acceptedAt: number;
+  /** Set once the whole deployment is to go away. */
+  readonly cancelled: string | undefined;
+  readonly workloads: readonly WorkloadRecord[];
+}
+
+/** How a workload's run ended. `data` is JSON text, empty for null. */
+export type Outcome =
+  | { readonly state: 'ok'; readonly data: string }
+  | { readonly state: 'paused' }
+  | { readonly state: 'error'; readonly message: string };
+
+/** One entry of a workload's history of states, oldest first in the list. */
+export interface Change {
+  readonly workload: string;
+  readonly version: number;
+  readonly state: WorkloadState;
+  readonly message: string;
+  readonly data: string;
+  readonly created: number;
+}
+
+export interface StepEntry {
+  readonly workload: string;
+  readonly step: string;
+  readonly state: 'started' | 'done' | 'failed' | 'undone';
+  readonly message: string;
+  /** Milliseconds since 1970. */
+  readonly at: number;
+  readonly trace: string;
+}
+
+/** What is remembered of a deployment that is gone. */
+export interface Tombstone {
+  readonly twin: number;
+  readonly contract: bigint;
+  readonly hash: string;
+  readonly trace: string;
+  readonly reason: string;
+  readonly acceptedAt: number;
+  /** Unix seconds. */
+  readonly goneAt: number;
+}
+
+export interface Journal {
+  /** Whether this journal was made just now: it can not tell a foreign resource from a forgotten one. */
+  readonly fresh: boolean;
+
+  /**
+   * Records deployment, reservation and run at once: one `init` change a
+   * workload. Throws `deployment_exists` for a contract that is not gone.
+   */
+  accept(acceptance: Acceptance): DeploymentRecord;
+  /** One line of the engine's log; kept while the deployment is, the newest `STEP_LIMIT` of them. */
+  recordStep(id: DeploymentId, entry: StepEntry): void;
+  /**
+   * The workload's run ended. `ok` commits its reservation. Writes a change
+   * unless the workload already is in that state: one `ok` a name and version.
+   * Returns whether anything changed.
+   */
+  finish(id: DeploymentId, workload: string, outcome: Outcome): boolean;
+  /** Wants one workload gone. False when it is unknown, already wanted gone, or failed. */
+  decommission(id: DeploymentId, workload: string, reason: string): boolean;
+  /** Wants the whole deployment gone. False when it is unknown or already wanted gone. */
+  cancel(id: DeploymentId, reason: string): boolean;
+  /**
+   * Every resource of the workload is confirmed gone: its reservation ends, and
+   * if it was to go away it is `deleted`.
+   */
+  release(id: DeploymentId, workload: string): void;
+  /** Every workload of a cancelled deployment was released: it becomes history. Throws if one was not. */
+  tombstone(id: DeploymentId): void;
+
+  /** A deployment that is not gone. */
+  deployment(id: DeploymentId): DeploymentRecord | undefined;
+  /** Every deployment that is not gone, in the order of acceptance. */
+  deployments(): readonly DeploymentRecord[];
+  /** What is held now, by whom. */
+  reservations(): readonly Reservation[];
+  changes(id: DeploymentId): readonly Change[];
+  steps(id: DeploymentId): readonly StepEntry[];
+  /** Deployments that are gone, newest first, the newest `HISTORY_LIMIT` of them. */
+  history(limit?: number): readonly Tombstone[];
+  close(): void;
+}
+
+/** Entries of the engine's log that are kept for one deployment. */
+export const STEP_LIMIT = 1000;
+/** Tombstones that are kept. */
+export const HISTORY_LIMIT = 1000;
+
+/** The reservations of a list of records. */
+export function reservationsOf(records: readonly DeploymentRecord[]): Reservation[] {
+  const found: Reservation[] = [];
+  for (const { twin, contract, workloads } of records) {
+    const held = workloads.map((workload) => workload.held).filter((one) => one !== undefined);
+    if (held.length > 0) found.push({ twin, contract, workloads: held });
+  }
+  return found;
+}
+
+/** What a settled workload still holds: committed when it runs, as before otherwise. */
+export function heldAfter(held: ReservedWorkload | undefined, state: Outcome['state']): ReservedWorkload | undefined {
+  if (held === undefined || state === 'error') return held;
+  return { ...held, state: 'committed' };
+}

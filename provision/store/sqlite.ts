@@ -1,0 +1,420 @@
+/** The journal as an SQLite file: write-ahead log, synced at every commit, readable by the node's owner only. */
+import { chmodSync, closeSync, existsSync, mkdirSync, openSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite';
+import { GridError } from '../../schemas/errors/index.ts';
+import type { Reservation, ReservedWorkload } from '../plan/capacity.ts';
+import {
+  type Acceptance,
+  type Change,
+  type DeploymentId,
+  type DeploymentRecord,
+  deploymentId,
+  HISTORY_LIMIT,
+  heldAfter,
+  type Journal,
+  type Outcome,
+  reservationsOf,
+  STEP_LIMIT,
+  type StepEntry,
+  type Tombstone,
+  type WorkloadRecord,
+  type WorkloadState,
+} from './journal.ts';
+
+const SCHEMA_VERSION = 1;
+
+const SCHEMA = `
+CREATE TABLE deployments (
+  sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+  id TEXT NOT NULL UNIQUE,
+  twin INTEGER NOT NULL,
+  contract TEXT NOT NULL,
+  version INTEGER NOT NULL,
+  document TEXT NOT NULL,
+  hash TEXT NOT NULL,
+  trace TEXT NOT NULL,
+  accepted_at INTEGER NOT NULL,
+  cancelled TEXT
+) STRICT;
+CREATE TABLE workloads (
+  deployment TEXT NOT NULL REFERENCES deployments(id) ON DELETE CASCADE,
+  position INTEGER NOT NULL,
+  name TEXT NOT NULL,
+  type TEXT NOT NULL,
+  version INTEGER NOT NULL,
+  after TEXT NOT NULL,
+  awaits_network TEXT,
+  state TEXT NOT NULL,
+  message TEXT NOT NULL,
+  data TEXT NOT NULL,
+  created INTEGER NOT NULL,
+  removal TEXT,
+  held TEXT,
+  PRIMARY KEY (deployment, name)
+) STRICT;
+CREATE TABLE changes (
+  sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+  deployment TEXT NOT NULL REFERENCES deployments(id) ON DELETE CASCADE,
+  workload TEXT NOT NULL,
+  version INTEGER NOT NULL,
+  state TEXT NOT NULL,
+  message TEXT NOT NULL,
+  data TEXT NOT NULL,
+  created INTEGER NOT NULL
+) STRICT;
+CREATE INDEX changes_of ON changes (deployment, sequence);
+CREATE UNIQUE INDEX one_ok ON changes (deployment, workload, version) WHERE state = 'ok';
+CREATE TABLE steps (
+  sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+  deployment TEXT NOT NULL REFERENCES deployments(id) ON DELETE CASCADE,
+  workload TEXT NOT NULL,
+  step TEXT NOT NULL,
+  state TEXT NOT NULL,
+  message TEXT NOT NULL,
+  at INTEGER NOT NULL,
+  trace TEXT NOT NULL
+) STRICT;
+CREATE INDEX steps_of ON steps (deployment, sequence);
+CREATE TABLE history (
+  sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+  twin INTEGER NOT NULL,
+  contract TEXT NOT NULL,
+  hash TEXT NOT NULL,
+  trace TEXT NOT NULL,
+  reason TEXT NOT NULL,
+  accepted_at INTEGER NOT NULL,
+  gone_at INTEGER NOT NULL
+) STRICT;
+PRAGMA user_version = ${SCHEMA_VERSION};
+`;
+
+type Row = Record<string, unknown>;
+
+/** Opens or makes the journal at `path`; `now` gives Unix seconds. Throws when the file is newer or damaged. */
+export class SqliteJournal implements Journal {
+  readonly fresh: boolean;
+  readonly #database: DatabaseSync;
+  readonly #now: () => number;
+  readonly #statements = new Map<string, StatementSync>();
+  #records: readonly DeploymentRecord[] | undefined;
+
+  constructor(path: string, now: () => number = () => Math.floor(Date.now() / 1000)) {
+    this.#now = now;
+    mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+    // Made first, so that SQLite's file and its log are never readable by others.
+    if (!existsSync(path)) closeSync(openSync(path, 'ax', 0o600));
+    chmodSync(path, 0o600);
+    this.#database = new DatabaseSync(path, { enableForeignKeyConstraints: true });
+    this.#database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = 2000;');
+    const version = Number(this.#get('PRAGMA user_version')?.user_version);
+    if (version > SCHEMA_VERSION) {
+      this.#database.close();
+      throw new Error(`${path} was written by a newer version (schema ${version}, this one knows ${SCHEMA_VERSION})`);
+    }
+    this.fresh = version === 0;
+    if (this.fresh) this.#database.exec(`BEGIN IMMEDIATE;${SCHEMA}COMMIT;`);
+  }
+
+  accept(acceptance: Acceptance): DeploymentRecord {
+    const { twin, contract } = acceptance;
+    const id = deploymentId(twin, contract);
+    const created = this.#now();
+    return this.#transaction(() => {
+      if (this.#get('SELECT id FROM deployments WHERE id = ?', id) !== undefined) {
+        throw new GridError('deployment_exists', { twin, contract: contract.toString() });
+      }
+      this.#run(
+        'INSERT INTO deployments (id, twin, contract, version, document, hash, trace, accepted_at) VALUES (?,?,?,?,?,?,?,?)',
+        id,
+        twin,
+        contract.toString(),
+        acceptance.version,
+        acceptance.document,
+        acceptance.hash,
+        acceptance.trace,
+        created,
+      );
+      for (const [position, workload] of acceptance.workloads.entries()) {
+        const { name, type, version, after, awaitsNetwork } = workload;
+        const held = acceptance.reservation.workloads.find((one) => one.name === name);
+        this.#run(
+          "INSERT INTO workloads (deployment, position, name, type, version, after, awaits_network, state, message, data, created, held) VALUES (?,?,?,?,?,?,?,'init','','',?,?)",
+          id,
+          position,
+          name,
+          type,
+          version,
+          JSON.stringify(after),
+          awaitsNetwork ?? null,
+          created,
+          held === undefined ? null : JSON.stringify(held),
+        );
+        this.#log(id, { workload: name, version, state: 'init', message: '', data: '', created });
+      }
+      return this.#read(id);
+    });
+  }
+
+  recordStep(id: DeploymentId, entry: StepEntry): void {
+    this.#transaction(() => {
+      this.#run(
+        'INSERT INTO steps (deployment, workload, step, state, message, at, trace) SELECT id,?,?,?,?,?,? FROM deployments WHERE id = ?',
+        entry.workload,
+        entry.step,
+        entry.state,
+        entry.message,
+        entry.at,
+        entry.trace,
+        id,
+      );
+      this.#run(
+        'DELETE FROM steps WHERE deployment = ?1 AND sequence <= (SELECT sequence FROM steps WHERE deployment = ?1 ORDER BY sequence DESC LIMIT 1 OFFSET ?2)',
+        id,
+        STEP_LIMIT,
+      );
+    }, false);
+  }
+
+  finish(id: DeploymentId, name: string, outcome: Outcome): boolean {
+    return this.#transaction(() => {
+      const workload = this.#workload(id, name);
+      if (workload === undefined || workload.state === 'deleted' || workload.state === outcome.state) return false;
+      const { state } = outcome;
+      const message = outcome.state === 'error' ? outcome.message : outcome.state === 'paused' ? 'paused' : '';
+      const data = outcome.state === 'ok' ? outcome.data : workload.data;
+      const created = this.#now();
+      const held = heldAfter(workload.held, state);
+      this.#run(
+        'UPDATE workloads SET state = ?, message = ?, data = ?, created = ?, held = ? WHERE deployment = ? AND name = ?',
+        state,
+        message,
+        data,
+        created,
+        held === undefined ? null : JSON.stringify(held),
+        id,
+        name,
+      );
+      this.#log(id, { workload: name, version: workload.version, state, message, data, created });
+      return true;
+    });
+  }
+
+  decommission(id: DeploymentId, name: string, reason: string): boolean {
+    return this.#transaction(() => {
+      const done = this.#run(
+        "UPDATE workloads SET removal = ? WHERE deployment = ? AND name = ? AND removal IS NULL AND state NOT IN ('error','deleted')",
+        reason,
+        id,
+        name,
+      );
+      return done > 0;
+    });
+  }
+
+  cancel(id: DeploymentId, reason: string): boolean {
+    return this.#transaction(() => {
+      const done = this.#run('UPDATE deployments SET cancelled = ? WHERE id = ? AND cancelled IS NULL', reason, id);
+      if (done === 0) return false;
+      this.#run('UPDATE workloads SET removal = coalesce(removal, ?) WHERE deployment = ?', reason, id);
+      return true;
+    });
+  }
+
+  release(id: DeploymentId, name: string): void {
+    this.#transaction(() => {
+      const workload = this.#workload(id, name);
+      if (workload === undefined) return;
+      this.#run('UPDATE workloads SET held = NULL WHERE deployment = ? AND name = ?', id, name);
+      if (workload.removal === undefined || workload.state === 'deleted') return;
+      const { version, data, removal: message } = workload;
+      const created = this.#now();
+      this.#run(
+        "UPDATE workloads SET state = 'deleted', message = ?, created = ? WHERE deployment = ? AND name = ?",
+        message,
+        created,
+        id,
+        name,
+      );
+      this.#log(id, { workload: name, version, state: 'deleted', message, data, created });
+    });
+  }
+
+  tombstone(id: DeploymentId): void {
+    this.#transaction(() => {
+      const record = this.deployment(id);
+      if (record === undefined) return;
+      const { twin, contract, hash, trace, acceptedAt, cancelled, workloads } = record;
+      if (cancelled === undefined || workloads.some((one) => one.held !== undefined)) {
+        throw new Error(`deployment ${id} is not released`);
+      }
+      this.#run(
+        'INSERT INTO history (twin, contract, hash, trace, reason, accepted_at, gone_at) VALUES (?,?,?,?,?,?,?)',
+        twin,
+        contract.toString(),
+        hash,
+        trace,
+        cancelled,
+        acceptedAt,
+        this.#now(),
+      );
+      this.#run('DELETE FROM deployments WHERE id = ?', id);
+      this.#run(
+        'DELETE FROM history WHERE sequence <= (SELECT sequence FROM history ORDER BY sequence DESC LIMIT 1 OFFSET ?)',
+        HISTORY_LIMIT,
+      );
+    });
+  }
+
+  deployment(id: DeploymentId): DeploymentRecord | undefined {
+    return this.deployments().find((record) => record.id === id);
+  }
+
+  deployments(): readonly DeploymentRecord[] {
+    this.#records ??= this.#readAll();
+    return this.#records;
+  }
+
+  reservations(): readonly Reservation[] {
+    return reservationsOf(this.deployments());
+  }
+
+  changes(id: DeploymentId): readonly Change[] {
+    const rows = this.#all(
+      'SELECT workload, version, state, message, data, created FROM changes WHERE deployment = ? ORDER BY sequence',
+      id,
+    );
+    return rows.map((row) => ({ ...row }) as unknown as Change);
+  }
+
+  steps(id: DeploymentId): readonly StepEntry[] {
+    const rows = this.#all(
+      'SELECT workload, step, state, message, at, trace FROM steps WHERE deployment = ? ORDER BY sequence',
+      id,
+    );
+    return rows.map((row) => ({ ...row }) as unknown as StepEntry);
+  }
+
+  history(limit = HISTORY_LIMIT): readonly Tombstone[] {
+    const rows = this.#all('SELECT * FROM history ORDER BY sequence DESC LIMIT ?', limit);
+    return rows.map((row) => ({
+      twin: Number(row.twin),
+      contract: BigInt(String(row.contract)),
+      hash: String(row.hash),
+      trace: String(row.trace),
+      reason: String(row.reason),
+      acceptedAt: Number(row.accepted_at),
+      goneAt: Number(row.gone_at),
+    }));
+  }
+
+  close(): void {
+    this.#statements.clear();
+    this.#database.close();
+  }
+
+  #readAll(): DeploymentRecord[] {
+    const workloads = Map.groupBy(this.#all('SELECT * FROM workloads ORDER BY deployment, position'), (row) =>
+      String(row.deployment),
+    );
+    return this.#all('SELECT * FROM deployments ORDER BY sequence').map((row) => {
+      const id = String(row.id);
+      return recordOf(row, workloads.get(id) ?? []);
+    });
+  }
+
+  #read(id: DeploymentId): DeploymentRecord {
+    const row = this.#get('SELECT * FROM deployments WHERE id = ?', id) as Row;
+    return recordOf(row, this.#all('SELECT * FROM workloads WHERE deployment = ? ORDER BY position', id));
+  }
+
+  #workload(id: DeploymentId, name: string): WorkloadRecord | undefined {
+    const row = this.#get('SELECT * FROM workloads WHERE deployment = ? AND name = ?', id, name);
+    return row === undefined ? undefined : workloadOf(row);
+  }
+
+  /** Logs a change; an `ok` that this version already had is not logged again. */
+  #log(id: DeploymentId, { workload, version, state, message, data, created }: Change): void {
+    this.#run(
+      'INSERT OR IGNORE INTO changes (deployment, workload, version, state, message, data, created) VALUES (?,?,?,?,?,?,?)',
+      id,
+      workload,
+      version,
+      state,
+      message,
+      data,
+      created,
+    );
+  }
+
+  #transaction<T>(work: () => T, changesRecords = true): T {
+    this.#database.exec('BEGIN IMMEDIATE');
+    try {
+      const result = work();
+      this.#database.exec('COMMIT');
+      if (changesRecords) this.#records = undefined;
+      return result;
+    } catch (error) {
+      if (this.#database.isTransaction) this.#database.exec('ROLLBACK');
+      throw error;
+    }
+  }
+
+  #prepare(sql: string): StatementSync {
+    const known = this.#statements.get(sql);
+    if (known !== undefined) return known;
+    const statement = this.#database.prepare(sql);
+    this.#statements.set(sql, statement);
+    return statement;
+  }
+
+  #run(sql: string, ...values: SQLInputValue[]): number {
+    return Number(this.#prepare(sql).run(...values).changes);
+  }
+
+  #get(sql: string, ...values: SQLInputValue[]): Row | undefined {
+    return this.#prepare(sql).get(...values);
+  }
+
+  #all(sql: string, ...values: SQLInputValue[]): Row[] {
+    return this.#prepare(sql).all(...values);
+  }
+}
+
+function recordOf(row: Row, workloads: readonly Row[]): DeploymentRecord {
+  return {
+    id: String(row.id),
+    twin: Number(row.twin),
+    contract: BigInt(String(row.contract)),
+    sequence: Number(row.sequence),
+    version: Number(row.version),
+    document: String(row.document),
+    hash: String(row.hash),
+    trace: String(row.trace),
+    acceptedAt: Number(row.accepted_at),
+    cancelled: optionalText(row.cancelled),
+    workloads: workloads.map(workloadOf),
+  };
+}
+
+function workloadOf(row: Row): WorkloadRecord {
+  const awaitsNetwork = optionalText(row.awaits_network);
+  const held = optionalText(row.held);
+  return {
+    name: String(row.name),
+    type: String(row.type),
+    version: Number(row.version),
+    after: JSON.parse(String(row.after)) as string[],
+    ...(awaitsNetwork === undefined ? {} : { awaitsNetwork }),
+    state: String(row.state) as WorkloadState,
+    message: String(row.message),
+    data: String(row.data),
+    created: Number(row.created),
+    removal: optionalText(row.removal),
+    held: held === undefined ? undefined : (JSON.parse(held) as ReservedWorkload),
+  };
+}
+
+function optionalText(value: unknown): string | undefined {
+  return value === null || value === undefined ? undefined : String(value);
+}
