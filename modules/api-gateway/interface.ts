@@ -290,7 +290,7 @@ export const substrateGateway = defineInterface({
     GetTwinByPubKey: { args: { pk: bytes }, returns: [uint32, SubstrateError], fails: false, order: 'read' },
     GetZosVersion: { args: {}, returns: [str], fails: true, order: 'read' },
     Report: { args: { consumptions: slice(NruConsumption) }, returns: [Hash], fails: true },
-    SetContractConsumption: { args: { resources: ContractResources }, returns: [], fails: true, variadic: true },
+    SetContractConsumption: { args: { resources: ContractResources }, returns: [], fails: true, variadic: 'resources' },
     SetNodePowerState: { args: { up: bool }, returns: [Hash], fails: true },
     UpdateNode: { args: { node: Node }, returns: [uint32], fails: true },
     UpdateNodeUptimeV2: { args: { uptime: count64, timestampHint: uint64 }, returns: [Hash], fails: true },

@@ -19,8 +19,8 @@ export interface MethodDefinition {
   /** Whether the Go method returns an `error`. */
   readonly fails: boolean;
   readonly order?: Order;
-  /** The last argument is variadic: its values travel as elements of their own. */
-  readonly variadic?: boolean;
+  /** Name of the last argument where it is variadic: its values travel as elements of their own. */
+  readonly variadic?: string;
   /** One line for the generated documentation. */
   readonly doc?: string;
 }
@@ -37,7 +37,9 @@ export function defineInterface<const D extends InterfaceDefinition>(definition:
   return definition;
 }
 
-type ArgsOf<M extends MethodDefinition> = { [K in keyof M['args']]: Infer<M['args'][K]> };
+type ArgsOf<M extends MethodDefinition> = {
+  [K in keyof M['args']]: K extends M['variadic'] ? Array<Infer<M['args'][K]>> : Infer<M['args'][K]>;
+};
 
 type ReturnOf<R extends readonly Wire[]> = R extends readonly []
   ? void

@@ -1,0 +1,160 @@
+/** One reply list for all calls of a client: one blocking reader, answers told apart by id. */
+import { randomUUID } from 'node:crypto';
+import type { Redis } from 'ioredis';
+import { type BrokerAddress, type BusLog, closeConnection, openConnection, pause, whenReady } from './broker.ts';
+import { ZbusError } from './errors.ts';
+import { decodeResponse, type Response } from './frames.ts';
+
+const POP_SECONDS = 10;
+const POP_MOST = 256;
+/** How long the broker may be gone before calls under way are given up. */
+const OUTAGE_MS = 5_000;
+
+/** A call whose answer has not come. */
+export interface Waiting {
+  readonly answer: Promise<Response>;
+  readonly settled: boolean;
+  reject(error: ZbusError): void;
+}
+
+interface Entry extends Waiting {
+  settled: boolean;
+  generation: number;
+  resolve(response: Response): void;
+}
+
+export class Replies {
+  /** Where answers to this client go. */
+  readonly list = randomUUID();
+  readonly #address: BrokerAddress;
+  readonly #log: BusLog;
+  readonly #entries = new Map<string, Entry>();
+  readonly #closing = new AbortController();
+  #reader: Redis | undefined;
+  #manyAtOnce = true;
+  /** Counts losses of the connection: calls of an earlier one may be lost with the broker. */
+  #generation = 0;
+  #runId: string | undefined;
+  #outage: NodeJS.Timeout | undefined;
+
+  constructor(address: BrokerAddress, log: BusLog) {
+    this.#address = address;
+    this.#log = log;
+  }
+
+  expect(id: string): Waiting {
+    if (this.#reader === undefined) this.#start();
+    const { promise, resolve, reject } = Promise.withResolvers<Response>();
+    // Settled possibly before anybody awaits it.
+    promise.catch(() => undefined);
+    const entry: Entry = {
+      answer: promise,
+      settled: false,
+      generation: this.#generation,
+      resolve: (response) => {
+        entry.settled = true;
+        resolve(response);
+      },
+      reject: (error) => {
+        entry.settled = true;
+        reject(error);
+      },
+    };
+    this.#entries.set(id, entry);
+    return entry;
+  }
+
+  forget(id: string): void {
+    const entry = this.#entries.get(id);
+    if (entry !== undefined) entry.settled = true;
+    this.#entries.delete(id);
+  }
+
+  close(): void {
+    this.#closing.abort();
+    clearTimeout(this.#outage);
+    closeConnection(this.#reader);
+    this.#rejectAll(() => new ZbusError('cancelled', 'this bus client was closed while the call was under way'));
+  }
+
+  #start(): void {
+    const reader = openConnection(this.#address, 'replies', this.#log);
+    this.#reader = reader;
+    reader.on('ready', () => void this.#onReady(reader));
+    reader.on('close', () => this.#onClose());
+    this.#readAll(reader).catch((error: unknown) => this.#log.error({ err: error }, 'reply reader ended'));
+  }
+
+  #onClose(): void {
+    if (this.#closing.signal.aborted) return;
+    this.#generation++;
+    this.#outage ??= setTimeout(() => {
+      this.#outage = undefined;
+      this.#rejectAll(
+        () => new ZbusError('bus_lost', 'the broker was lost and did not return; the call may or may not have run'),
+      );
+    }, OUTAGE_MS);
+  }
+
+  /** A broker with another run id has forgotten the calls and answers it held. */
+  async #onReady(reader: Redis): Promise<void> {
+    clearTimeout(this.#outage);
+    this.#outage = undefined;
+    const generation = this.#generation;
+    const info = await reader.info('server').catch(() => '');
+    const runId = /run_id:(\w+)/.exec(info)?.[1];
+    if (runId === undefined) return;
+    const restarted = this.#runId !== undefined && this.#runId !== runId;
+    this.#runId = runId;
+    if (!restarted) return;
+    this.#rejectAll(
+      () => new ZbusError('bus_lost', 'the broker was restarted and forgot the call; it may or may not have run'),
+      generation,
+    );
+  }
+
+  #rejectAll(error: () => ZbusError, before = Number.POSITIVE_INFINITY): void {
+    for (const entry of this.#entries.values()) if (entry.generation < before) entry.reject(error());
+  }
+
+  async #readAll(reader: Redis): Promise<void> {
+    const { signal } = this.#closing;
+    while (!signal.aborted) {
+      try {
+        await whenReady(reader, OUTAGE_MS, signal);
+        for (const frame of await this.#pop(reader)) this.#deliver(frame);
+      } catch (error) {
+        if (signal.aborted) return;
+        this.#log.debug({ reason: String(error) }, 'reading replies failed');
+        await pause(50, signal);
+      }
+    }
+  }
+
+  async #pop(reader: Redis): Promise<Buffer[]> {
+    if (this.#manyAtOnce) {
+      try {
+        const found = await reader.callBuffer('BLMPOP', POP_SECONDS, 1, this.list, 'LEFT', 'COUNT', POP_MOST);
+        return found === null ? [] : ((found as [Buffer, Buffer[]])[1] ?? []);
+      } catch (error) {
+        if (!String(error).includes('unknown command')) throw error;
+        this.#manyAtOnce = false;
+      }
+    }
+    const found = await reader.blpopBuffer(this.list, POP_SECONDS);
+    return found === null ? [] : [found[1]];
+  }
+
+  #deliver(frame: Buffer): void {
+    let response: Response;
+    try {
+      response = decodeResponse(frame);
+    } catch (error) {
+      this.#log.warn({ err: error, bytes: frame.length }, 'an answer cannot be read and is dropped');
+      return;
+    }
+    const entry = this.#entries.get(response.id);
+    if (entry === undefined) this.#log.debug({ id: response.id }, 'an answer came after its call was given up');
+    else entry.resolve(response);
+  }
+}

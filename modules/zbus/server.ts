@@ -1,0 +1,260 @@
+/** Serves objects of one module on the bus. */
+import { once } from 'node:events';
+import type { Redis } from 'ioredis';
+import { type BusLog, closeConnection, openConnection, parseBroker, pause, silentLog, whenReady } from './broker.ts';
+import { encode } from './codec.ts';
+import type { InterfaceDefinition, Service } from './definition.ts';
+import { Dispatcher, type ServedObject } from './dispatch.ts';
+import { decodeRequest, encodeResponse, objectName, queueName, type Request, type Response } from './frames.ts';
+import { InstanceLock } from './lock.ts';
+import { Lanes, Places } from './order.ts';
+import { Queue } from './queue.ts';
+import { StatusLoop } from './status.ts';
+import { newTrace, withTrace } from './trace.ts';
+import type { Wire } from './wire.ts';
+
+export interface ZbusServerOptions {
+  readonly module: string;
+  /** `unix:///path/to/redis.sock` or `tcp://host:port`. */
+  readonly broker: string;
+  readonly log?: BusLog;
+  /** Handlers that may run at once. */
+  readonly concurrency?: number;
+}
+
+const CONCURRENCY = 64;
+/** Calls taken off the bus at once for each that may run: they wait for their turn here. */
+const TAKEN_PER_RUNNING = 4;
+const CONNECT_DEADLINE_MS = 10_000;
+const STOP_DEADLINE_MS = 8_000;
+const REPLY_TTL_SECONDS = 300;
+/** How long an answer is kept for a broker that is away. */
+const ANSWER_DEADLINE_MS = 60_000;
+
+export class ZbusServer {
+  readonly #module: string;
+  readonly #log: BusLog;
+  readonly #address: ReturnType<typeof parseBroker>;
+  readonly #concurrency: number;
+  readonly #dispatcher = new Dispatcher();
+  readonly #stopping = new AbortController();
+  readonly #running: Places;
+  readonly #taken: Places;
+  readonly #underWay = new Set<Promise<void>>();
+  readonly #status: StatusLoop;
+  #queues: Queue[] = [];
+  #answers: Redis | undefined;
+  #lock: InstanceLock | undefined;
+  #streams: Promise<void>[] = [];
+
+  constructor(options: ZbusServerOptions) {
+    this.#module = options.module;
+    this.#log = options.log ?? silentLog;
+    this.#address = parseBroker(options.broker);
+    this.#concurrency = options.concurrency ?? CONCURRENCY;
+    if (this.#concurrency < 1) throw new Error('invalid number of workers');
+    this.#running = new Places(this.#concurrency);
+    this.#taken = new Places(this.#concurrency * TAKEN_PER_RUNNING);
+    this.#status = new StatusLoop(this.#address, this.#module, this.#log);
+  }
+
+  /** Registers an object; before `start`. */
+  serve<D extends InterfaceDefinition>(definition: D, service: Service<D>): void {
+    const object = { Name: definition.object, Version: definition.version };
+    const name = objectName(object);
+    if (definition.module !== this.#module) {
+      throw new Error(`${name} belongs to module ${definition.module}, this server is ${this.#module}`);
+    }
+    if (name === 'zbus@1.0') throw new Error('object id is reserved');
+    if (this.#dispatcher.objects.has(name)) throw new Error('object already exists');
+    const handlers = service as unknown as Record<string, unknown>;
+    for (const method of Object.keys(definition.methods)) {
+      if (typeof handlers[method] !== 'function') throw new Error(`${name} has no handler for ${method}`);
+    }
+    this.#dispatcher.objects.set(name, { definition, service: handlers, lanes: new Lanes() });
+    this.#status.objects.push(object);
+  }
+
+  /** @throws Error when the broker cannot be reached within 10 s */
+  async start(): Promise<void> {
+    const answers = openConnection(this.#address, 'answers', this.#log);
+    this.#answers = answers;
+    try {
+      await whenReady(answers, CONNECT_DEADLINE_MS);
+    } catch (cause) {
+      closeConnection(answers);
+      throw new Error(`could not establish connection: ${(cause as Error).message}`, { cause });
+    }
+    this.#status.start();
+    this.#lock = new InstanceLock(answers, this.#module, this.#log);
+    const alone = await this.#lock.take();
+    const objects = [...this.#dispatcher.objects.values()];
+    this.#queues = objects.map(({ definition }) => this.#queueOf(definition));
+    // With a second process about, entries of the work lists may be its running calls.
+    if (alone) for (const queue of this.#queues) await this.#answerLeftovers(answers, queue);
+    for (const queue of this.#queues) queue.start();
+    this.#streams = objects.flatMap((served) => this.#startStreams(served));
+  }
+
+  /** Takes no more calls, finishes those that run within `withinMs`, then lets go of the bus. */
+  async stop(withinMs = STOP_DEADLINE_MS): Promise<void> {
+    if (this.#stopping.signal.aborted || this.#answers === undefined) return;
+    const answers = this.#answers;
+    const giveUpAt = Date.now() + withinMs;
+    const left = (): number => Math.max(1, giveUpAt - Date.now());
+    await Promise.all(this.#queues.map((queue) => queue.stop(answers, Math.min(2_000, left()))));
+    const idle = Promise.all(this.#underWay).then(() => true);
+    const finished = await Promise.race([idle, pause(left(), AbortSignal.timeout(left())).then(() => false)]);
+    this.#stopping.abort();
+    if (!finished) this.#log.warn({ calls: this.#underWay.size }, 'stopped before every call was finished');
+    await Promise.race([Promise.all(this.#streams), pause(200, AbortSignal.timeout(200))]);
+    await this.#status.stop(answers);
+    if (answers.status === 'ready') await this.#lock?.release().catch(() => undefined);
+    closeConnection(answers);
+  }
+
+  #queueOf(definition: InterfaceDefinition): Queue {
+    return new Queue({
+      address: this.#address,
+      name: queueName(this.#module, { Name: definition.object, Version: definition.version }),
+      log: this.#log,
+      places: this.#taken,
+      take: (payload, queue) => this.#take(payload, queue),
+    });
+  }
+
+  #take(payload: Buffer, queue: Queue): Promise<void> {
+    const work = this.#handle(payload, queue).finally(() => this.#underWay.delete(work));
+    this.#underWay.add(work);
+    return work;
+  }
+
+  async #handle(payload: Buffer, queue: Queue): Promise<void> {
+    const request = this.#read(payload, queue.name);
+    if (request === undefined) {
+      await this.#answers?.lrem(queue.work, 1, payload).catch(() => undefined);
+      return;
+    }
+    const response = await this.#respond(request);
+    await this.#answer(request, response, queue, payload);
+  }
+
+  /** A request that cannot be read has nobody to be answered to. */
+  #read(payload: Buffer, queue: string): Request | undefined {
+    try {
+      return decodeRequest(payload);
+    } catch (error) {
+      this.#log.error({ err: error, queue, bytes: payload.length }, 'a call cannot be read and is dropped');
+      return undefined;
+    }
+  }
+
+  async #respond(request: Request): Promise<Response> {
+    const dispatched = this.#dispatcher.dispatch(request);
+    if ('refused' in dispatched) return dispatched.refused;
+    const { call } = dispatched;
+    const leave = await call.lanes.enter(call.turn);
+    try {
+      await this.#running.take();
+      try {
+        const remaining = request.deadline === undefined ? undefined : request.deadline - Date.now();
+        if (remaining !== undefined && remaining <= 0) {
+          return this.#dispatcher.notRun(
+            request,
+            `deadline passed ${-remaining} ms before the call was started, it was not run; ask again`,
+          );
+        }
+        const trace = request.trace ?? newTrace();
+        const done = this.#status.begin(call.action);
+        const deadline = new AbortController();
+        const timer = remaining === undefined ? undefined : setTimeout(() => deadline.abort(), remaining);
+        const signal = AbortSignal.any([this.#stopping.signal, deadline.signal]);
+        try {
+          return await withTrace(trace, () => call.run({ signal, trace }));
+        } finally {
+          clearTimeout(timer);
+          done();
+        }
+      } finally {
+        this.#running.give();
+      }
+    } finally {
+      leave();
+    }
+  }
+
+  /** Pushes the answer, then takes the call off the work list; again while the broker is away. */
+  async #answer(request: Request, response: Response, queue: Queue, payload: Buffer): Promise<void> {
+    const answers = this.#answers;
+    if (answers === undefined) return;
+    const frame = encodeResponse(response);
+    const giveUpAt = Date.now() + ANSWER_DEADLINE_MS;
+    while (Date.now() < giveUpAt && !this.#stopping.signal.aborted) {
+      try {
+        await whenReady(answers, giveUpAt - Date.now(), this.#stopping.signal);
+        await Promise.all([
+          answers.rpush(request.replyTo, frame),
+          answers.expire(request.replyTo, REPLY_TTL_SECONDS),
+          answers.lrem(queue.work, 1, payload),
+        ]);
+        return;
+      } catch (error) {
+        this.#log.debug({ reason: String(error), id: request.id }, 'an answer could not be sent yet');
+        await pause(50, this.#stopping.signal);
+      }
+    }
+    this.#log.error({ id: request.id, method: request.method }, 'an answer could not be sent and is dropped');
+  }
+
+  /** Calls that a crashed process had taken: methods may not run twice, so they are answered, never run. */
+  async #answerLeftovers(answers: Redis, queue: Queue): Promise<void> {
+    for (const payload of await answers.lrangeBuffer(queue.work, 0, -1)) {
+      const request = this.#read(payload, queue.work);
+      if (request === undefined) {
+        await answers.lrem(queue.work, 1, payload);
+        continue;
+      }
+      this.#log.warn({ queue: queue.name, method: request.method, id: request.id }, 'answering a call left by a crash');
+      const message = 'server restarted before the call was finished';
+      await this.#answer(request, this.#dispatcher.notRun(request, message), queue, payload);
+    }
+  }
+
+  #startStreams({ definition, service }: ServedObject): Promise<void>[] {
+    const prefix = queueName(this.#module, { Name: definition.object, Version: definition.version });
+    return Object.entries(definition.streams).flatMap(([name, wire]) => {
+      const generator = service[`${name}$`];
+      if (typeof generator !== 'function') return [];
+      return [this.#publish(`${prefix}.${name}`, wire, () => generator.call(service, this.#stopping.signal))];
+    });
+  }
+
+  /** A malformed event would kill a listening Go process, so every value is encoded by its type first. */
+  async #publish(channel: string, wire: Wire, start: () => AsyncIterable<unknown>): Promise<void> {
+    const { signal } = this.#stopping;
+    const stopped = once(signal, 'abort').catch(() => undefined);
+    try {
+      const values = start()[Symbol.asyncIterator]();
+      for (;;) {
+        const next = await Promise.race([values.next(), stopped.then(() => undefined)]);
+        if (next === undefined || next.done) break;
+        this.#publishOne(channel, wire, next.value);
+      }
+    } catch (error) {
+      this.#log.error({ err: error, channel }, 'a stream failed and has ended');
+    }
+  }
+
+  #publishOne(channel: string, wire: Wire, value: unknown): void {
+    try {
+      const payload = encode(wire, value);
+      this.#answers
+        ?.publish(channel, payload)
+        .catch((error: unknown) =>
+          this.#log.debug({ reason: String(error), channel }, 'an event was lost with the broker'),
+        );
+    } catch (error) {
+      this.#log.error({ err: error, channel }, 'an event does not have its type and was not published');
+    }
+  }
+}

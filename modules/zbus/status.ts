@@ -1,0 +1,96 @@
+/** The object `zbus@1.0` of every module: what it serves and what its workers do. */
+import type { Redis } from 'ioredis';
+import { type BrokerAddress, type BusLog, closeConnection, openConnection, pause, whenReady } from './broker.ts';
+import { encode } from './codec.ts';
+import { decodeRequest, encodeResponse, queueName, STATUS_OBJECT, Status } from './frames.ts';
+import type { GoTime } from './wire.ts';
+
+const POP_SECONDS = 10;
+const CONNECT_DEADLINE_MS = 10_000;
+const REPLY_TTL_SECONDS = 300;
+
+export class StatusLoop {
+  readonly objects: Array<{ Name: string; Version: string }> = [];
+  readonly #address: BrokerAddress;
+  readonly #queue: string;
+  readonly #log: BusLog;
+  readonly #busy = new Map<symbol, { since: GoTime; action: string }>();
+  readonly #stopping = new AbortController();
+  #freeSince = now();
+  #redis: Redis | undefined;
+  #loop: Promise<void> = Promise.resolve();
+
+  constructor(address: BrokerAddress, module: string, log: BusLog) {
+    this.#address = address;
+    this.#queue = queueName(module, STATUS_OBJECT);
+    this.#log = log;
+  }
+
+  start(): void {
+    this.#redis = openConnection(this.#address, 'status', this.#log);
+    this.#loop = this.#run(this.#redis);
+  }
+
+  async stop(control: Redis): Promise<void> {
+    this.#stopping.abort();
+    const giveUp = AbortSignal.timeout(500);
+    const ended = this.#loop.then(() => true);
+    if (this.#redis?.status === 'ready' && control.status === 'ready' && this.#connectionId !== undefined) {
+      await control.client('UNBLOCK', this.#connectionId).catch(() => undefined);
+      await Promise.race([ended, pause(500, giveUp)]);
+    }
+    closeConnection(this.#redis);
+  }
+
+  /** Notes that a worker is busy; the returned function frees it. */
+  begin(action: string): () => void {
+    const worker = Symbol(action);
+    this.#busy.set(worker, { since: now(), action });
+    return () => {
+      this.#busy.delete(worker);
+      this.#freeSince = now();
+    };
+  }
+
+  #connectionId: number | undefined;
+
+  async #run(redis: Redis): Promise<void> {
+    const { signal } = this.#stopping;
+    let known: Redis['stream'] | undefined;
+    while (!signal.aborted) {
+      try {
+        await whenReady(redis, CONNECT_DEADLINE_MS, signal);
+        if (known !== redis.stream) {
+          this.#connectionId = Number(await redis.client('ID'));
+          known = redis.stream;
+        }
+        const found = await redis.blpopBuffer(this.#queue, POP_SECONDS);
+        if (found !== null) await this.#answer(redis, found[1]);
+      } catch (error) {
+        if (signal.aborted) return;
+        this.#log.debug({ reason: String(error) }, 'answering status failed');
+        await pause(100, signal);
+      }
+    }
+  }
+
+  async #answer(redis: Redis, payload: Buffer): Promise<void> {
+    const request = decodeRequest(payload);
+    const frame = encodeResponse({ id: request.id, data: encode(Status, this.#read()) });
+    await Promise.all([redis.rpush(request.replyTo, frame), redis.expire(request.replyTo, REPLY_TTL_SECONDS)]);
+  }
+
+  #read(): Status {
+    const busy = [...this.#busy.values()].map(({ since, action }) => ({
+      State: 'busy',
+      StartTime: since,
+      Action: action,
+    }));
+    return { Objects: this.objects, Workers: [...busy, { State: 'free', StartTime: this.#freeSince, Action: '' }] };
+  }
+}
+
+function now(): GoTime {
+  const milliseconds = Date.now();
+  return { seconds: BigInt(Math.floor(milliseconds / 1000)), nanoseconds: (milliseconds % 1000) * 1_000_000 };
+}
