@@ -1,0 +1,148 @@
+/** One mounted btrfs pool: its volumes and what it has promised. */
+import { rename } from 'node:fs/promises';
+import { join } from 'node:path';
+import { promisableBytes } from '../fit.ts';
+import { DEVICE_VOLUME, DISKS_VOLUME, UNFINISHED } from '../names.ts';
+import * as btrfs from './btrfs.ts';
+import { diskBytes, removeUnfinishedDisks } from './disks.ts';
+import { namespaceBytes } from './zdb.ts';
+
+export type PoolType = 'ssd' | 'hdd';
+
+export interface PoolVolume {
+  readonly name: string;
+  readonly path: string;
+  /** Bytes it may hold and bytes promised to it; size 0 where it has no limit. */
+  readonly size: number;
+  readonly used: number;
+  /** Bytes stored in it alone. */
+  readonly content: number;
+}
+
+export class Pool {
+  readonly label: string;
+  readonly type: PoolType;
+  readonly device: string;
+  readonly mountPoint: string;
+  readonly #id: string;
+  readonly #deviceBytes: number;
+  readonly #subvolumes: Map<string, number>;
+  /** When a volume was last deleted here: the kernel may still be freeing its space. */
+  #deletedAt = Number.NEGATIVE_INFINITY;
+
+  private constructor(
+    facts: { label: string; type: PoolType; device: string; mountPoint: string; deviceBytes: number },
+    id: string,
+    subvolumes: Map<string, number>,
+  ) {
+    this.label = facts.label;
+    this.type = facts.type;
+    this.device = facts.device;
+    this.mountPoint = facts.mountPoint;
+    this.#deviceBytes = facts.deviceBytes;
+    this.#id = id;
+    this.#subvolumes = subvolumes;
+  }
+
+  /** Takes over a mounted pool: quotas on, what a crash left unfinished removed. */
+  static async open(facts: {
+    label: string;
+    type: PoolType;
+    device: string;
+    mountPoint: string;
+    deviceBytes: number;
+  }): Promise<Pool> {
+    const { mountPoint } = facts;
+    const id = btrfs.filesystemId(facts.device);
+    await btrfs.ensureQuotas(id, mountPoint);
+    const subvolumes = await btrfs.listSubvolumes(mountPoint);
+    for (const name of subvolumes.keys()) {
+      if (!name.startsWith(UNFINISHED)) continue;
+      await btrfs.deleteSubvolume(join(mountPoint, name));
+      subvolumes.delete(name);
+    }
+    await btrfs.dropStaleQuotas(id, mountPoint, new Set(subvolumes.values()));
+    const pool = new Pool(facts, id, subvolumes);
+    if (pool.has(DISKS_VOLUME)) await removeUnfinishedDisks(pool.path(DISKS_VOLUME));
+    return pool;
+  }
+
+  path(volume: string): string {
+    return join(this.mountPoint, volume);
+  }
+
+  has(volume: string): boolean {
+    return this.#subvolumes.has(volume);
+  }
+
+  get volumeNames(): string[] {
+    return [...this.#subvolumes.keys()];
+  }
+
+  /** Bytes that may be promised. */
+  get size(): number {
+    return promisableBytes(this.#deviceBytes, btrfs.structureBytes(this.#id));
+  }
+
+  /** Bytes promised: limits count in full, filled or not. */
+  get used(): number {
+    let sum = 0;
+    for (const name of this.#subvolumes.keys()) sum += this.volume(name)?.used ?? 0;
+    return sum;
+  }
+
+  volume(name: string): PoolVolume | undefined {
+    const subvolume = this.#subvolumes.get(name);
+    if (subvolume === undefined) return undefined;
+    const quota = btrfs.readQuota(this.#id, subvolume);
+    const path = this.path(name);
+    let used = quota.limit ?? quota.referenced;
+    if (name === DISKS_VOLUME) used = diskBytes(path);
+    else if (name === DEVICE_VOLUME) used = namespaceBytes(path) ?? quota.referenced;
+    return { name, path, size: quota.limit ?? 0, used, content: quota.exclusive };
+  }
+
+  /** Limit as set, undefined for a volume without one. */
+  limit(name: string): number | undefined {
+    const subvolume = this.#subvolumes.get(name);
+    return subvolume === undefined ? undefined : btrfs.readQuota(this.#id, subvolume).limit;
+  }
+
+  /**
+   * Makes a volume under an unfinished name, prepares it and renames it: after
+   * a crash it is there with its limit or not at all.
+   */
+  async createVolume(name: string, limit?: number): Promise<void> {
+    const unfinished = this.path(`${UNFINISHED}${name}`);
+    const subvolume = await btrfs.createSubvolume(unfinished);
+    try {
+      if (limit !== undefined) await btrfs.limitSubvolume(unfinished, limit);
+      if (name === DISKS_VOLUME) await btrfs.writeInPlace(unfinished);
+      await rename(unfinished, this.path(name));
+    } catch (error) {
+      await btrfs.deleteSubvolume(unfinished).catch(() => undefined);
+      throw error;
+    }
+    this.#subvolumes.set(name, subvolume);
+  }
+
+  async limitVolume(name: string, limit: number): Promise<void> {
+    await btrfs.limitSubvolume(this.path(name), limit);
+  }
+
+  async deleteVolume(name: string): Promise<void> {
+    await btrfs.deleteSubvolume(this.path(name));
+    this.#subvolumes.delete(name);
+    this.#deletedAt = performance.now();
+    await btrfs.commit(this.mountPoint);
+  }
+
+  /** Whether promised space may be free only in a moment, because a volume was deleted a short time ago. */
+  isCleaning(withinMs: number): boolean {
+    return performance.now() - this.#deletedAt < withinMs;
+  }
+
+  async commit(): Promise<void> {
+    await btrfs.commit(this.mountPoint);
+  }
+}

@@ -1,0 +1,220 @@
+/** Serves the storage interface over the opened pools. */
+import { setTimeout as delay } from 'node:timers/promises';
+import { GridError } from '../../schemas/errors/index.ts';
+import type { Service } from '../zbus/definition.ts';
+import type { Infer } from '../zbus/wire.ts';
+import { cachePool } from './cache.ts';
+import * as disks from './drivers/disks.ts';
+import { type Disk, NoRoomError } from './drivers/disks.ts';
+import type { OpenedPools } from './drivers/open.ts';
+import type { Pool, PoolType } from './drivers/pool.ts';
+import { candidates, fits, freeBytes } from './fit.ts';
+import type { Device, storage, VDisk, Volume } from './interface.ts';
+import { monitor } from './monitor.ts';
+import { CACHE_VOLUME, checkDiskName, checkVolumeName, DEVICE_VOLUME, DISKS_VOLUME } from './names.ts';
+import type { Serial } from './serial.ts';
+
+const SMALLEST_BYTES = 1024 ** 2;
+/** How long space of a deleted volume may stay occupied until the kernel has freed it. */
+const CLEANING_MS = 60_000;
+const CLEANING_WAIT_MS = 20_000;
+const CLEANING_POLL_MS = 250;
+
+function checkSize(name: string, requested: number): void {
+  if (requested < SMALLEST_BYTES) {
+    throw new GridError('storage_invalid_size', { name, requested, minimum: SMALLEST_BYTES });
+  }
+}
+
+function noRoom(pools: readonly Pool[], type: PoolType, requested: number): GridError {
+  const [roomiest] = [...pools].sort((a, b) => freeBytes(b) - freeBytes(a));
+  return new GridError('storage_not_enough_space', {
+    type,
+    requested,
+    free: roomiest === undefined ? 0 : Math.max(0, freeBytes(roomiest)),
+    largestPool: Math.max(0, ...pools.map((pool) => pool.size)),
+    pools: pools.length,
+  });
+}
+
+/** `work` again until the space of lately deleted volumes is free; the books say that it fits. */
+async function whileCleaning<T>(pool: Pool, work: () => Promise<T>): Promise<T> {
+  const deadline = performance.now() + CLEANING_WAIT_MS;
+  for (;;) {
+    try {
+      return await work();
+    } catch (error) {
+      if (!(error instanceof NoRoomError)) throw error;
+      if (!pool.isCleaning(CLEANING_MS) || performance.now() > deadline) throw noRoom([pool], pool.type, 0);
+      await pool.commit();
+      await delay(CLEANING_POLL_MS);
+    }
+  }
+}
+
+/** The handlers of `storage`. `serial` orders every change of a pool's books. */
+export function storageService(opened: OpenedPools, serial: Serial): Service<typeof storage> {
+  const ssd = opened.pools.filter((pool) => pool.type === 'ssd');
+  const hdd = opened.pools.filter((pool) => pool.type === 'hdd');
+
+  const volumeOf = (pool: Pool, name: string): Infer<typeof Volume> | undefined => {
+    const volume = pool.volume(name);
+    if (volume === undefined) return undefined;
+    return { Name: name, Path: volume.path, Usage: { Size: volume.size, Used: volume.used } };
+  };
+  const poolOf = (name: string): Pool => {
+    const pool = ssd.find((candidate) => candidate.has(name));
+    if (pool === undefined) throw new GridError('storage_volume_not_found', { name });
+    return pool;
+  };
+  const lookup = (name: string): Infer<typeof Volume> => {
+    const found = volumeOf(poolOf(name), name);
+    if (found === undefined) throw new GridError('storage_volume_not_found', { name });
+    return found;
+  };
+
+  const vdisk = (disk: Disk): Infer<typeof VDisk> => ({ Path: disk.path, Size: disk.size });
+  const findDisk = (name: string): { pool: Pool; folder: string; disk: Disk } | undefined => {
+    for (const pool of ssd) {
+      if (!pool.has(DISKS_VOLUME)) continue;
+      const folder = pool.path(DISKS_VOLUME);
+      const disk = disks.findDisk(folder, name);
+      if (disk !== undefined) return { pool, folder, disk };
+    }
+    return undefined;
+  };
+  const needDisk = (name: string): { pool: Pool; folder: string; disk: Disk } => {
+    checkDiskName(name);
+    const found = findDisk(name);
+    if (found === undefined) throw new GridError('storage_disk_not_found', { name });
+    return found;
+  };
+
+  const device = (pool: Pool): Infer<typeof Device> | undefined =>
+    pool.has(DEVICE_VOLUME)
+      ? { Path: pool.path(DEVICE_VOLUME), ID: pool.label, Usage: { Size: pool.size, Used: pool.used } }
+      : undefined;
+
+  return {
+    BrokenDevices: () => opened.brokenDevices,
+    BrokenPools: () => opened.brokenPools,
+    Metrics: () =>
+      opened.pools.map((pool) => ({ Name: pool.label, Type: pool.type, Size: pool.size, Used: pool.used })),
+    Total({ kind }) {
+      if (kind !== 'ssd' && kind !== 'hdd') throw new GridError('storage_kind_unknown', { kind });
+      return (kind === 'ssd' ? ssd : hdd).reduce((sum, pool) => sum + pool.size, 0);
+    },
+    Cache() {
+      const pool = cachePool(ssd);
+      const found = pool === undefined ? undefined : volumeOf(pool, CACHE_VOLUME);
+      if (found === undefined) throw new GridError('storage_no_cache', {});
+      return found;
+    },
+
+    VolumeCreate: ({ name, size }) =>
+      serial.run(async () => {
+        checkVolumeName(name);
+        if (ssd.some((pool) => pool.has(name))) return lookup(name);
+        checkSize(name, size);
+        const [pool] = candidates(ssd, size);
+        if (pool === undefined) throw noRoom(ssd, 'ssd', size);
+        await pool.createVolume(name, size);
+        return lookup(name);
+      }),
+    VolumeUpdate: ({ name, size }) =>
+      serial.run(async () => {
+        checkVolumeName(name);
+        const pool = poolOf(name);
+        checkSize(name, size);
+        const limit = pool.limit(name) ?? 0;
+        const content = pool.volume(name)?.content ?? 0;
+        if (size < limit && size < content) {
+          throw new GridError('storage_shrink', { kind: 'volume', name, size: content, requested: size });
+        }
+        if (size > limit && !fits(pool, size, limit)) throw noRoom([pool], 'ssd', size - limit);
+        await pool.limitVolume(name, size);
+      }),
+    VolumeDelete: ({ name }) =>
+      serial.run(async () => {
+        checkVolumeName(name);
+        await ssd.find((pool) => pool.has(name))?.deleteVolume(name);
+      }),
+    VolumeLookup: ({ name }) => lookup(name),
+    VolumeExists: ({ name }) => ssd.some((pool) => pool.has(name)),
+    VolumeList: () =>
+      ssd.flatMap((pool) =>
+        pool.volumeNames
+          .filter((name) => name !== CACHE_VOLUME && name !== DISKS_VOLUME)
+          .flatMap((name) => volumeOf(pool, name) ?? []),
+      ),
+
+    DiskCreate: ({ name, size }) =>
+      serial.run(async () => {
+        checkDiskName(name);
+        const found = findDisk(name);
+        if (found?.disk.size === size) return vdisk(found.disk);
+        if (found !== undefined) {
+          throw new GridError('storage_disk_exists', { name, size: found.disk.size, requested: size });
+        }
+        checkSize(name, size);
+        const [pool] = candidates(ssd, size);
+        if (pool === undefined) throw noRoom(ssd, 'ssd', size);
+        if (!pool.has(DISKS_VOLUME)) await pool.createVolume(DISKS_VOLUME);
+        const folder = pool.path(DISKS_VOLUME);
+        return vdisk(await whileCleaning(pool, () => disks.createDisk(folder, name, size)));
+      }),
+    DiskResize: ({ name, size }) =>
+      serial.run(async () => {
+        const { pool, disk } = needDisk(name);
+        if (size === disk.size) return vdisk(disk);
+        if (size < disk.size) {
+          throw new GridError('storage_shrink', { kind: 'disk', name, size: disk.size, requested: size });
+        }
+        if (!fits(pool, size, disk.size)) throw noRoom([pool], 'ssd', size - disk.size);
+        return vdisk(await whileCleaning(pool, () => disks.growDisk(disk, size)));
+      }),
+    async DiskWrite({ name, image }, { signal }) {
+      const { folder, disk } = needDisk(name);
+      await disks.writeDisk(folder, disk, image, signal);
+    },
+    async DiskFormat({ name }) {
+      await disks.formatDisk(needDisk(name).disk);
+    },
+    DiskDelete: ({ name }) =>
+      serial.run(async () => {
+        checkDiskName(name);
+        const found = findDisk(name);
+        if (found !== undefined) await disks.deleteDisk(found.folder, name);
+      }),
+    DiskLookup: ({ name }) => vdisk(needDisk(name).disk),
+    DiskExists({ name }) {
+      checkDiskName(name);
+      return findDisk(name) !== undefined;
+    },
+    DiskList: () =>
+      ssd
+        .filter((pool) => pool.has(DISKS_VOLUME))
+        .flatMap((pool) => disks.listDisks(pool.path(DISKS_VOLUME)).map(vdisk)),
+
+    Devices: () => hdd.flatMap((pool) => device(pool) ?? []),
+    DeviceAllocate: ({ min }) =>
+      serial.run(async () => {
+        const pool = hdd.find((candidate) => !candidate.has(DEVICE_VOLUME) && fits(candidate, min));
+        if (pool !== undefined) await pool.createVolume(DEVICE_VOLUME);
+        const allocated = pool === undefined ? undefined : device(pool);
+        if (allocated === undefined) {
+          throw new GridError('storage_no_free_device', { requested: min, devices: hdd.length });
+        }
+        return allocated;
+      }),
+    DeviceLookup({ name }) {
+      const pool = hdd.find((candidate) => candidate.label === name);
+      if (pool === undefined) throw new GridError('storage_device_not_found', { name });
+      const allocated = device(pool);
+      if (allocated === undefined) throw new GridError('storage_device_not_allocated', { name });
+      return allocated;
+    },
+
+    Monitor$: (signal) => monitor(opened.pools, signal),
+  };
+}
