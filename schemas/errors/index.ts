@@ -1,21 +1,29 @@
 /** Every error the node answers with: one table, one class. Codes are never reused. */
 import type { z } from 'zod';
+import { busErrors } from './bus.ts';
 import { capacityErrors } from './capacity.ts';
+import { commandErrors } from './command.ts';
 import { contractErrors } from './contract.ts';
 import { deploymentErrors } from './deployment.ts';
 import { doorErrors } from './door.ts';
 import { envelopeErrors } from './envelope.ts';
 import { flistErrors } from './flist.ts';
+import { machineErrors } from './machine.ts';
+import { networkErrors } from './network.ts';
 import { storageErrors } from './storage.ts';
 import type { ErrorEntry, Fault, Stage } from './table.ts';
 
 export const errorTable = {
   ...envelopeErrors,
+  ...busErrors,
+  ...commandErrors,
   ...doorErrors,
   ...deploymentErrors,
   ...contractErrors,
   ...capacityErrors,
   ...storageErrors,
+  ...networkErrors,
+  ...machineErrors,
   ...flistErrors,
 } as const satisfies Record<string, ErrorEntry>;
 
