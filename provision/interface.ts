@@ -161,6 +161,8 @@ export const planner = defineInterface({
   version: '0.1.0',
   methods: {
     Capacity: { args: {}, returns: [CapacityReport], fails: true, order: 'read' },
+    /** Workload types and network features that this node runs. */
+    Features: { args: {}, returns: [slice(str)], fails: true, order: 'read' },
     /** Steps of a deployment so far, oldest first. */
     Steps: { args: { twin: uint32, contractID: uint64 }, returns: [slice(StepEvent)], fails: true, order: 'read' },
   },

@@ -5,7 +5,10 @@ import { describe, expect, it } from 'vitest';
 import { rooms } from './layers.ts';
 
 const top = join(import.meta.dirname, '..', '..');
-const files = execFileSync('git', ['ls-files', '--cached', '--others', '--exclude-standard', '*.ts'], { cwd: top, encoding: 'utf8' })
+const files = execFileSync('git', ['ls-files', '--cached', '--others', '--exclude-standard', '*.ts'], {
+  cwd: top,
+  encoding: 'utf8',
+})
   .split('\n')
   .filter((file) => file.includes('/') && !file.includes('node_modules'));
 

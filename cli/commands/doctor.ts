@@ -1,0 +1,53 @@
+import { type Command, readOptions } from '../command.ts';
+import {
+  checkCgroups,
+  checkDevices,
+  checkDisk,
+  checkFilesystems,
+  checkMemory,
+  checkNetworking,
+  checkNode,
+  checkPort,
+  checkRoot,
+  checkTools,
+  checkWireguard,
+  type Finding,
+} from '../doctor/checks.ts';
+import { checkKvm } from '../doctor/kvm.ts';
+import { stateFolder } from '../node/layout.ts';
+import { chainPort, relayPort } from '../node/ports.ts';
+import { table } from '../table.ts';
+
+const usage = `usage: gridnode doctor [--state DIR] [--json]
+
+Checks this machine and says for each finding what to do. Ends with status 1
+when a node cannot run.`;
+
+export const command: Command = {
+  usage,
+  async run(args) {
+    const { values } = readOptions(args, { state: { type: 'string' }, json: { type: 'boolean' } }, usage);
+    const findings: Finding[] = [
+      checkRoot(),
+      checkNode(),
+      await checkTools(),
+      await checkFilesystems(),
+      await checkDevices(),
+      await checkNetworking(),
+      await checkWireguard(),
+      await checkCgroups(),
+      await checkKvm(),
+      checkMemory(),
+      await checkDisk(stateFolder(values.state)),
+      await checkPort(chainPort, 'development chain'),
+      await checkPort(relayPort, 'embedded relay'),
+    ];
+    if (values.json) {
+      process.stdout.write(`${JSON.stringify(findings)}\n`);
+    } else {
+      const rows = findings.map((finding) => [finding.state, finding.check, finding.found, finding.remedy]);
+      process.stdout.write(`${table(['', 'check', 'found', 'what to do'], rows)}\n`);
+    }
+    return findings.some((finding) => finding.state === 'fail') ? 1 : 0;
+  },
+};

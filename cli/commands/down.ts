@@ -1,0 +1,29 @@
+import { type Command, readOptions } from '../command.ts';
+import { loadConfig } from '../node/config.ts';
+import { layoutOf } from '../node/layout.ts';
+import { stopNode } from '../node/lifecycle.ts';
+import { findTraces } from '../node/traces.ts';
+
+const usage = `usage: gridnode down [--purge] [--state DIR]
+
+Stops daemons and machines. --purge also removes every trace: networks, pools,
+keys, journal and the state folder itself.`;
+
+export const command: Command = {
+  usage,
+  async run(args) {
+    const { values } = readOptions(
+      args,
+      { state: { type: 'string' }, purge: { type: 'boolean', default: false } },
+      usage,
+    );
+    const layout = layoutOf(values.state);
+    // A purge must work on what a broken start left, too.
+    if (!values.purge) await loadConfig(layout);
+    await stopNode(layout, { purge: values.purge, onStep: (text) => process.stdout.write(`${text}\n`) });
+    if (!values.purge) return 0;
+    const traces = await findTraces(layout);
+    for (const trace of traces) process.stdout.write(`still there: ${trace}\n`);
+    return traces.length === 0 ? 0 : 1;
+  },
+};

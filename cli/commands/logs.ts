@@ -1,0 +1,61 @@
+import { createReadStream } from 'node:fs';
+import { open, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { CliError, type Command, readOptions } from '../command.ts';
+import { layoutOf } from '../node/layout.ts';
+import { unitNames } from '../node/units.ts';
+
+const usage = 'usage: gridnode logs [unit] [--follow] [--bytes N] [--state DIR]';
+const POLL_MS = 200;
+
+export const command: Command = {
+  usage,
+  async run(args) {
+    const options = {
+      state: { type: 'string' },
+      follow: { type: 'boolean', short: 'f' },
+      bytes: { type: 'string', default: '16384' },
+    } as const;
+    const { values, positionals } = readOptions(args, options, usage);
+    const layout = layoutOf(values.state);
+    const names = await unitNames(layout);
+    const [name] = positionals;
+    if (name === undefined) {
+      for (const unit of names) await tail(join(layout.state, 'log', `${unit}.log`), 1024, `==> ${unit} <==\n`);
+      return 0;
+    }
+    if (!names.includes(name))
+      throw new CliError(`no unit '${name}'; there are ${names.join(', ') || 'none: start a node with gridnode up'}`);
+    const path = join(layout.state, 'log', `${name}.log`);
+    let position = await tail(path, Number(values.bytes), '');
+    while (values.follow) {
+      await sleep(POLL_MS);
+      const { size } = await stat(path).catch(() => ({ size: 0 }));
+      // Smaller than before: the log was rotated.
+      if (size < position) position = 0;
+      if (size > position) {
+        for await (const chunk of createReadStream(path, { start: position, end: size - 1 }))
+          process.stdout.write(chunk);
+        position = size;
+      }
+    }
+    return 0;
+  },
+};
+
+/** Prints the last `bytes` of a file, from a line's beginning; returns its size. */
+async function tail(path: string, bytes: number, title: string): Promise<number> {
+  const file = await open(path, 'r').catch(() => undefined);
+  if (file === undefined) return 0;
+  try {
+    const { size } = await file.stat();
+    const start = Math.max(0, size - bytes);
+    const { buffer } = await file.read({ buffer: Buffer.alloc(size - start), position: start });
+    const text = buffer.toString('utf8');
+    process.stdout.write(title + (start === 0 ? text : text.slice(text.indexOf('\n') + 1)));
+    return size;
+  } finally {
+    await file.close();
+  }
+}

@@ -1,0 +1,93 @@
+/** The user's own computer: a namespace with one WireGuard device that reaches the private network. */
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { run } from '../../modules/host/run.ts';
+import { openWireguard, type WireguardDriver } from '../../modules/wireguard/index.ts';
+import { CliError } from '../command.ts';
+import type { Layout } from '../node/layout.ts';
+import type { DemoPlan } from './deployment.ts';
+
+const DEADLINE_MS = 10_000;
+
+export class UserNetwork {
+  readonly #namespace: string;
+  readonly #device: string;
+  readonly #folder: string;
+  #driver: WireguardDriver | undefined;
+
+  constructor(layout: Layout) {
+    this.#namespace = `gnu-${layout.id}`;
+    this.#device = `gnu${layout.id}`;
+    this.#folder = join(layout.state, 'user-wireguard');
+  }
+
+  /** Joins the network through the node's endpoint. */
+  async join(plan: DemoPlan, endpointAddress: string): Promise<void> {
+    await mkdir(this.#folder, { recursive: true, mode: 0o700 });
+    await run('ip', ['netns', 'add', this.#namespace], { deadlineMs: DEADLINE_MS });
+    const driver = await openWireguard({ folder: this.#folder });
+    this.#driver = driver;
+    await driver.ensureDevice(this.#place());
+    await driver.configure(this.#place(), {
+      privateKey: plan.user.privateKey,
+      listenPort: 0,
+      peers: [
+        {
+          publicKey: plan.node.publicKey,
+          endpoint: `${endpointAddress}:${plan.node.listenPort}`,
+          allowedIps: [plan.node.range, '100.64.0.0/16'],
+          keepaliveSeconds: 20,
+        },
+      ],
+    });
+    await run('ip', ['-netns', this.#namespace, '-batch', '-'], {
+      deadlineMs: DEADLINE_MS,
+      input: [
+        'link set lo up',
+        `addr add ${plan.user.address} dev ${this.#device}`,
+        `link set ${this.#device} up`,
+        `route add ${plan.node.range} dev ${this.#device}`,
+        '',
+      ].join('\n'),
+    });
+  }
+
+  /** The page at `http://ADDRESS/`, asked for until the machine serves it. Throws `CliError` at the deadline. */
+  async fetchPage(address: string, deadlineMs: number, signal: AbortSignal): Promise<string> {
+    const until = Date.now() + deadlineMs;
+    let last = '';
+    while (Date.now() < until) {
+      signal.throwIfAborted();
+      const words = [
+        'netns',
+        'exec',
+        this.#namespace,
+        '/bin/busybox',
+        'wget',
+        '-q',
+        '-T',
+        '2',
+        '-O',
+        '-',
+        `http://${address}/`,
+      ];
+      try {
+        return (await run('ip', words, { deadlineMs: 5_000, signal })).stdout;
+      } catch (error) {
+        last = (error as Error).message;
+      }
+      await sleep(100);
+    }
+    throw new CliError(`no page from ${address} within ${deadlineMs / 1000} s: ${last}`);
+  }
+
+  async leave(): Promise<void> {
+    await this.#driver?.remove(this.#place());
+    await run('ip', ['netns', 'del', this.#namespace], { deadlineMs: DEADLINE_MS }).catch(() => undefined);
+  }
+
+  #place(): { readonly name: string; readonly namespace: string } {
+    return { name: this.#device, namespace: join('/run/netns', this.#namespace) };
+  }
+}

@@ -1,0 +1,59 @@
+/** What a person types. Each command is one file, loaded when it is asked for. */
+import { pathToFileURL } from 'node:url';
+import { CliError, type Command } from './command.ts';
+
+const commands: Record<string, { readonly summary: string; readonly load: () => Promise<{ command: Command }> }> = {
+  demo: { summary: 'run a whole node and a VM on it, once', load: () => import('./commands/demo.ts') },
+  up: { summary: 'start a node', load: () => import('./commands/up.ts') },
+  down: { summary: 'stop the node; --purge removes every trace', load: () => import('./commands/down.ts') },
+  status: { summary: 'what runs', load: () => import('./commands/status.ts') },
+  logs: { summary: "a unit's log", load: () => import('./commands/logs.ts') },
+  doctor: { summary: 'can this machine run a node', load: () => import('./commands/doctor.ts') },
+  capacity: { summary: 'what the node has, uses and can still take', load: () => import('./commands/capacity.ts') },
+  hash: { summary: 'challenge hash of a deployment file', load: () => import('./commands/hash.ts') },
+  flist: { summary: 'pack a folder into a flist', load: () => import('./commands/flist.ts') },
+  test: { summary: 'run every test', load: () => import('./commands/test.ts') },
+  bench: { summary: 'run the benchmarks', load: () => import('./commands/bench.ts') },
+};
+
+function usage(): string {
+  const width = Math.max(...Object.keys(commands).map((name) => name.length));
+  const lines = Object.entries(commands).map(([name, { summary }]) => `  ${name.padEnd(width)}  ${summary}`);
+  return `usage: gridnode COMMAND [options]\n\n${lines.join('\n')}\n\ngridnode COMMAND --help tells a command's options.\n`;
+}
+
+export async function main(argv: readonly string[]): Promise<number> {
+  const [name = 'help', ...args] = argv;
+  if (name === 'help' || name === '--help' || name === '-h') {
+    process.stdout.write(usage());
+    return 0;
+  }
+  const entry = commands[name];
+  if (entry === undefined) {
+    process.stderr.write(`gridnode: no command '${name}'\n\n${usage()}`);
+    return 2;
+  }
+  const { command } = await entry.load();
+  if (args.includes('--help') || args.includes('-h')) {
+    process.stdout.write(`${command.usage}\n`);
+    return 0;
+  }
+  return command.run(args);
+}
+
+if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
+  main(process.argv.slice(2)).then(
+    (code) => {
+      process.exitCode = code;
+      // Sockets of libraries may still hold the loop open; nothing is left to do.
+      process.stdout.write('', () => process.exit(code));
+    },
+    (error: unknown) => {
+      const known = error instanceof CliError || (error instanceof Error && 'code' in error);
+      process.stderr.write(
+        `gridnode: ${known ? (error as Error).message : ((error as Error).stack ?? String(error))}\n`,
+      );
+      process.exit(1);
+    },
+  );
+}

@@ -1,0 +1,53 @@
+/** What `up` decided about a node, kept so that later commands find it again. */
+import { z } from 'zod';
+import { readJson, writeFileAtomic } from '../../modules/host/files.ts';
+import { CliError } from '../command.ts';
+import type { Layout } from './layout.ts';
+
+const GiB = 1024 ** 3;
+
+export const nodeConfig = z.object({
+  /** Runs its own chain and relay. */
+  development: z.boolean(),
+  /** Runs in a network and mount namespace of its own. */
+  isolated: z.boolean(),
+  /** Where the node's relay and chain listen, and the person's side of the link to it. */
+  address: z.string(),
+  hostAddress: z.string(),
+  chain: z.array(z.string()).min(1),
+  relay: z.array(z.string()).min(1),
+  /** Domain that twins name on the chain for the relay. */
+  relayDomain: z.string(),
+  /** Bytes of the loop file that stands in for a disk; 0 with `devices`. */
+  poolSize: z.int().nonnegative(),
+  /** Bytes kept back for the node's own cache. */
+  cacheSize: z
+    .int()
+    .positive()
+    .default(1 * GiB),
+  /** Whole disks given by name. */
+  devices: z.array(z.string()),
+  accel: z.enum(['auto', 'kvm', 'tcg']),
+  /** Folder that `file://` flists may come from; null allows none. */
+  flistFolder: z.string().nullable(),
+  logLevel: z.string(),
+});
+
+export type NodeConfig = z.infer<typeof nodeConfig>;
+
+export async function saveConfig(layout: Layout, config: NodeConfig): Promise<void> {
+  await writeFileAtomic(layout.config, `${JSON.stringify(config, null, 2)}\n`, 0o600);
+}
+
+/** The node's configuration. Throws `CliError` where no node was ever started. */
+export async function loadConfig(layout: Layout): Promise<NodeConfig> {
+  const content = await readJson(layout.config);
+  if (content === undefined)
+    throw new CliError(`no node in ${layout.state}; start one with: gridnode up --state ${layout.state}`);
+  const parsed = nodeConfig.safeParse(content);
+  if (!parsed.success) {
+    const issue = parsed.error.issues[0];
+    throw new CliError(`${layout.config}: ${issue?.path.join('.')}: ${issue?.message}`);
+  }
+  return parsed.data;
+}

@@ -1,0 +1,152 @@
+/** Starts a node's supervisor, waits for its units, and takes everything down again. */
+import { spawn } from 'node:child_process';
+import { existsSync, openSync } from 'node:fs';
+import { mkdir, readdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { readJson } from '../../modules/host/files.ts';
+import { run } from '../../modules/host/run.ts';
+import { isAlive, killGroup, type ProcessMark, type UnitStatus, ZinitClient } from '../../modules/zinit/index.ts';
+import { CliError } from '../command.ts';
+import type { NodeConfig } from './config.ts';
+import { enterWords, namespaceOf, removeNamespace } from './isolation.ts';
+import { checkout, type Layout } from './layout.ts';
+import { writeUnits } from './units.ts';
+
+const PURGE_DEADLINE_MS = 60_000;
+
+/** The process that supervises this node, if it lives. */
+export async function supervisorOf(layout: Layout): Promise<ProcessMark | undefined> {
+  const mark = (await readJson(join(layout.units, 'supervisor.json')).catch(() => undefined)) as
+    | ProcessMark
+    | undefined;
+  return mark !== undefined && isAlive(mark) ? mark : undefined;
+}
+
+/** Writes the units and starts the supervisor; returns once it answers. */
+export async function startSupervisor(layout: Layout, config: NodeConfig): Promise<ZinitClient> {
+  if ((await supervisorOf(layout)) !== undefined) {
+    throw new CliError(`the node in ${layout.state} is running; see: gridnode status --state ${layout.state}`);
+  }
+  await writeUnits(layout, config);
+  await mkdir(join(layout.state, 'log'), { recursive: true, mode: 0o700 });
+  const log = openSync(join(layout.state, 'log', 'zinit.log'), 'a', 0o600);
+  const own = [process.execPath, join(checkout, 'modules/zinit/main.ts'), '--state', layout.state];
+  const [file = '', ...args] = config.isolated ? [...enterWords(layout), ...own] : own;
+  const child = spawn(file, args, { detached: true, stdio: ['ignore', log, log] });
+  let failed: string | undefined;
+  child.on('error', (error) => {
+    failed = error.message;
+  });
+  child.on('exit', (code) => {
+    failed ??= `it ended with status ${code}`;
+  });
+  child.unref();
+  const client = new ZinitClient(layout.control);
+  const until = Date.now() + 15_000;
+  while (Date.now() < until && failed === undefined) {
+    const listed = await client.list().catch(() => undefined);
+    if (listed !== undefined) return client;
+    await sleep(25);
+  }
+  throw new CliError(
+    `the supervisor did not start${failed === undefined ? ' within 15 s' : `: ${failed}`}; see ${layout.state}/log/zinit.log`,
+  );
+}
+
+/** Waits until the units run; `onUnit` hears of each change. Throws `CliError` naming what did not start. */
+export async function waitForUnits(
+  client: ZinitClient,
+  options: {
+    readonly deadlineMs: number;
+    readonly signal?: AbortSignal;
+    readonly only?: readonly string[];
+    readonly onUnit?: (status: UnitStatus) => void;
+  },
+): Promise<void> {
+  const until = Date.now() + options.deadlineMs;
+  const seen = new Map<string, string>();
+  for (;;) {
+    options.signal?.throwIfAborted();
+    const all = await client.list();
+    const units = options.only === undefined ? all : all.filter((unit) => options.only?.includes(unit.name));
+    for (const unit of units) {
+      if (seen.get(unit.name) !== unit.state) options.onUnit?.(unit);
+      seen.set(unit.name, unit.state);
+    }
+    const waiting = units.filter((unit) => unit.state !== 'running' && unit.state !== 'success');
+    if (waiting.length === 0) return;
+    if (Date.now() > until) {
+      const list = waiting.map((unit) => `${unit.name} (${unit.state}${unit.reason === '' ? '' : `: ${unit.reason}`})`);
+      throw new CliError(
+        `not ready within ${options.deadlineMs / 1000} s: ${list.join(', ')}; see: gridnode logs ${waiting[0]?.name}`,
+      );
+    }
+    await sleep(50);
+  }
+}
+
+/** What each daemon left on the host, taken away by the daemon's own clean-up, last made first. */
+const PURGES = [
+  ['vmd', 'modules/vmd/purge.ts'],
+  ['flistd', 'modules/flistd/purge.ts'],
+  ['networkd', 'modules/networkd/purge.ts'],
+  ['storaged', 'modules/storaged/purge.ts'],
+] as const;
+
+async function purgeDaemon(layout: Layout, file: string, inside: ProcessMark | undefined): Promise<void> {
+  const own = [process.execPath, join(checkout, file), '--state', layout.state];
+  const words = inside === undefined ? own : ['nsenter', '--target', `${inside.pid}`, '--mount', '--net', ...own];
+  const [program = '', ...args] = words;
+  await run(program, args, { deadlineMs: PURGE_DEADLINE_MS });
+}
+
+/**
+ * Stops units, then machines, then the supervisor. With `purge` nothing of the
+ * node remains: no process, mount, device, namespace or file.
+ */
+export async function stopNode(
+  layout: Layout,
+  options: { readonly purge: boolean; readonly onStep?: (text: string) => void },
+): Promise<void> {
+  const say = options.onStep ?? (() => undefined);
+  const supervisor = await supervisorOf(layout);
+  const client = new ZinitClient(layout.control);
+  if (supervisor !== undefined) {
+    say('stopping daemons');
+    await stopUnits(client);
+  } else {
+    await endRecorded(layout);
+  }
+  const isolated = existsSync(join('/run/netns', namespaceOf(layout)));
+  for (const [name, file] of PURGES) {
+    if (!options.purge && name !== 'vmd') continue;
+    say(name === 'vmd' ? 'stopping machines' : `removing what ${name} made`);
+    await purgeDaemon(layout, file, supervisor);
+  }
+  if (supervisor !== undefined) {
+    await client.shutdown().catch(() => undefined);
+    const until = Date.now() + 10_000;
+    while (isAlive(supervisor) && Date.now() < until) await sleep(20);
+    if (isAlive(supervisor)) killGroup(supervisor.pid);
+  }
+  if (isolated) await removeNamespace(layout);
+  if (options.purge) await rm(layout.state, { recursive: true, force: true });
+}
+
+/** Stops in reverse order: what nothing waits for goes first, and each stop is waited for. */
+async function stopUnits(client: ZinitClient): Promise<void> {
+  for (const unit of (await client.list()).reverse()) {
+    if (unit.state !== 'stopped') await client.stop(unit.name);
+  }
+}
+
+/** After a killed supervisor: its children are known by their records. */
+async function endRecorded(layout: Layout): Promise<void> {
+  const folder = join(layout.units, 'run');
+  for (const file of await readdir(folder).catch(() => [])) {
+    const mark = (await readJson(join(folder, file)).catch(() => undefined)) as ProcessMark | undefined;
+    if (mark !== undefined && isAlive(mark)) killGroup(mark.pid);
+    await rm(join(folder, file), { force: true });
+  }
+}

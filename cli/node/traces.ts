@@ -1,0 +1,44 @@
+/** What of a node exists on the host beside its files: the proof that nothing leaks. */
+import { existsSync } from 'node:fs';
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { run } from '../../modules/host/run.ts';
+import { namespaceOf } from './isolation.ts';
+import type { Layout } from './layout.ts';
+
+/** One line a finding: processes, mounts, loop devices, links, namespaces, cgroups, files. */
+export async function findTraces(layout: Layout): Promise<string[]> {
+  const { state, id } = layout;
+  const found: string[] = [];
+  for (const pid of await readdir('/proc')) {
+    if (!/^\d+$/.test(pid) || Number(pid) === process.pid) continue;
+    const words = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '');
+    if (
+      words
+        .split('\0')
+        .slice(1)
+        .some((word) => word.includes(`${state}/`) || word === state) &&
+      !words.includes('cli/main.ts')
+    ) {
+      found.push(`process ${pid}: ${words.replaceAll('\0', ' ').slice(0, 120)}`);
+    }
+  }
+  const mounts = await readFile('/proc/self/mountinfo', 'utf8');
+  for (const line of mounts.split('\n')) {
+    const place = line.split(' ')[4];
+    if (place === state || place?.startsWith(`${state}/`)) found.push(`mount ${place}`);
+  }
+  const loops = JSON.parse((await run('losetup', ['--json', '--list'], { deadlineMs: 10_000 })).stdout || '{}') as {
+    loopdevices?: { name: string; 'back-file': string }[];
+  };
+  for (const loop of loops.loopdevices ?? []) {
+    if (loop['back-file'].startsWith(`${state}/`)) found.push(`loop device ${loop.name} on ${loop['back-file']}`);
+  }
+  const links = JSON.parse((await run('ip', ['-j', 'link'], { deadlineMs: 10_000 })).stdout) as { ifname: string }[];
+  for (const { ifname } of links) if (ifname.includes(id)) found.push(`interface ${ifname}`);
+  if (existsSync(join('/run/netns', namespaceOf(layout)))) found.push(`network namespace ${namespaceOf(layout)}`);
+  const groups = await readdir('/sys/fs/cgroup', { recursive: true }).catch(() => []);
+  for (const group of groups) if (group.split('/').at(-1)?.includes(id)) found.push(`cgroup ${group}`);
+  if (existsSync(state)) found.push(`folder ${state}`);
+  return found;
+}

@@ -1,0 +1,182 @@
+/** The units of a node, in zinit's format. */
+import { mkdir, readdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { stringify } from 'yaml';
+import { writeFileAtomic } from '../../modules/host/files.ts';
+import { quoteWord } from '../../modules/zinit/index.ts';
+import type { NodeConfig } from './config.ts';
+import { checkout, type Layout } from './layout.ts';
+
+interface UnitFile {
+  readonly exec: string;
+  readonly test?: string;
+  readonly after?: readonly string[];
+  readonly env?: Readonly<Record<string, string>>;
+  readonly shutdown_timeout?: number;
+}
+
+const words = (...list: readonly string[]): string => list.map(quoteWord).join(' ');
+
+/** Port and host of a ws:// URL. */
+function listenAddress(url: string): string {
+  const { hostname, port } = new URL(url);
+  return `${hostname}:${port}`;
+}
+
+/** Every unit that the node's configuration asks for. */
+export function unitFiles(layout: Layout, config: NodeConfig): Record<string, UnitFile> {
+  const { state, broker } = layout;
+  const socket = join(state, 'redis.sock');
+  const daemon = (file: string, ...flags: readonly string[]): string =>
+    words(
+      process.execPath,
+      join(checkout, file),
+      '--broker',
+      broker,
+      '--state',
+      state,
+      '--log-level',
+      config.logLevel,
+      ...flags,
+    );
+  const answers = (module: string): string => words(join(checkout, 'modules/zbus/probe.sh'), socket, module);
+  const listens = (url: string): string => {
+    const [host = '', port = ''] = listenAddress(url).split(':');
+    return words('bash', '-c', 'exec 3<>/dev/tcp/$0/$1', host, port);
+  };
+  const env = {
+    NODE_COMPILE_CACHE: process.env.NODE_COMPILE_CACHE ?? join(state, 'compile-cache'),
+    NODE_OPTIONS: '--disable-warning=ExperimentalWarning --max-semi-space-size=2',
+  };
+  const [chainUrl = ''] = config.chain;
+  const [relayUrl = ''] = config.relay;
+  const development: Record<string, UnitFile> = config.development
+    ? {
+        chain: {
+          exec: words(
+            process.execPath,
+            join(checkout, 'gateway/chain/dev/main.ts'),
+            '--listen',
+            listenAddress(chainUrl),
+            '--state',
+            state,
+          ),
+          test: listens(chainUrl),
+          env,
+        },
+        relay: {
+          exec: daemon('gateway/relay/main.ts', '--listen', listenAddress(relayUrl), '--domain', config.relayDomain),
+          test: listens(relayUrl),
+          after: ['redis', 'chaind'],
+          env,
+        },
+      }
+    : {};
+  const storage =
+    config.devices.length > 0 ? ['--device', config.devices.join(',')] : ['--pool-size', `${config.poolSize}`];
+  return {
+    redis: {
+      exec: words(
+        ...[
+          'redis-server',
+          '--port',
+          '0',
+          '--unixsocket',
+          socket,
+          '--unixsocketperm',
+          '700',
+          '--save',
+          '',
+          '--appendonly',
+          'no',
+        ],
+        ...[
+          '--dir',
+          join(state, 'run'),
+          '--daemonize',
+          'no',
+          '--maxmemory',
+          '256mb',
+          '--maxmemory-policy',
+          'noeviction',
+        ],
+      ),
+      test: words('redis-cli', '-s', socket, 'ping'),
+    },
+    ...development,
+    chaind: {
+      exec: daemon(
+        'gateway/chain/main.ts',
+        '--chain',
+        config.chain.join(','),
+        '--key-file',
+        join(layout.keys, 'node.json'),
+      ),
+      test: answers('api-gateway'),
+      after: config.development ? ['redis', 'chain'] : ['redis'],
+      env,
+    },
+    storaged: {
+      exec: daemon('modules/storaged/main.ts', ...storage, '--cache-size', `${config.cacheSize}`),
+      test: answers('storage'),
+      after: ['redis'],
+      env,
+    },
+    networkd: {
+      exec: daemon('modules/networkd/main.ts', ...(config.isolated ? ['--uplink', 'uplink'] : [])),
+      test: answers('network'),
+      after: ['redis'],
+      env,
+    },
+    flistd: {
+      exec: daemon(
+        'modules/flistd/main.ts',
+        ...(config.flistFolder === null ? [] : ['--allow-file', config.flistFolder]),
+      ),
+      test: answers('flist'),
+      after: ['redis', 'storaged'],
+      env,
+    },
+    vmd: {
+      exec: daemon('modules/vmd/main.ts', '--accel', config.accel),
+      test: answers('vmd'),
+      after: ['redis', 'networkd', 'flistd'],
+      env,
+    },
+    provisiond: {
+      exec: daemon(
+        'provision/main.ts',
+        ...['--kernel', join(state, 'guest', 'vmlinux'), '--initrd', join(state, 'guest', 'initrd.img')],
+      ),
+      test: answers('provision'),
+      after: ['storaged', 'networkd', 'flistd', 'vmd', 'chaind'],
+      env,
+      shutdown_timeout: 20,
+    },
+    gateway: {
+      exec: daemon('gateway/main.ts', '--relay', config.relay.join(','), '--key-file', join(layout.keys, 'node.json')),
+      test: answers('rmb-gateway'),
+      after: config.development ? ['provisiond', 'relay'] : ['provisiond'],
+      env,
+    },
+  };
+}
+
+/** Writes the unit files, and removes those of an earlier configuration. */
+export async function writeUnits(layout: Layout, config: NodeConfig): Promise<void> {
+  await mkdir(layout.units, { recursive: true, mode: 0o700 });
+  await mkdir(join(layout.state, 'run'), { recursive: true, mode: 0o700 });
+  const files = unitFiles(layout, config);
+  for (const old of await readdir(layout.units)) {
+    if (old.endsWith('.yaml') && !(old.slice(0, -5) in files)) await rm(join(layout.units, old));
+  }
+  for (const [name, unit] of Object.entries(files)) {
+    await writeFileAtomic(join(layout.units, `${name}.yaml`), stringify(unit, { lineWidth: 0 }), 0o600);
+  }
+}
+
+/** Names of the units that were written, in no particular order. */
+export async function unitNames(layout: Layout): Promise<string[]> {
+  const files = await readdir(layout.units).catch(() => []);
+  return files.filter((file) => file.endsWith('.yaml')).map((file) => file.slice(0, -5));
+}

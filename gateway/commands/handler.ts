@@ -1,0 +1,40 @@
+/** What a command's handler gets, and how handlers are listed. */
+import type { z } from 'zod';
+import type { chain } from '../../modules/api-gateway/interface.ts';
+import type { network } from '../../modules/networkd/interface.ts';
+import type { storage } from '../../modules/storaged/interface.ts';
+import type { Client } from '../../modules/zbus/definition.ts';
+import type { planner, provision, statistics } from '../../provision/interface.ts';
+import type { Command } from '../../schemas/index.ts';
+
+/** The node's modules as the gateway calls them. */
+export interface Node {
+  readonly storage: Client<typeof storage>;
+  readonly network: Client<typeof network>;
+  readonly provision: Client<typeof provision>;
+  readonly statistics: Client<typeof statistics>;
+  readonly planner: Client<typeof planner>;
+  readonly chain: Client<typeof chain>;
+}
+
+export interface Call {
+  /** The twin whose signature was verified; nothing in a payload acts for another. */
+  readonly twin: number;
+  readonly node: Node;
+  readonly signal: AbortSignal;
+  /** Milliseconds left for calls to modules. */
+  readonly deadlineMs: number;
+}
+
+export interface Handler {
+  readonly command: Command;
+  readonly run: (input: unknown, call: Call) => Promise<unknown>;
+}
+
+/** Joins a command's definition with what runs it; input and result follow its schemas. */
+export function handle<I extends z.ZodType, O extends z.ZodType>(
+  command: Command<I, O>,
+  run: (input: z.output<I>, call: Call) => Promise<z.output<O>> | z.output<O>,
+): Handler {
+  return { command: command as Command, run: async (input, call) => run(input as z.output<I>, call) };
+}

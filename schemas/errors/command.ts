@@ -1,0 +1,39 @@
+/** Refusals of the command table. Numbers 1200 to 1299; 0 where clients know the text. */
+import { z } from 'zod';
+import { entry } from './table.ts';
+
+export const commandErrors = {
+  command_unknown: entry({
+    number: 0,
+    stage: 'command',
+    fault: 'caller',
+    retryable: false,
+    details: z.object({ command: z.string() }),
+    message: () => 'function is not found',
+  }),
+  command_unauthorized: entry({
+    number: 0,
+    stage: 'command',
+    fault: 'caller',
+    retryable: false,
+    details: z.object({ command: z.string(), twin: z.int() }),
+    message: () => 'unauthorized',
+  }),
+  command_failed: entry({
+    number: 0,
+    stage: 'command',
+    fault: 'node',
+    retryable: true,
+    details: z.object({ command: z.string(), reason: z.string() }),
+    message: (d) => `handler panicked with: ${d.reason}`,
+  }),
+  command_deadline: entry({
+    number: 1201,
+    stage: 'command',
+    fault: 'node',
+    retryable: true,
+    details: z.object({ command: z.string(), deadlineMs: z.int() }),
+    message: (d) => `${d.command} was not finished within ${d.deadlineMs} ms`,
+    remedy: 'ask again; what was accepted goes on',
+  }),
+} as const;
