@@ -1,0 +1,262 @@
+/** Node, name and rent contracts: who may make them, what they reserve, how they end. */
+import { type ContractValue, contracts } from '../description/contracts.ts';
+import type { FarmValue, NodeValue } from '../description/grid-types.ts';
+import { tfgrid } from '../description/tfgrid.ts';
+import { type CallExecution, type Execution, ensure, type Handlers, refuse } from './context.ts';
+
+const { storage } = contracts;
+const CONTRACT_VERSION = 4;
+const MAX_PUBLIC_IPS = 512;
+
+function signerTwin(context: CallExecution): number {
+  return context.state.read(tfgrid.storage.TwinIdByAccountID, context.who) ?? refuse(contracts, 'TwinNotExists');
+}
+
+function findNode(context: Execution, id: number): NodeValue {
+  return context.state.read(tfgrid.storage.Nodes, id) ?? refuse(contracts, 'NodeNotExists');
+}
+
+function findFarm(context: Execution, id: number): FarmValue {
+  return context.state.read(tfgrid.storage.Farms, id) ?? refuse(contracts, 'FarmNotExists');
+}
+
+function findContract(context: Execution, id: bigint): ContractValue {
+  return context.state.read(storage.Contracts, id) ?? refuse(contracts, 'ContractNotExists');
+}
+
+function checkSolutionProvider(context: Execution, id: bigint | null): void {
+  if (id === null) return;
+  const provider = context.state.read(storage.SolutionProviders, id) ?? refuse(contracts, 'NoSuchSolutionProvider');
+  ensure(provider.approved, contracts, 'SolutionProviderNotApproved');
+}
+
+function newContract(
+  context: Execution,
+  twinId: number,
+  type: (id: bigint) => ContractValue['contract_type'],
+  solutionProvider: bigint | null,
+): ContractValue {
+  const id = context.state.read(storage.ContractID) + 1n;
+  context.state.write(storage.ContractID, [], id);
+  const contract: ContractValue = {
+    version: CONTRACT_VERSION,
+    state: { kind: 'Created' },
+    contract_id: id,
+    twin_id: twinId,
+    contract_type: type(id),
+    solution_provider_id: solutionProvider,
+  };
+  context.state.write(storage.Contracts, [id], contract);
+  const now = BigInt(Math.floor(context.nowMs / 1000));
+  const payment = { standard_reserve: 0n, additional_reserve: 0n, standard_overdraft: 0n, additional_overdraft: 0n };
+  context.state.write(storage.ContractPaymentState, [id], { ...payment, last_updated_seconds: now, cycles: 0 });
+  return contract;
+}
+
+/** Takes `count` free addresses of a farm for a contract. */
+function reserveAddresses(
+  context: Execution,
+  farmId: number,
+  contractId: bigint,
+  count: number,
+): FarmValue['public_ips'] {
+  if (count === 0) return [];
+  const farm = findFarm(context, farmId);
+  ensure(farm.public_ips.length >= count, contracts, 'FarmHasNotEnoughPublicIPs');
+  const free = farm.public_ips.filter((ip) => ip.contract_id === 0n).slice(0, count);
+  ensure(free.length === count, contracts, 'FarmHasNotEnoughPublicIPsFree');
+  const reserved = free.map((ip) => ({ ...ip, contract_id: contractId }));
+  const public_ips = farm.public_ips.map((ip) => reserved[free.indexOf(ip)] ?? ip);
+  context.state.write(tfgrid.storage.Farms, [farmId], { ...farm, public_ips });
+  return reserved;
+}
+
+function freeAddresses(context: Execution, farmId: number, contractId: bigint): void {
+  const farm = findFarm(context, farmId);
+  const freed = farm.public_ips.filter((ip) => ip.contract_id === contractId);
+  if (freed.length === 0) return;
+  const public_ips = farm.public_ips.map((ip) => (ip.contract_id === contractId ? { ...ip, contract_id: 0n } : ip));
+  context.state.write(tfgrid.storage.Farms, [farmId], { ...farm, public_ips });
+  context.emit(contracts, 'IPsFreed', { contract_id: contractId, public_ips: freed });
+}
+
+/** A node takes contracts only while it is up, for who rents it, or for all when nobody must rent it. */
+function checkNodeTakes(context: Execution, node: NodeValue, twinId: number): void {
+  const power = context.state.read(tfgrid.storage.NodePower, node.id);
+  ensure(power.target.kind === 'Up' && power.state.kind === 'Up', contracts, 'NodeNotAvailableToDeploy');
+  const rentId = context.state.read(storage.ActiveRentContractForNode, node.id);
+  if (rentId !== null) {
+    ensure(findContract(context, rentId).twin_id === twinId, contracts, 'NodeHasRentContract');
+  } else {
+    ensure(!findFarm(context, node.farm_id).dedicated_farm, contracts, 'NodeNotAvailableToDeploy');
+  }
+}
+
+function checkUnique(context: Execution, nodeId: number, hash: Uint8Array): void {
+  const other = context.state.read(storage.ContractIDByNodeIDAndHash, nodeId, hash);
+  if (other === 0n) return;
+  const state = context.state.read(storage.Contracts, other)?.state.kind ?? 'Deleted';
+  ensure(state === 'Deleted', contracts, 'ContractIsNotUnique');
+}
+
+/** Ends a contract: bill, addresses, event, then nothing of it is left. */
+export function endContract(context: Execution, contract: ContractValue): void {
+  const { contract_id: id, twin_id, contract_type: type } = contract;
+  const timestamp = BigInt(Math.floor(context.nowMs / 1000));
+  context.emit(contracts, 'ContractBilled', [
+    { contract_id: id, timestamp, discount_level: { kind: 'None' }, amount_billed: 0n },
+  ]);
+  if (type.kind === 'NodeContract') {
+    const { node_id, deployment_hash } = type.value[0];
+    freeAddresses(context, findNode(context, node_id).farm_id, id);
+    const active = context.state.read(storage.ActiveNodeContracts, node_id).filter((one) => one !== id);
+    context.state.write(storage.ActiveNodeContracts, [node_id], active);
+    context.state.remove(storage.ContractIDByNodeIDAndHash, node_id, deployment_hash);
+    context.state.remove(storage.NodeContractResources, id);
+    context.state.remove(storage.ContractBillingInformationByID, id);
+    context.emit(contracts, 'NodeContractCanceled', { contract_id: id, node_id, twin_id });
+  } else if (type.kind === 'NameContract') {
+    context.state.remove(storage.ContractIDByNameRegistration, type.value[0].name);
+    context.emit(contracts, 'NameContractCanceled', { contract_id: id });
+  } else {
+    context.state.remove(storage.ActiveRentContractForNode, type.value[0].node_id);
+    context.emit(contracts, 'RentContractCanceled', { contract_id: id });
+  }
+  context.state.remove(storage.ContractPaymentState, id);
+  context.state.remove(storage.Contracts, id);
+}
+
+/** Puts a node contract into its grace period or takes it out again, with the event that tells the node. */
+export function setGrace(context: Execution, id: bigint, inGrace: boolean): void {
+  const contract = findContract(context, id);
+  const type = contract.contract_type;
+  const node_id = type.kind === 'NameContract' ? 0 : type.value[0].node_id;
+  const facts = { contract_id: id, node_id, twin_id: contract.twin_id };
+  const block_number = BigInt(context.block);
+  const state: ContractValue['state'] = inGrace ? { kind: 'GracePeriod', value: [block_number] } : { kind: 'Created' };
+  context.state.write(storage.Contracts, [id], { ...contract, state });
+  if (inGrace) context.emit(contracts, 'ContractGracePeriodStarted', { ...facts, block_number });
+  else context.emit(contracts, 'ContractGracePeriodEnded', facts);
+}
+
+/** The node that the signer runs; refuses with `error` when it runs none. */
+function reportingNode(context: CallExecution, error: (typeof contracts)['errors'][number]): number {
+  const node = context.state.read(tfgrid.storage.NodeIdByTwinID, signerTwin(context));
+  ensure(node !== 0, contracts, error);
+  return node;
+}
+
+/** Whether a node contract of that id is on that node. */
+function isOnNode(context: Execution, id: bigint, node: number): boolean {
+  const type = context.state.read(storage.Contracts, id)?.contract_type;
+  return type?.kind === 'NodeContract' && type.value[0].node_id === node;
+}
+
+export const contractCalls: Handlers<typeof contracts> = {
+  create_node_contract: (context, { node_id, deployment_hash, deployment_data, public_ips, solution_provider_id }) => {
+    const twinId = signerTwin(context);
+    const node = findNode(context, node_id);
+    checkNodeTakes(context, node, twinId);
+    checkSolutionProvider(context, solution_provider_id);
+    ensure(public_ips <= MAX_PUBLIC_IPS, contracts, 'FarmHasNotEnoughPublicIPs');
+    checkUnique(context, node_id, deployment_hash);
+    const contract = newContract(
+      context,
+      twinId,
+      (id) => {
+        const public_ips_list = reserveAddresses(context, node.farm_id, id, public_ips);
+        return {
+          kind: 'NodeContract',
+          value: [{ node_id, deployment_hash, deployment_data, public_ips, public_ips_list }],
+        };
+      },
+      solution_provider_id,
+    );
+    const id = contract.contract_id;
+    context.state.write(storage.ContractIDByNodeIDAndHash, [node_id, deployment_hash], id);
+    const active = context.state.read(storage.ActiveNodeContracts, node_id);
+    context.state.write(storage.ActiveNodeContracts, [node_id], [...active, id]);
+    const last_updated = BigInt(Math.floor(context.nowMs / 1000));
+    const billing = { previous_nu_reported: 0n, last_updated, amount_unbilled: 0n };
+    context.state.write(storage.ContractBillingInformationByID, [id], billing);
+    context.emit(contracts, 'ContractCreated', [contract]);
+  },
+
+  update_node_contract: (context, { contract_id, deployment_hash, deployment_data }) => {
+    const contract = findContract(context, contract_id);
+    const type = contract.contract_type;
+    ensure(contract.twin_id === signerTwin(context), contracts, 'TwinNotAuthorizedToUpdateContract');
+    ensure(contract.state.kind === 'Created', contracts, 'CannotUpdateContractInGraceState');
+    if (type.kind !== 'NodeContract') return refuse(contracts, 'InvalidContractType');
+    const [node] = type.value;
+    if (Buffer.compare(node.deployment_hash, deployment_hash) !== 0) {
+      checkUnique(context, node.node_id, deployment_hash);
+      context.state.remove(storage.ContractIDByNodeIDAndHash, node.node_id, node.deployment_hash);
+      context.state.write(storage.ContractIDByNodeIDAndHash, [node.node_id, deployment_hash], contract_id);
+    }
+    const updated: ContractValue = {
+      ...contract,
+      contract_type: { kind: 'NodeContract', value: [{ ...node, deployment_hash, deployment_data }] },
+    };
+    context.state.write(storage.Contracts, [contract_id], updated);
+    context.emit(contracts, 'ContractUpdated', [updated]);
+  },
+
+  cancel_contract: (context, { contract_id }) => {
+    const contract = findContract(context, contract_id);
+    ensure(contract.twin_id === signerTwin(context), contracts, 'TwinNotAuthorizedToCancelContract');
+    if (contract.contract_type.kind === 'RentContract') {
+      const active = context.state.read(storage.ActiveNodeContracts, contract.contract_type.value[0].node_id);
+      ensure(active.length === 0, contracts, 'NodeHasActiveContracts');
+    }
+    endContract(context, contract);
+  },
+
+  create_name_contract: (context, { name }) => {
+    const twinId = signerTwin(context);
+    ensure(name.length >= 3, contracts, 'NameContractNameTooShort');
+    ensure(name.length <= 64, contracts, 'NameContractNameTooLong');
+    ensure(/^[a-z0-9_-]+$/.test(new TextDecoder().decode(name)), contracts, 'NameNotValid');
+    ensure(context.state.read(storage.ContractIDByNameRegistration, name) === 0n, contracts, 'NameExists');
+    const contract = newContract(context, twinId, () => ({ kind: 'NameContract', value: [{ name }] }), null);
+    context.state.write(storage.ContractIDByNameRegistration, [name], contract.contract_id);
+    context.emit(contracts, 'ContractCreated', [contract]);
+  },
+
+  create_rent_contract: (context, { node_id, solution_provider_id }) => {
+    const twinId = signerTwin(context);
+    const node = findNode(context, node_id);
+    ensure(context.state.read(storage.ActiveRentContractForNode, node_id) === null, contracts, 'NodeHasRentContract');
+    checkSolutionProvider(context, solution_provider_id);
+    const active = context.state.read(storage.ActiveNodeContracts, node_id);
+    const dedicated = findFarm(context, node.farm_id).dedicated_farm;
+    ensure(dedicated || active.length === 0, contracts, 'NodeNotAvailableToDeploy');
+    const type = (): ContractValue['contract_type'] => ({ kind: 'RentContract', value: [{ node_id }] });
+    const contract = newContract(context, twinId, type, solution_provider_id);
+    context.state.write(storage.ActiveRentContractForNode, [node_id], contract.contract_id);
+    context.emit(contracts, 'ContractCreated', [contract]);
+  },
+
+  add_nru_reports: (context, { reports }) => {
+    const node = reportingNode(context, 'NodeNotAuthorizedToComputeReport');
+    for (const report of reports) {
+      if (!isOnNode(context, report.contract_id, node)) continue;
+      const billing = context.state.read(storage.ContractBillingInformationByID, report.contract_id);
+      context.state.write(storage.ContractBillingInformationByID, [report.contract_id], {
+        ...billing,
+        previous_nu_reported: report.nru,
+        last_updated: report.timestamp,
+      });
+      context.emit(contracts, 'NruConsumptionReportReceived', [report]);
+    }
+  },
+
+  report_contract_resources: (context, { contract_resources }) => {
+    const node = reportingNode(context, 'NodeNotAuthorizedToReportResources');
+    for (const resources of contract_resources) {
+      if (!isOnNode(context, resources.contract_id, node)) continue;
+      context.state.write(storage.NodeContractResources, [resources.contract_id], resources);
+      context.emit(contracts, 'UpdatedUsedResources', [resources]);
+    }
+  },
+};
