@@ -4,9 +4,9 @@ import type { Redis } from 'ioredis';
 import { type BusLog, closeConnection, openConnection, parseBroker, silentLog, whenReady } from './broker.ts';
 import { decode, decodeFrom, encode } from './codec.ts';
 import type { CallOptions, Client, InterfaceDefinition, MethodDefinition, StreamValue } from './definition.ts';
-import { WireError, ZbusError } from './errors.ts';
+import { WireError, within, ZbusError } from './errors.ts';
 import { encodeRequest, queueName, type Response, STATUS_OBJECT, Status } from './frames.ts';
-import { Reader } from './msgpack.ts';
+import { Reader } from './reader.ts';
 import { Replies, type Waiting } from './replies.ts';
 import { Subscriptions } from './subscriptions.ts';
 import { currentTrace, newTrace } from './trace.ts';
@@ -312,7 +312,7 @@ function encodeArgument(name: string, work: () => Uint8Array): Uint8Array {
   try {
     return work();
   } catch (error) {
-    throw error instanceof WireError ? error.within(name) : error;
+    throw within(name, error);
   }
 }
 

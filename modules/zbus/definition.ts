@@ -38,7 +38,7 @@ export function defineInterface<const D extends InterfaceDefinition>(definition:
 }
 
 type ArgsOf<M extends MethodDefinition> = {
-  [K in keyof M['args']]: K extends M['variadic'] ? Array<Infer<M['args'][K]>> : Infer<M['args'][K]>;
+  [K in keyof M['args']]: M extends { readonly variadic: K } ? Array<Infer<M['args'][K]>> : Infer<M['args'][K]>;
 };
 
 type ReturnOf<R extends readonly Wire[]> = R extends readonly []

@@ -3,8 +3,8 @@ import { decode, encode, encodeInto, zeroOf } from './codec.ts';
 import type { CallContext, InterfaceDefinition, MethodDefinition } from './definition.ts';
 import type { RemoteError } from './errors.ts';
 import { objectName, type Request, type Response } from './frames.ts';
-import { Writer } from './msgpack.ts';
 import type { Lanes, Turn } from './order.ts';
+import { Writer } from './writer.ts';
 
 export interface ServedObject {
   readonly definition: InterfaceDefinition;

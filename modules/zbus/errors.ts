@@ -63,10 +63,11 @@ export class WireError extends Error {
     this.reason = reason;
     this.path = path;
   }
+}
 
-  /** The same error seen from the value that contains it. */
-  within(segment: string): WireError {
-    const joint = this.path === '' || this.path.startsWith('[') ? '' : '.';
-    return new WireError(this.reason, `${segment}${joint}${this.path}`);
-  }
+/** The same error seen from the value that contains it; other errors as they are. */
+export function within(segment: string, error: unknown): unknown {
+  if (!(error instanceof WireError)) return error;
+  const joint = error.path === '' || error.path.startsWith('[') ? '' : '.';
+  return new WireError(error.reason, `${segment}${joint}${error.path}`);
 }

@@ -4,8 +4,8 @@
  */
 import { decode, encodeInto } from './codec.ts';
 import { type RemoteError, WireError } from './errors.ts';
-import { Writer } from './msgpack.ts';
 import { any, bytes, type Infer, named, pointer, signed64, slice, str, struct, time, type Wire } from './wire.ts';
+import { Writer } from './writer.ts';
 
 export const ObjectID = struct('zbus.ObjectID', { Name: str, Version: str });
 

@@ -3,6 +3,7 @@ import type { Redis } from 'ioredis';
 import { type BrokerAddress, type BusLog, closeConnection, openConnection, pause, whenReady } from './broker.ts';
 import { encode } from './codec.ts';
 import { decodeRequest, encodeResponse, queueName, STATUS_OBJECT, Status } from './frames.ts';
+import { now } from './gotime.ts';
 import type { GoTime } from './wire.ts';
 
 const POP_SECONDS = 10;
@@ -18,6 +19,7 @@ export class StatusLoop {
   readonly #stopping = new AbortController();
   #freeSince = now();
   #redis: Redis | undefined;
+  #connectionId: number | undefined;
   #loop: Promise<void> = Promise.resolve();
 
   constructor(address: BrokerAddress, module: string, log: BusLog) {
@@ -51,8 +53,6 @@ export class StatusLoop {
       this.#freeSince = now();
     };
   }
-
-  #connectionId: number | undefined;
 
   async #run(redis: Redis): Promise<void> {
     const { signal } = this.#stopping;
@@ -88,9 +88,4 @@ export class StatusLoop {
     }));
     return { Objects: this.objects, Workers: [...busy, { State: 'free', StartTime: this.#freeSince, Action: '' }] };
   }
-}
-
-function now(): GoTime {
-  const milliseconds = Date.now();
-  return { seconds: BigInt(Math.floor(milliseconds / 1000)), nanoseconds: (milliseconds % 1000) * 1_000_000 };
 }
