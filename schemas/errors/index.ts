@@ -2,6 +2,7 @@
 import type { z } from 'zod';
 import { busErrors } from './bus.ts';
 import { capacityErrors } from './capacity.ts';
+import { chainErrors } from './chain.ts';
 import { commandErrors } from './command.ts';
 import { contractErrors } from './contract.ts';
 import { deploymentErrors } from './deployment.ts';
@@ -25,6 +26,7 @@ export const errorTable = {
   ...networkErrors,
   ...machineErrors,
   ...flistErrors,
+  ...chainErrors,
 } as const satisfies Record<string, ErrorEntry>;
 
 export type ErrorCode = keyof typeof errorTable;

@@ -62,7 +62,10 @@ export class RpcServer {
   }
 
   #accept(socket: WebSocket, trusted: boolean): void {
-    if (this.#server.clients.size > CONNECTION_LIMIT) return socket.close(1013, 'too many connections');
+    if (this.#server.clients.size > CONNECTION_LIMIT) {
+      socket.close(1013, 'too many connections');
+      return;
+    }
     const session = new Session(socket);
     socket.on('close', () => session.close());
     socket.on('error', (error) => this.#log.debug({ err: error }, 'client connection failed'));
