@@ -2,7 +2,7 @@
 import type { z } from 'zod';
 import { GridError } from './errors/index.ts';
 import { decode, encode, list, optional, struct } from './gojson/codec.ts';
-import { DecodeProblem } from './gojson/source.ts';
+import { DecodeProblem } from './gojson/problem.ts';
 import { bool, raw, text, timestamp, uint, uint32, uint64 } from './gojson/values.ts';
 
 /** A deployment's JSON text may have this many bytes. */

@@ -4,7 +4,7 @@ import { add, type Capacity } from './capacity.ts';
 import type { Deployment, Workload } from './deployment.ts';
 import { GridError } from './errors/index.ts';
 import { decode } from './gojson/codec.ts';
-import { DecodeProblem } from './gojson/source.ts';
+import { DecodeProblem } from './gojson/problem.ts';
 import { findWorkloadType, isKnownType, supportedTypeNames, workloadType } from './workloads/index.ts';
 import type { Context, Reference, WorkloadType } from './workloads/type.ts';
 

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { Deployment, parseDeployment } from '../deployment.ts';
 import { GridError } from '../errors/index.ts';
 import { decode, encode, withCodec } from '../gojson/codec.ts';
-import { DecodeProblem } from '../gojson/source.ts';
+import { DecodeProblem } from '../gojson/problem.ts';
 
 /** `any` twin; `own`: any twin, sees only what is its own; `farmer`: the twin that owns the node's farm. */
 export type Caller = 'any' | 'own' | 'farmer';

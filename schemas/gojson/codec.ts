@@ -4,9 +4,10 @@
  * without regard to case, unknown keys are ignored, `null` leaves a scalar as it was, a repeated key
  * is read over the former value, absent values are zero.
  */
-import type { Node } from 'jsonc-parser';
 import { z } from 'zod';
-import { DecodeProblem, readSource } from './source.ts';
+import type { JsonNode } from './parse.ts';
+import { DecodeProblem } from './problem.ts';
+import { readSource } from './source.ts';
 
 /** Where a value stands, for Go's error sentence. */
 export interface Place {
@@ -17,7 +18,7 @@ export interface Place {
 
 export interface Codec {
   readonly zero: () => unknown;
-  readonly read: (node: Node, previous: unknown, place: Place) => unknown;
+  readonly read: (node: JsonNode, previous: unknown, place: Place) => unknown;
   readonly write: (value: unknown) => string;
   /** Left out of objects when zero, as Go's `omitempty`. */
   readonly omitZero?: boolean;
@@ -54,11 +55,15 @@ export function encode<S extends z.ZodType>(schema: S, value: z.output<S>): stri
   return codecOf(schema).write(value);
 }
 
-/** Go's sentence for a value of the wrong kind. */
-export function mismatch(node: Node, go: string, place: Place): DecodeProblem {
+/** A value's own text. */
+export function tokenOf(node: JsonNode, place: Place): string {
+  return place.text.slice(node.start, node.end);
+}
+
+/** Go's sentence for a value of the wrong kind; shows a number only where numbers are expected. */
+export function mismatch(node: JsonNode, go: string, place: Place): DecodeProblem {
   const number = node.type === 'number' && /int|Unit|Timestamp/.test(go);
-  const kind = node.type === 'boolean' ? 'bool' : node.type;
-  const shown = number ? `number ${place.text.slice(node.offset, node.offset + Math.min(node.length, 40))}` : kind;
+  const shown = number ? `number ${place.text.slice(node.start, Math.min(node.end, node.start + 40))}` : node.type;
   const where = place.path === '' ? 'value' : `struct field ${place.struct}.${place.path}`;
   return new DecodeProblem('value', `json: cannot unmarshal ${shown} into Go ${where} of type ${go}`, place.path);
 }
@@ -82,13 +87,11 @@ export function struct<S extends z.ZodRawShape>(go: string, shape: S): z.ZodObje
       if (node.type === 'null') return previous;
       if (node.type !== 'object') throw mismatch(node, go, place);
       const value = previous as Record<string, unknown>;
-      for (const property of node.children ?? []) {
-        const [keyNode, valueNode] = property.children ?? [];
-        if (keyNode === undefined || valueNode === undefined) continue;
-        const field = byFold.get(fold(keyNode.value as string));
+      for (const member of node.members) {
+        const field = byFold.get(fold(member.key));
         if (field === undefined) continue;
         const path = place.path === '' ? field.key : `${place.path}.${field.key}`;
-        const read = field.codec.read(valueNode, value[field.key], { text: place.text, struct: name, path });
+        const read = field.codec.read(member.value, value[field.key], { text: place.text, struct: name, path });
         if (read === undefined) delete value[field.key];
         else value[field.key] = read;
       }
@@ -119,7 +122,7 @@ export function list<S extends z.ZodType>(element: S, { omitEmpty = false } = {}
     read: (node, _previous, place) => {
       if (node.type === 'null') return [];
       if (node.type !== 'array') throw mismatch(node, '[]', place);
-      return (node.children ?? []).map((child) => codec.read(child, codec.zero(), place));
+      return node.items.map((child) => codec.read(child, codec.zero(), place));
     },
     write: (value) => `[${(value as unknown[]).map((item) => codec.write(item)).join(',')}]`,
   });
@@ -138,11 +141,7 @@ export function map<S extends z.ZodType>(element: S) {
       if (node.type === 'null') return Object.create(null);
       if (node.type !== 'object') throw mismatch(node, 'map[string]', place);
       const value = previous as Record<string, unknown>;
-      for (const property of node.children ?? []) {
-        const [keyNode, valueNode] = property.children ?? [];
-        if (keyNode === undefined || valueNode === undefined) continue;
-        value[(keyNode.value as string).toWellFormed()] = codec.read(valueNode, codec.zero(), place);
-      }
+      for (const member of node.members) value[member.key] = codec.read(member.value, codec.zero(), place);
       return value;
     },
     write: (value) =>

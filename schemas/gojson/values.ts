@@ -1,15 +1,15 @@
 /** The values of the grid's JSON: integers of Go's widths, text, addresses, raw data. */
 import { z } from 'zod';
 import { parseCidr, parseIp, printCidr, printIp } from '../addresses.ts';
-import { mismatch, withCodec } from './codec.ts';
-import { DecodeProblem } from './source.ts';
+import { mismatch, tokenOf, withCodec } from './codec.ts';
+import { DecodeProblem } from './problem.ts';
 
 export const text = withCodec(z.string(), {
   zero: () => '',
   read: (node, previous, place) => {
     if (node.type === 'null') return previous;
     if (node.type !== 'string') throw mismatch(node, 'string', place);
-    return (node.value as string).toWellFormed();
+    return node.value;
   },
   write: (value) => JSON.stringify(value),
 });
@@ -18,8 +18,8 @@ export const bool = withCodec(z.boolean(), {
   zero: () => false,
   read: (node, previous, place) => {
     if (node.type === 'null') return previous;
-    if (node.type !== 'boolean') throw mismatch(node, 'bool', place);
-    return node.value;
+    if (node.type !== 'bool') throw mismatch(node, 'bool', place);
+    return tokenOf(node, place) === 'true';
   },
   write: (value) => String(value),
 });
@@ -29,7 +29,7 @@ function integer(go: string, min: number, max: number) {
     zero: () => 0,
     read: (node, previous, place) => {
       if (node.type === 'null') return previous;
-      const token = place.text.slice(node.offset, node.offset + node.length);
+      const token = tokenOf(node, place);
       const pattern = min < 0 ? /^-?\d{1,20}$/ : /^\d{1,20}$/;
       if (node.type !== 'number' || !pattern.test(token)) throw mismatch(node, go, place);
       const value = Number(token);
@@ -57,7 +57,7 @@ export const uint64 = withCodec(z.bigint().min(0n).max(MAX_UINT64), {
   zero: () => 0n,
   read: (node, previous, place) => {
     if (node.type === 'null') return previous;
-    const token = place.text.slice(node.offset, node.offset + node.length);
+    const token = tokenOf(node, place);
     if (node.type !== 'number' || !/^\d{1,20}$/.test(token)) throw mismatch(node, 'uint64', place);
     const value = BigInt(token);
     if (value > MAX_UINT64) throw mismatch(node, 'uint64', place);
@@ -75,8 +75,8 @@ export const timestamp = withCodec(
     zero: () => 0,
     read: (node, previous, place) => {
       if (node.type === 'null') return previous;
-      if (node.type === 'string') return rfc3339(node.value as string, place.path);
-      const token = place.text.slice(node.offset, node.offset + node.length);
+      if (node.type === 'string') return rfc3339(node.value, place.path);
+      const token = tokenOf(node, place);
       const value = node.type === 'number' && /^-?\d{1,19}$/.test(token) ? Number(token) : Number.NaN;
       if (!Number.isSafeInteger(value)) throw mismatch(node, 'gridtypes.Timestamp', place);
       return value === 0 ? 0 : value;
@@ -127,7 +127,7 @@ function address(go: string, refusal: string, parse: (value: string) => string |
     read: (node, previous, place) => {
       if (node.type === 'null') return previous;
       if (node.type !== 'string') throw mismatch(node, go, place);
-      const value = node.value as string;
+      const value = node.value;
       if (value === '') return '';
       const printed = parse(value);
       if (printed === undefined)
@@ -171,7 +171,7 @@ export const hex = withCodec(
     read: (node, previous, place) => {
       if (node.type === 'null') return previous;
       if (node.type !== 'string') throw mismatch(node, 'zos.Bytes', place);
-      const value = node.value as string;
+      const value = node.value;
       const problem = hexProblem(value);
       if (problem !== undefined) throw new DecodeProblem('value', problem, place.path);
       return value.toLowerCase();
@@ -191,8 +191,8 @@ export function hexProblem(value: string): string | undefined {
 }
 
 /** Any JSON, kept as its exact source text; `''` when absent, written as `null`. */
-export const raw = withCodec(z.string().meta({ id: undefined, description: 'any JSON, kept verbatim' }), {
+export const raw = withCodec(z.string().meta({ description: 'any JSON, kept verbatim' }), {
   zero: () => '',
-  read: (node, _previous, place) => place.text.slice(node.offset, node.offset + node.length),
+  read: (node, _previous, place) => tokenOf(node, place),
   write: (value) => (value === '' ? 'null' : (value as string)),
 });

@@ -126,7 +126,7 @@ export const zmachine = defineWorkload({
       [`mounts[${i}].mountpoint`, mount.mountpoint],
     ]),
     ['entrypoint', data.entrypoint],
-    ...sortedEnv(data.env).map(([key, value]): Piece => [`env.${key}`, `${key}=${value}`]),
+    ...sortedEnv(data.env).map(([key, value]): Piece => [`env[${key}]`, `${key}=${value}`]),
     ...data.gpu.map((id, i): Piece => [`gpu[${i}]`, id]),
   ],
   references: (data) => [
