@@ -1,0 +1,130 @@
+import { CliError, type Command, readOptions } from '../command.ts';
+import { type DemoResult, demoFolder, runDemo } from '../demo/run.ts';
+import { Stages } from '../demo/stages.ts';
+import { type Layout, layoutOf } from '../node/layout.ts';
+import { stopNode } from '../node/lifecycle.ts';
+import { findTraces } from '../node/traces.ts';
+import { parseSize } from '../table.ts';
+import { capacityTable } from './capacity.ts';
+
+const usage = `usage: gridnode demo [--json] [--keep] [--state DIR] [--pool-size SIZE] [--accel auto|kvm|tcg]
+
+Starts a whole node in namespaces of its own, deploys a machine on it as a grid
+client would, shows the machine's web page, cancels the contract and takes
+everything away again. Ctrl-C at any moment does the last part at once.
+
+  --json   one JSON object at the end: stages, page, capacity, leaks
+  --keep   leave node and machine running and say how to talk to them`;
+
+const GREETING = 'Hello from a machine on gridnode';
+
+const options = {
+  json: { type: 'boolean', default: false },
+  keep: { type: 'boolean', default: false },
+  state: { type: 'string' },
+  'pool-size': { type: 'string', default: '4G' },
+  accel: { type: 'string', default: 'auto' },
+} as const;
+
+export const command: Command = {
+  usage,
+  async run(args) {
+    const { values } = readOptions(args, options, usage);
+    if (process.getuid?.() !== 0)
+      throw new CliError(
+        "the demo needs root: networks, pools and machines are the kernel's; try: sudo ./gridnode demo",
+      );
+    const poolSize = parseSize(values['pool-size']);
+    if (poolSize === undefined) throw new CliError(`--pool-size ${values['pool-size']} is not a size; write 4G`);
+    const { accel } = values;
+    if (accel !== 'auto' && accel !== 'kvm' && accel !== 'tcg')
+      throw new CliError(`--accel ${accel}: use auto, kvm or tcg`);
+    const layout = layoutOf(values.state ?? demoFolder());
+    const stages = new Stages({ quiet: values.json });
+    const stopping = new AbortController();
+    const interrupt = (): void => stopping.abort(new CliError('interrupted'));
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, interrupt);
+
+    let result: DemoResult | undefined;
+    let failure: unknown;
+    try {
+      result = await abortable(
+        runDemo({
+          layout,
+          wishes: { isolated: true, poolSize, devices: [], accel, flistFolder: null, logLevel: 'info' },
+          stages,
+          signal: stopping.signal,
+          keep: values.keep,
+          greeting: GREETING,
+        }),
+        stopping.signal,
+      );
+    } catch (error) {
+      failure = error;
+    }
+    if (values.keep && result !== undefined) {
+      report(values.json, stages, result, null);
+      if (!values.json) stages.say(howToTalk(layout));
+      return 0;
+    }
+    const traces = await cleanUp(layout, stages);
+    if (failure !== undefined) throw failure;
+    if (result === undefined) return 1;
+    const leaks = [...(result.left ?? []), ...traces];
+    report(values.json, stages, result, leaks);
+    return leaks.length === 0 ? 0 : 1;
+  },
+};
+
+/** Rejects as soon as the signal says so; work that does not listen must not hold the clean-up. */
+function abortable<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    if (signal.aborted) reject(signal.reason as Error);
+    signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true });
+    work.then(resolve, reject);
+  });
+}
+
+async function cleanUp(layout: Layout, stages: Stages): Promise<string[]> {
+  await stages.run('clean up', async (note) => {
+    await stopNode(layout, { purge: true, onStep: note });
+  });
+  return findTraces(layout);
+}
+
+function report(json: boolean, stages: Stages, result: DemoResult, leaks: readonly string[] | null): void {
+  if (json) {
+    const { page, capacity } = result;
+    process.stdout.write(
+      `${JSON.stringify({ stages: stages.times, page, capacity, leaks: leaks?.length ?? null, left: leaks })}\n`,
+    );
+    return;
+  }
+  const { before, during, after } = result.capacity;
+  const sections = [
+    ['the page', result.page.trim()],
+    ['capacity before', capacityTable(before)],
+    ['capacity with the machine', capacityTable(during)],
+    ...(after === null ? [] : [['capacity after', capacityTable(after)]]),
+  ];
+  for (const [title, text] of sections) process.stdout.write(`\n--- ${title}\n${text}\n`);
+  if (leaks === null) return;
+  process.stdout.write(
+    leaks.length === 0
+      ? '\nnothing is left behind\n'
+      : `\nleft behind:\n${leaks.map((line) => `  ${line}\n`).join('')}`,
+  );
+}
+
+function howToTalk(layout: Layout): string {
+  return [
+    '',
+    'The node goes on. Talk to it:',
+    `  ./gridnode status --state ${layout.state}`,
+    `  ./gridnode capacity --state ${layout.state}`,
+    `  ./gridnode logs provisiond --follow --state ${layout.state}`,
+    `  ip netns exec gnu-${layout.id} busybox wget -qO- http://10.20.2.2/`,
+    'Take it away:',
+    `  ./gridnode down --purge --state ${layout.state}`,
+  ].join('\n');
+}

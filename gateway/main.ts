@@ -1,0 +1,132 @@
+/**
+ * The gateway: a relay client that lets verified requests in and answers them
+ * from the node's modules. Flags: `--relay URL[,URL]`, `--key-file FILE`,
+ * `--require-encryption true`.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Histogram, Registry } from 'prom-client';
+import type { NodeFacts } from '../modules/api-gateway/interface.ts';
+import { chain } from '../modules/api-gateway/interface.ts';
+import { network } from '../modules/networkd/interface.ts';
+import { storage } from '../modules/storaged/interface.ts';
+import { runDaemon } from '../modules/zbus/daemon.ts';
+import type { Client } from '../modules/zbus/definition.ts';
+import { withTrace } from '../modules/zbus/trace.ts';
+import type { Infer } from '../modules/zbus/wire.ts';
+import { planner, provision, statistics } from '../provision/interface.ts';
+import { Dispatcher } from './commands/dispatch.ts';
+import { handlers } from './commands/index.ts';
+import { Door } from './door/door.ts';
+import { busTwins } from './rmb/bus-twins.ts';
+import { PayloadCipher } from './rmb/cipher.ts';
+import { RmbClient } from './rmb/client.ts';
+import { readKeyFile } from './rmb/keys.ts';
+import { SignatureVerifier } from './rmb/signature.ts';
+import { TwinCache } from './rmb/twins.ts';
+
+const REGISTRATION_POLL_MS = 250;
+const CONNECT_DEADLINE_MS = 30_000;
+const STREAM_PAUSE_MS = 2_000;
+
+await runDaemon({
+  name: 'gateway',
+  module: 'rmb-gateway',
+  options: ['relay', 'key-file', 'require-encryption'],
+  start: async ({ bus, log, options, signal }) => {
+    if (options.relay === undefined) throw new Error('gateway: --relay URL is required');
+    if (options['key-file'] === undefined) throw new Error('gateway: --key-file FILE is required');
+    const identity = await readKeyFile(options['key-file']);
+    const chainClient = bus.of(chain);
+    const facts = await untilRegistered(chainClient, signal, (reason) =>
+      log.info({ reason }, 'waiting for the node to be on the chain'),
+    );
+    log.info({ node: facts.NodeID, twin: facts.TwinID, farm: facts.FarmID }, 'the node is on the chain');
+
+    const registry = new Registry();
+    const seconds = new Histogram({
+      name: 'gateway_command_seconds',
+      help: 'time to answer, by command and outcome',
+      labelNames: ['command', 'outcome'],
+      registers: [registry],
+    });
+    const twins = new TwinCache(busTwins(chainClient));
+    const verifier = new SignatureVerifier();
+    const client = new RmbClient({
+      relays: options.relay.split(','),
+      identity,
+      twinId: facts.TwinID,
+      twins,
+      verifier,
+      log,
+    });
+    const door = new Door({
+      twinId: facts.TwinID,
+      twins,
+      verifier,
+      cipher: new PayloadCipher(identity),
+      answer: (request, twin, answer) => client.answer(request, twin, answer),
+      requireEncryption: options['require-encryption'] === 'true',
+      log,
+      registry,
+    });
+    const dispatcher = new Dispatcher({
+      handlers,
+      node: {
+        chain: chainClient,
+        storage: bus.of(storage),
+        network: bus.of(network),
+        provision: bus.of(provision),
+        statistics: bus.of(statistics),
+        planner: bus.of(planner),
+      },
+      log,
+      onDone: (command, ok, took) => seconds.observe({ command, outcome: ok ? 'ok' : 'error' }, took),
+    });
+    client.serve(
+      // The envelope's uid is the correlation id: the sender knows it, too.
+      door.handler(({ uid, command, payload, twin }) =>
+        withTrace(uid, () => {
+          log.debug({ trace: uid, command, twin: twin.id }, 'request');
+          return dispatcher.answer({ command, payload, twin: twin.id });
+        }),
+      ),
+    );
+    const following = followTwins();
+    async function followTwins(): Promise<void> {
+      while (!signal.aborted) {
+        try {
+          for await (const id of bus.stream(chain, 'Twins', { signal })) twins.forget(id);
+        } catch (error) {
+          if (!signal.aborted) log.warn({ reason: (error as Error).message }, 'twin events interrupted');
+        }
+        await sleep(STREAM_PAUSE_MS, undefined, { signal }).catch(() => undefined);
+      }
+    }
+    await client.connect({ deadlineMs: CONNECT_DEADLINE_MS, signal });
+    return async () => {
+      await client.close();
+      await verifier.close();
+      await following;
+    };
+  },
+});
+
+/** The node's own numbers; asks until the chain has them, as a new node is registered while it starts. */
+async function untilRegistered(
+  client: Client<typeof chain>,
+  signal: AbortSignal,
+  onWait: (reason: string) => void,
+): Promise<Infer<typeof NodeFacts>> {
+  let last = '';
+  for (;;) {
+    try {
+      return await client.Node({}, { signal, deadlineMs: 10_000 });
+    } catch (error) {
+      signal.throwIfAborted();
+      const reason = (error as Error).message;
+      if (reason !== last) onWait(reason);
+      last = reason;
+    }
+    await sleep(REGISTRATION_POLL_MS, undefined, { signal });
+  }
+}
