@@ -1,4 +1,5 @@
-/** IPv4 addresses and prefixes as the planner and the machine's interface need them. */
+/** IPv4 addresses and prefixes as numbers, for the planner's comparisons. */
+import { parseCidr, parseIp } from '../../schemas/addresses.ts';
 
 /** An IPv4 prefix; `address` keeps the host bits that were written. */
 export interface Prefix {
@@ -8,25 +9,19 @@ export interface Prefix {
 
 /** `a.b.c.d` as an unsigned number, `undefined` when it is not one. */
 export function parseIPv4(text: string): number | undefined {
-  const match = /^(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})$/.exec(text);
-  if (match === null) return undefined;
-  let value = 0;
-  for (const part of match.slice(1)) {
-    const octet = Number(part);
-    if (octet > 255 || (part.length > 1 && part.startsWith('0'))) return undefined;
-    value = value * 256 + octet;
-  }
-  return value;
+  return numberOf(parseIp(text));
 }
 
 /** `a.b.c.d/n`, `undefined` when it is not one. */
 export function parsePrefix(text: string): Prefix | undefined {
-  const slash = text.indexOf('/');
-  if (slash < 0) return undefined;
-  const address = parseIPv4(text.slice(0, slash));
-  const bits = text.slice(slash + 1);
-  if (address === undefined || !/^\d{1,2}$/.test(bits) || Number(bits) > 32) return undefined;
-  return { address, bits: Number(bits) };
+  const cidr = parseCidr(text);
+  const address = numberOf(cidr?.address);
+  return cidr === undefined || address === undefined ? undefined : { address, bits: cidr.prefix };
+}
+
+function numberOf(bytes: Uint8Array | undefined): number | undefined {
+  if (bytes?.length !== 4) return undefined;
+  return bytes.reduce((value, byte) => value * 256 + byte, 0);
 }
 
 function maskOf(bits: number): number {
@@ -43,17 +38,4 @@ export function prefixEdges(prefix: Prefix): { readonly first: number; readonly 
   const mask = maskOf(prefix.bits);
   const first = (prefix.address & mask) >>> 0;
   return { first, last: (first | ~mask) >>> 0 };
-}
-
-export function formatIPv4(address: number): string {
-  return [24, 16, 8, 0].map((shift) => (address >>> shift) & 0xff).join('.');
-}
-
-/** Four bytes in network order. */
-export function ipv4Bytes(address: number): Uint8Array {
-  return Uint8Array.from([24, 16, 8, 0].map((shift) => (address >>> shift) & 0xff));
-}
-
-export function maskBytes(bits: number): Uint8Array {
-  return ipv4Bytes(maskOf(bits));
 }

@@ -57,7 +57,7 @@ export interface Reservation {
   readonly workloads: readonly ReservedWorkload[];
 }
 
-/** One pool as storaged reports it, bytes. */
+/** One pool as storaged reports it, bytes; its size is what may be promised of the device. */
 export interface Pool {
   readonly name: string;
   readonly media: Media;
@@ -112,20 +112,11 @@ export interface Capacity {
 }
 
 const GIB = 1024 ** 3;
-const MIB = 1024 ** 2;
 const MINIMUM_RESERVED_MEMORY_BYTES = 2 * GIB;
 
 /** The node's own memory: the larger of a tenth and 2 GiB, never more than there is. */
 export function reservedMemoryBytes(totalBytes: number): number {
   return Math.min(totalBytes, Math.max(Math.floor(totalBytes / 10), MINIMUM_RESERVED_MEMORY_BYTES));
-}
-
-/**
- * What btrfs itself needs of a device (duplicated metadata chunks, its reserve).
- * A promise of the last byte of the raw device could not be kept.
- */
-export function filesystemReserveBytes(sizeBytes: number): number {
-  return Math.min(Math.floor(sizeBytes / 8), 576 * MIB + Math.floor(sizeBytes / 128));
 }
 
 function account(total: number, system: number, committed: number, pending: number): Account {
@@ -160,7 +151,7 @@ function poolAccount(pool: Pool, reservations: readonly Reservation[]): PoolAcco
   }
   // The cache volume and whatever else fills the pool without an accepted workload behind it.
   const foreign = Math.max(0, pool.usedBytes - owned);
-  const system = Math.min(pool.sizeBytes, foreign + filesystemReserveBytes(pool.sizeBytes));
+  const system = Math.min(pool.sizeBytes, foreign);
   return {
     name: pool.name,
     media: pool.media,

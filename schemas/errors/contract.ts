@@ -193,7 +193,7 @@ export const contractErrors = {
       reason: z.string(),
     }),
     message: (d) =>
-      `${d.stage}: step '${d.step}' of workload '${d.workload}' failed after ${d.attempts} attempts in ${d.elapsedMs} ms: ${d.reason}`,
+      `${d.reason} (stage ${d.stage}, step '${d.step}' of workload '${d.workload}', ${d.attempts} attempts in ${d.elapsedMs} ms)`,
   }),
   vm_mode_unsupported: entry({
     number: 2132,

@@ -1,0 +1,97 @@
+/** One step of a run: a deadline for each attempt, a budget for all of them, one typed error at the end. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { isZbusError } from '../../modules/zbus/errors.ts';
+import { GridError, isGridError, reviveError } from '../../schemas/errors/index.ts';
+import type { Step } from '../workloads/workload.ts';
+
+export interface RetryBudget {
+  /** Milliseconds after the first attempt in which another one may begin. */
+  readonly budgetMs: number;
+  /** Milliseconds before the second attempt; doubled each time. */
+  readonly firstDelayMs: number;
+  readonly maxDelayMs: number;
+}
+
+export type Heard = (state: 'started' | 'done' | 'failed', message: string) => void;
+
+/**
+ * Whether the same call may succeed a moment later: the daemon was not there,
+ * did not answer, or says so itself.
+ */
+export function isTransient(error: unknown): boolean {
+  if (isGridError(error)) return error.retryable;
+  if (!isZbusError(error)) return false;
+  if (error.kind !== 'call_failed') return error.kind !== 'protocol';
+  if (error.remote === undefined) return false;
+  return reviveError(error.remote.code, error.remote.details)?.retryable === true;
+}
+
+/** Runs `step.ensure` until it succeeds, fails for good or its budget is spent; then throws `step_failed`. */
+export async function attemptStep(
+  workload: string,
+  step: Step,
+  budget: RetryBudget,
+  signal: AbortSignal,
+  heard: Heard,
+): Promise<void> {
+  const began = performance.now();
+  let delayMs = budget.firstDelayMs;
+  signal.throwIfAborted();
+  heard('started', '');
+  for (let attempts = 1; ; attempts++) {
+    signal.throwIfAborted();
+    const error = await attemptOnce(step, signal);
+    if (error === undefined) break;
+    signal.throwIfAborted();
+    const reason = error.message;
+    heard('failed', reason);
+    const elapsedMs = Math.round(performance.now() - began);
+    if (!isTransient(error) || elapsedMs + delayMs > budget.budgetMs) {
+      throw failure(workload, step, attempts, elapsedMs, error, reason);
+    }
+    await sleep(delayMs, undefined, { signal });
+    delayMs = Math.min(delayMs * 2, budget.maxDelayMs);
+  }
+  heard('done', '');
+}
+
+/** What went wrong, nothing when nothing did. */
+async function attemptOnce(step: Step, signal: AbortSignal): Promise<Error | undefined> {
+  const deadline = AbortSignal.timeout(step.deadlineMs);
+  try {
+    await step.ensure({ deadlineMs: step.deadlineMs, signal: AbortSignal.any([signal, deadline]) });
+    return undefined;
+  } catch (error) {
+    return error instanceof Error ? error : new Error(String(error));
+  }
+}
+
+/** Undoes a step once, within its deadline. */
+export async function undoStep(step: Step, signal: AbortSignal): Promise<void> {
+  const deadline = AbortSignal.timeout(step.deadlineMs);
+  await step.undo({ deadlineMs: step.deadlineMs, signal: AbortSignal.any([signal, deadline]) });
+}
+
+function failure(
+  workload: string,
+  step: Step,
+  attempts: number,
+  elapsedMs: number,
+  error: unknown,
+  reason: string,
+): GridError {
+  // A refusal of our own says all there is to say.
+  if (isGridError(error)) return error;
+  return new GridError(
+    'step_failed',
+    {
+      workload,
+      step: step.name,
+      stage: step.stage,
+      attempts,
+      elapsedMs,
+      reason: step.failure === undefined ? reason : `${step.failure}: ${reason}`,
+    },
+    { cause: error },
+  );
+}

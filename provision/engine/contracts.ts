@@ -1,0 +1,149 @@
+/**
+ * Makes cancellations follow the chain. Events are hints: each is confirmed by a
+ * read, and a comparison at start and at intervals finds what events missed. A
+ * wrong answer of the chain must not empty the node, so a contract counts as gone
+ * only after two separate reads, and only so many are given up in one run.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { chain } from '../../modules/api-gateway/interface.ts';
+import type { BusLog } from '../../modules/zbus/broker.ts';
+import type { Client, StreamValue } from '../../modules/zbus/definition.ts';
+import type { DeploymentRecord, Journal } from '../store/journal.ts';
+import type { Engine } from './engine.ts';
+
+export interface ContractWatchLimits {
+  /** Milliseconds between two comparisons with the chain. */
+  readonly intervalMs: number;
+  /** Milliseconds between the two reads that confirm that a contract is gone; at least a block. */
+  readonly confirmDelayMs: number;
+  /** Contracts that one comparison may give up. */
+  readonly removalsPerRun: number;
+  /** Milliseconds one read of the chain may take. */
+  readonly readDeadlineMs: number;
+}
+
+export const CONTRACT_WATCH_LIMITS: ContractWatchLimits = {
+  intervalMs: 300_000,
+  confirmDelayMs: 7_000,
+  removalsPerRun: 10,
+  readDeadlineMs: 15_000,
+};
+
+export type ContractEvents = () => AsyncIterable<StreamValue<typeof chain, 'Contracts'>>;
+
+export interface ContractWatchOptions {
+  readonly journal: Journal;
+  readonly engine: Engine;
+  readonly chain: Client<typeof chain>;
+  readonly events: ContractEvents;
+  readonly log: BusLog;
+  readonly limits?: ContractWatchLimits;
+}
+
+export class ContractWatch {
+  readonly #options: ContractWatchOptions;
+  readonly #limits: ContractWatchLimits;
+
+  constructor(options: ContractWatchOptions) {
+    this.#options = options;
+    this.#limits = options.limits ?? CONTRACT_WATCH_LIMITS;
+  }
+
+  /** Follows the chain until the signal aborts. */
+  async run(signal: AbortSignal): Promise<void> {
+    await Promise.all([this.#follow(signal), this.#compareForEver(signal)]);
+  }
+
+  async #follow(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      try {
+        for await (const event of this.#options.events()) {
+          if (event.Kind !== 'cancelled') continue;
+          const record = this.#holder(event.ContractID);
+          if (record === undefined) continue;
+          this.#confirmEvent(record, signal).catch((error: unknown) => {
+            if (!signal.aborted) this.#options.log.warn({ err: error, deployment: record.id }, 'event not confirmed');
+          });
+        }
+      } catch (error) {
+        if (signal.aborted) return;
+        this.#options.log.warn({ err: error }, 'stream of contract events ended, comparing with the chain');
+      }
+      await this.#compareSafely(signal);
+      await sleep(1_000, undefined, { signal }).catch(() => undefined);
+    }
+  }
+
+  /** The read may still show the block before the event: it is asked again for a few blocks. */
+  async #confirmEvent(record: DeploymentRecord, signal: AbortSignal): Promise<void> {
+    const giveUpAt = performance.now() + 3 * this.#limits.confirmDelayMs;
+    while (performance.now() < giveUpAt) {
+      if (await this.#isGone(record.contract, signal)) {
+        this.#options.engine.cancel(record.id, 'contract canceled event received');
+        return;
+      }
+      await sleep(500, undefined, { signal });
+    }
+  }
+
+  async #compareForEver(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      const isDone = await this.#compareSafely(signal);
+      const delayMs = isDone ? this.#limits.intervalMs : Math.min(10_000, this.#limits.intervalMs);
+      await sleep(delayMs, undefined, { signal }).catch(() => undefined);
+    }
+  }
+
+  async #compareSafely(signal: AbortSignal): Promise<boolean> {
+    try {
+      await this.compare(signal);
+      return true;
+    } catch (error) {
+      if (!signal.aborted) this.#options.log.warn({ err: error }, 'could not compare deployments with the chain');
+      return false;
+    }
+  }
+
+  /** Cancels what the chain does not hold any more. Returns how many deployments that were. */
+  async compare(signal: AbortSignal): Promise<number> {
+    const { journal, chain: client, log, engine } = this.#options;
+    // Read first: what is accepted while the chain answers is newer than the answer.
+    const held = journal.deployments().filter((record) => record.cancelled === undefined);
+    if (held.length === 0) return 0;
+    const calling = { deadlineMs: this.#limits.readDeadlineMs, signal };
+    const active = new Set(await client.ActiveContracts({}, calling));
+    const missing = held.filter((record) => !active.has(record.contract));
+    if (missing.length > this.#limits.removalsPerRun) {
+      log.error(
+        { missing: missing.length, held: held.length, limit: this.#limits.removalsPerRun },
+        'the chain misses more contracts than one run may give up; is its answer right?',
+      );
+    }
+    const suspects: DeploymentRecord[] = [];
+    for (const record of missing.slice(0, this.#limits.removalsPerRun)) {
+      if (await this.#isGone(record.contract, signal)) suspects.push(record);
+    }
+    if (suspects.length === 0) return 0;
+    await sleep(this.#limits.confirmDelayMs, undefined, { signal });
+    let cancelled = 0;
+    for (const record of suspects) {
+      if (!(await this.#isGone(record.contract, signal))) continue;
+      if (engine.cancel(record.id, 'contract not active on chain')) cancelled += 1;
+    }
+    return cancelled;
+  }
+
+  async #isGone(contract: bigint, signal: AbortSignal): Promise<boolean> {
+    const facts = await this.#options.chain.Contract(
+      { id: contract },
+      { deadlineMs: this.#limits.readDeadlineMs, signal },
+    );
+    return !facts.Found || facts.State === 'deleted';
+  }
+
+  #holder(contract: bigint): DeploymentRecord | undefined {
+    return this.#options.journal
+      .deployments()
+      .find((record) => record.contract === contract && record.cancelled === undefined);
+  }
+}

@@ -1,0 +1,52 @@
+/** volume: a folder with a quota, shared into a machine. */
+import { loadData } from '../../schemas/validate.ts';
+import { volume } from '../../schemas/workloads/volume.ts';
+import { type Calling, confirmGone, type Daemons, type Step, type WorkloadDriver } from './workload.ts';
+
+export const volumeDriver: WorkloadDriver = {
+  type: volume.name,
+  remake: false,
+  request: (workload, id) => {
+    const { size } = loadData(volume, workload);
+    return {
+      name: workload.name,
+      type: workload.type,
+      vcpus: 0,
+      memoryBytes: 0,
+      publicIps: 0,
+      allocations: [{ resource: id, kind: 'volume', media: 'ssd', bytes: size }],
+      mounts: [],
+      features: [],
+    };
+  },
+  work: ({ id, workload, daemons }) => {
+    const { size } = loadData(volume, workload);
+    return {
+      present: (calling) => daemons.storage.VolumeExists({ name: id }, calling),
+      steps: [volumeStep(daemons, 'volume', id, size)],
+      result: () => Promise.resolve(JSON.stringify({ id })),
+    };
+  },
+};
+
+/** A volume of its own name and size; `made` hears its path. */
+export function volumeStep(
+  { storage }: Daemons,
+  step: string,
+  name: string,
+  size: number,
+  made: (path: string) => void = () => {},
+): Step {
+  return {
+    name: step,
+    stage: 'storage',
+    deadlineMs: 60_000,
+    allocatesBytes: size,
+    // storaged answers an existing volume unchanged.
+    ensure: async (calling: Calling) => made((await storage.VolumeCreate({ name, size }, calling)).Path),
+    undo: async (calling: Calling) => {
+      if (await storage.VolumeExists({ name }, calling)) await storage.VolumeDelete({ name }, calling);
+      confirmGone(await storage.VolumeExists({ name }, calling), `volume ${name}`);
+    },
+  };
+}

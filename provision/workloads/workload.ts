@@ -1,0 +1,78 @@
+/** What the engine knows of a workload type: how one is made of small steps, each safe to run again. */
+import type { flist } from '../../modules/flistd/interface.ts';
+import type { network } from '../../modules/networkd/interface.ts';
+import type { storage } from '../../modules/storaged/interface.ts';
+import type { vmd } from '../../modules/vmd/interface.ts';
+import type { Client } from '../../modules/zbus/definition.ts';
+import type { Deployment, Workload } from '../../schemas/deployment.ts';
+import type { Stage } from '../../schemas/errors/table.ts';
+import type { WorkloadRequest } from '../plan/request.ts';
+
+/** The daemons that hold resources, by their own bus interfaces. */
+export interface Daemons {
+  readonly storage: Client<typeof storage>;
+  readonly network: Client<typeof network>;
+  readonly flist: Client<typeof flist>;
+  readonly vmd: Client<typeof vmd>;
+}
+
+/** Kernel and first root file system of machines whose image brings none. */
+export interface GuestBoot {
+  readonly kernel: string;
+  readonly initrd: string;
+}
+
+/** Passed to every bus call a step makes. */
+export interface Calling {
+  readonly deadlineMs: number;
+  readonly signal: AbortSignal;
+}
+
+/** One workload of an accepted deployment. */
+export interface Scope {
+  /** `<twin>-<contract>-<name>`. */
+  readonly id: string;
+  readonly workload: Workload;
+  readonly deployment: Deployment;
+  readonly daemons: Daemons;
+  readonly guest: GuestBoot;
+}
+
+export interface Step {
+  readonly name: string;
+  /** Whose work it is, for errors. */
+  readonly stage: Stage;
+  /** Milliseconds one attempt may take. */
+  readonly deadlineMs: number;
+  /** Bytes it takes of a pool; such steps run before dependencies are waited for, in the plan's order. */
+  readonly allocatesBytes?: number;
+  /** Begins the text of its errors where existing clients know it. */
+  readonly failure?: string;
+  /** Makes it so; does nothing where it is so already. */
+  readonly ensure: (calling: Calling) => Promise<void>;
+  /** Undoes it, whether it was done, half done or never begun; resolves when that is confirmed. */
+  readonly undo: (calling: Calling) => Promise<void>;
+}
+
+/** The work on one workload in one run; steps hand values to later steps inside. */
+export interface Work {
+  readonly steps: readonly Step[];
+  /** Whether the whole workload runs already. */
+  readonly present: (calling: Calling) => Promise<boolean>;
+  /** The type's result as JSON text, empty for null. */
+  readonly result: (calling: Calling) => Promise<string>;
+}
+
+export interface WorkloadDriver {
+  readonly type: string;
+  /** What it asks of the node. */
+  readonly request: (workload: Workload, id: string) => WorkloadRequest;
+  readonly work: (scope: Scope) => Work;
+  /** Whether a vanished one may be made again: what held data may not. */
+  readonly remake: boolean;
+}
+
+/** Confirms that something is gone; the engine tries the undo again otherwise. */
+export function confirmGone(isThere: boolean, what: string): void {
+  if (isThere) throw new Error(`${what} is still there after it was removed`);
+}

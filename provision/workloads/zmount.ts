@@ -1,0 +1,45 @@
+/** zmount: a disk file of storaged. */
+import { loadData } from '../../schemas/validate.ts';
+import { zmount } from '../../schemas/workloads/zmount.ts';
+import { confirmGone, type WorkloadDriver } from './workload.ts';
+
+export const zmountDriver: WorkloadDriver = {
+  type: zmount.name,
+  remake: false,
+  request: (workload, id) => {
+    const { size } = loadData(zmount, workload);
+    return {
+      name: workload.name,
+      type: workload.type,
+      vcpus: 0,
+      memoryBytes: 0,
+      publicIps: 0,
+      allocations: [{ resource: id, kind: 'disk', media: 'ssd', bytes: size }],
+      mounts: [],
+      features: [],
+    };
+  },
+  work: ({ id, workload, daemons: { storage } }) => {
+    const { size } = loadData(zmount, workload);
+    return {
+      present: (calling) => storage.DiskExists({ name: id }, calling),
+      steps: [
+        {
+          name: 'disk',
+          stage: 'storage',
+          deadlineMs: 60_000,
+          allocatesBytes: size,
+          ensure: async (calling) => {
+            if (await storage.DiskExists({ name: id }, calling)) return;
+            await storage.DiskCreate({ name: id, size }, calling);
+          },
+          undo: async (calling) => {
+            if (await storage.DiskExists({ name: id }, calling)) await storage.DiskDelete({ name: id }, calling);
+            confirmGone(await storage.DiskExists({ name: id }, calling), `disk ${id}`);
+          },
+        },
+      ],
+      result: () => Promise.resolve(JSON.stringify({ volume_id: id })),
+    };
+  },
+};
