@@ -1,0 +1,163 @@
+/** Puts a network's plan on the host: what is missing is made, what is surplus goes, what fits stays. */
+import type { DevicePlace, WireguardDriver } from '../wireguard/index.ts';
+import { applyInside, inspectInside, ipBatch, ipForced } from './drivers/commands.ts';
+import { interfaceNames, portsOf } from './drivers/links.ts';
+import type { Namespaces } from './drivers/namespaces.ts';
+import { setOwn } from './drivers/settings.ts';
+import { PUBLIC, ROUTER } from './plan/names.ts';
+import { LINK_MTU, type NetworkPlan, TUNNEL_MTU } from './plan/network.ts';
+
+interface Inside {
+  /** `device address/length` of every address that is there. */
+  readonly addresses: ReadonlySet<string>;
+  /** `device to` of routes that were set, not made by the kernel. */
+  readonly routes: ReadonlySet<string>;
+  readonly devices: ReadonlySet<string>;
+}
+
+const NOTHING: Inside = { addresses: new Set(), routes: new Set(), devices: new Set() };
+
+export class Fabric {
+  readonly #namespaces: Namespaces;
+  readonly #wireguard: WireguardDriver;
+
+  constructor(options: { readonly namespaces: Namespaces; readonly wireguard: WireguardDriver }) {
+    this.#namespaces = options.namespaces;
+    this.#wireguard = options.wireguard;
+  }
+
+  /** Whether namespace, links and tunnel of a network are all there; looks, changes nothing. */
+  async isWhole(plan: NetworkPlan): Promise<boolean> {
+    const { names } = plan;
+    const present = await interfaceNames();
+    if (!present.has(names.bridge) || !present.has(names.uplinkPort)) return false;
+    if (!(await this.#namespaces.isAlive(names.namespace))) return false;
+    return (await this.#wireguard.status(this.#place(plan))) !== undefined;
+  }
+
+  /** Makes the network as planned. Safe to run again, and after a crash at any point of an earlier run. */
+  async ensure(plan: NetworkPlan): Promise<void> {
+    const { names } = plan;
+    const namespace = this.#namespaces.pathOf(names.namespace);
+    const present = await interfaceNames();
+    const alive = await this.#namespaces.isAlive(names.namespace);
+    if (!alive) await this.#namespaces.clearDead(names.namespace);
+    const inside = alive ? await this.#inspect(namespace) : NOTHING;
+    if (!inside.devices.has(PUBLIC) && present.has(names.uplinkPort)) {
+      // Its other end went with a namespace, and it may go by itself any moment.
+      await ipForced([`link del dev ${names.uplinkPort}`]);
+    }
+    await ipBatch(this.#hostLines(plan, present, inside, alive));
+    await Promise.all([
+      setOwn({
+        [`ipv6/conf/${names.bridge}/disable_ipv6`]: '1',
+        [`ipv6/conf/${names.uplinkPort}/disable_ipv6`]: '1',
+        // The host shares a bridge with its tenants: it is no neighbour to them and routes nothing for them.
+        [`ipv4/conf/${names.bridge}/arp_ignore`]: '8',
+        [`ipv4/conf/${names.bridge}/forwarding`]: '0',
+      }),
+      this.#wireguard.ensureDevice(this.#place(plan)),
+    ]);
+    await Promise.all([
+      applyInside(namespace, insideLines(plan, inside), plan.rules),
+      this.#wireguard.configure(this.#place(plan), plan.wireguard),
+    ]);
+  }
+
+  /** Takes the network away with its taps; what is missing is passed over. The names can be used again at once. */
+  async remove(plan: NetworkPlan): Promise<void> {
+    const { names } = plan;
+    const present = await interfaceNames();
+    // A namespace goes some time after its name, so the ends in the host's namespace are removed by name.
+    const links: string[] = [];
+    if (present.has(names.bridge)) {
+      const ports = await portsOf(names.bridge);
+      links.push(...ports.map((port) => port.ifname).filter((name) => name.startsWith('t-')), names.bridge);
+    }
+    if (present.has(names.uplinkPort)) links.push(names.uplinkPort);
+    const lines = links.map((name) => `link del dev ${name}`);
+    if (await this.#namespaces.isAlive(names.namespace)) {
+      lines.push(`netns del ${this.#namespaces.nameFor(names.namespace)}`);
+    }
+    await Promise.all([ipForced(lines), this.#wireguard.remove(this.#place(plan))]);
+    await this.#namespaces.clearDead(names.namespace);
+    const left = [...(await interfaceNames())].filter((name) => links.includes(name));
+    if (left.length > 0 || (await this.#namespaces.isAlive(names.namespace))) {
+      throw new Error(`still there after removal: ${[...left, names.namespace].join(', ')}`);
+    }
+  }
+
+  #place(plan: NetworkPlan): DevicePlace {
+    return { name: plan.names.wireguard, namespace: this.#namespaces.pathOf(plan.names.namespace) };
+  }
+
+  async #inspect(namespace: string): Promise<Inside> {
+    const { addresses, routes } = await inspectInside(namespace);
+    return {
+      devices: new Set(addresses.map((link) => link.ifname)),
+      addresses: new Set(
+        addresses.flatMap((link) =>
+          (link.addr_info ?? []).map((info) => `${link.ifname} ${info.local}/${info.prefixlen}`),
+        ),
+      ),
+      routes: new Set(
+        routes.filter((route) => route.protocol !== 'kernel').map((route) => `${route.dev} ${route.dst}`),
+      ),
+    };
+  }
+
+  #hostLines(plan: NetworkPlan, present: ReadonlySet<string>, inside: Inside, alive: boolean): string[] {
+    const { names } = plan;
+    const namespace = this.#namespaces.pathOf(names.namespace);
+    const lines: string[] = [];
+    if (!alive) lines.push(`netns add ${this.#namespaces.nameFor(names.namespace)}`);
+    if (!present.has(names.bridge)) lines.push(`link add ${names.bridge} type bridge`);
+    lines.push(`link set ${names.bridge} mtu ${LINK_MTU} up`);
+    if (!inside.devices.has(names.gateway)) {
+      lines.push(
+        `link add link ${names.bridge} name ${names.gateway} address ${plan.gatewayMac} mtu ${LINK_MTU}` +
+          ` netns ${namespace} type macvlan mode bridge`,
+      );
+    }
+    if (!inside.devices.has(PUBLIC)) {
+      lines.push(`link add ${names.uplinkPort} type veth peer name ${PUBLIC} netns ${namespace}`);
+    }
+    lines.push(
+      `link set ${names.uplinkPort} mtu ${LINK_MTU} master ${ROUTER.bridge} up`,
+      // Ports that are isolated reach the router and never each other.
+      `link set ${names.uplinkPort} type bridge_slave isolated on`,
+    );
+    return lines;
+  }
+}
+
+/** Lines of `ip` inside the namespace: from what is there to what is planned. */
+function insideLines(plan: NetworkPlan, inside: Inside): string[] {
+  const { names } = plan;
+  const lines = [
+    'link set lo up',
+    `link set ${names.gateway} addrgenmode none up`,
+    `link set ${PUBLIC} up`,
+    `link set ${names.wireguard} addrgenmode none mtu ${TUNNEL_MTU} up`,
+  ];
+  const wanted = new Set(plan.addresses.map(({ device, address }) => `${device} ${address}`));
+  for (const held of inside.addresses) {
+    const [device = '', address = ''] = held.split(' ');
+    const isLinkLocal = device === PUBLIC && address.startsWith('fe80:');
+    if (device !== 'lo' && !isLinkLocal && !wanted.has(held)) lines.push(`address del ${address} dev ${device}`);
+  }
+  for (const { device, address } of plan.addresses) {
+    if (inside.addresses.has(`${device} ${address}`)) continue;
+    lines.push(`address replace ${address} dev ${device}${address.includes(':') ? ' nodad' : ''}`);
+  }
+  const routes = new Set(plan.routes.map(({ device, to }) => `${device} ${to}`));
+  for (const held of inside.routes) {
+    const [device = '', to = ''] = held.split(' ');
+    if (device === names.wireguard && !routes.has(held)) lines.push(`route del ${to} dev ${device}`);
+  }
+  for (const route of plan.routes) {
+    const via = route.via === undefined ? '' : ` via ${route.via}`;
+    lines.push(`route replace ${route.to}${via} dev ${route.device}`);
+  }
+  return lines;
+}

@@ -1,0 +1,185 @@
+/**
+ * The networks of this node: what was asked for is written down first, the
+ * host follows, and what was asked to go is gone before it is forgotten.
+ */
+import type { Logger } from 'pino';
+import { GridError, isGridError } from '../../schemas/errors/index.ts';
+import { WireguardError } from '../wireguard/index.ts';
+import type { Fabric } from './fabric.ts';
+import { Lanes } from './lanes.ts';
+import { type NetworkPlan, planNetwork } from './plan/network.ts';
+import type { NetworkSpec } from './plan/spec.ts';
+import type { WireguardPorts } from './ports.ts';
+import type { NetworkRecord, NetworkStore } from './store.ts';
+import type { Taps } from './taps.ts';
+
+export interface NetworksOptions {
+  readonly store: NetworkStore;
+  readonly ports: WireguardPorts;
+  readonly fabric: Fabric;
+  readonly taps: Taps;
+  readonly log: Logger;
+}
+
+const planOf = (record: NetworkRecord): NetworkPlan => planNetwork(record.spec, record.lease);
+
+export class Networks {
+  readonly #store: NetworkStore;
+  readonly #ports: WireguardPorts;
+  readonly #fabric: Fabric;
+  readonly #taps: Taps;
+  readonly #log: Logger;
+  readonly #lanes = new Lanes();
+
+  constructor(options: NetworksOptions) {
+    this.#store = options.store;
+    this.#ports = options.ports;
+    this.#fabric = options.fabric;
+    this.#taps = options.taps;
+    this.#log = options.log;
+  }
+
+  all(): NetworkRecord[] {
+    return this.#store.all().filter((record) => !record.removing);
+  }
+
+  /** Throws `network_unknown`. */
+  get(netid: string): NetworkRecord {
+    const record = this.#store.get(netid);
+    if (record === undefined || record.removing) throw new GridError('network_unknown', { network: netid });
+    return record;
+  }
+
+  /** Makes a network, or changes an existing one. What fails leaves things as they were. */
+  create(workload: string, spec: NetworkSpec): Promise<void> {
+    return this.#lanes.run(spec.netid, async () => {
+      const before = this.#store.get(spec.netid);
+      await this.#ports.claim(spec.listenPort, spec.netid);
+      const known = before !== undefined && !before.removing;
+      const record = await this.#write(workload, spec, known ? before : undefined);
+      try {
+        await this.#fabric.ensure(planOf(record));
+        if (known && before.spec.subnet !== spec.subnet) await this.#taps.rebuild(this.#specs());
+      } catch (error) {
+        await this.#revert(record, known ? before : undefined);
+        throw setupFailure(spec, error);
+      }
+      if (known && before.spec.listenPort !== spec.listenPort) {
+        this.#ports.release(before.spec.listenPort, spec.netid);
+      }
+    });
+  }
+
+  /** Gives up a workload's hold of its network, and removes the network with the last hold. Unknown ones are gone already. */
+  async delete(workload: string): Promise<void> {
+    const found = this.#store.findByWorkload(workload);
+    if (found === undefined) return;
+    await this.#lanes.run(found.spec.netid, async () => {
+      const record = this.#store.get(found.spec.netid);
+      if (record === undefined) return;
+      const workloads = record.workloads.filter((holder) => holder !== workload);
+      if (workloads.length > 0) return this.#store.put({ ...record, workloads });
+      await this.#take(record);
+    });
+  }
+
+  /** A piece of work on one network that must not meet its creation or removal. */
+  exclusive<T>(netid: string, work: (record: NetworkRecord) => Promise<T>): Promise<T> {
+    return this.#lanes.run(netid, () => work(this.get(netid)));
+  }
+
+  /** After a start: finishes removals that were cut short, and makes the host follow every record. */
+  async adopt(): Promise<void> {
+    for (const record of this.#store.all()) this.#ports.adopt(record.spec.listenPort, record.spec.netid);
+    await Promise.all(
+      this.#store.all().map(({ spec: { netid } }) =>
+        this.#lanes.run(netid, async () => {
+          const record = this.#store.get(netid);
+          if (record === undefined) return;
+          try {
+            await (record.removing ? this.#take(record) : this.#fabric.ensure(planOf(record)));
+          } catch (error) {
+            this.#log.error({ err: error, network: netid }, 'network could not be adopted');
+          }
+        }),
+      ),
+    );
+    await this.#taps.rebuild(this.#specs());
+  }
+
+  /** Mends networks that have lost a part, as a tunnel whose process died. */
+  async mend(): Promise<void> {
+    for (const { spec } of this.all()) {
+      await this.#lanes.run(spec.netid, async () => {
+        const record = this.#store.get(spec.netid);
+        if (record === undefined) return;
+        try {
+          if (record.removing) return await this.#take(record);
+          if (await this.#fabric.isWhole(planOf(record))) return;
+          this.#log.warn({ network: spec.netid }, 'network lost a part, building it again');
+          await this.#fabric.ensure(planOf(record));
+        } catch (error) {
+          this.#log.error({ err: error, network: spec.netid }, 'network could not be mended');
+        }
+      });
+    }
+  }
+
+  /** Writes down what is wanted, before the host is touched. */
+  async #write(workload: string, spec: NetworkSpec, before: NetworkRecord | undefined): Promise<NetworkRecord> {
+    try {
+      const record: NetworkRecord = {
+        version: 1,
+        workloads: [...new Set([...(before?.workloads ?? []), workload])],
+        lease: await this.#store.lease(spec.netid),
+        removing: false,
+        spec,
+      };
+      await this.#store.put(record);
+      return record;
+    } catch (error) {
+      if (before?.spec.listenPort !== spec.listenPort) this.#ports.release(spec.listenPort, spec.netid);
+      throw error;
+    }
+  }
+
+  #specs(): NetworkSpec[] {
+    return this.all().map((record) => record.spec);
+  }
+
+  async #take(record: NetworkRecord): Promise<void> {
+    if (!record.removing) await this.#store.put({ ...record, removing: true });
+    await this.#fabric.remove(planOf(record));
+    await this.#taps.rebuild(this.#specs());
+    await this.#store.remove(record.spec.netid);
+    this.#ports.release(record.spec.listenPort, record.spec.netid);
+  }
+
+  /** Back to the network as it was, or to none. */
+  async #revert(record: NetworkRecord, before: NetworkRecord | undefined): Promise<void> {
+    const { netid, listenPort } = record.spec;
+    try {
+      if (before === undefined) return await this.#take(record);
+      await this.#store.put(before);
+      if (listenPort !== before.spec.listenPort) this.#ports.release(listenPort, netid);
+      await this.#fabric.ensure(planOf(before));
+    } catch (error) {
+      // The record still says what must be; the next look at the network goes on from here.
+      this.#log.error({ err: error, network: netid }, 'could not go back after a failed change');
+    }
+  }
+}
+
+function setupFailure(spec: NetworkSpec, error: unknown): Error {
+  if (isGridError(error)) return error;
+  if (error instanceof WireguardError) {
+    if (error.reason === 'address_in_use') {
+      return new GridError('network_port_taken', { port: spec.listenPort, holder: 'socket' }, { cause: error });
+    }
+    if (error.reason === 'missing') {
+      return new GridError('network_wireguard_missing', { reason: error.message }, { cause: error });
+    }
+  }
+  const reason = error instanceof Error ? error.message : String(error);
+  return new GridError('network_setup_failed', { network: spec.netid, step: 'set-up', reason }, { cause: error });
+}

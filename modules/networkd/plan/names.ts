@@ -1,0 +1,46 @@
+/** Names of everything a network has on the host. Kernel-global inside the node's network namespace. */
+
+/** Longest name of a Linux interface. */
+export const INTERFACE_NAME_CHARACTERS = 15;
+
+/** Bridge between the networks and the router namespace, and the two veths of that namespace. */
+export const ROUTER = {
+  namespace: 'ndmz',
+  bridge: 'br-ndmz',
+  /** Towards the networks; the other end is a port of the bridge. */
+  inner: 'tonrs',
+  innerPort: 'ndmz-tonrs',
+  /** Towards the host. */
+  outer: 'npub4',
+  outerPort: 'ndmz-npub4',
+} as const;
+
+/** Interface inside a network's namespace that leads to the router. */
+export const PUBLIC = 'public';
+
+export interface NetworkNames {
+  readonly namespace: string;
+  /** Private bridge: the taps of the network's machines. */
+  readonly bridge: string;
+  /** The gateway's interface, inside the namespace. */
+  readonly gateway: string;
+  readonly wireguard: string;
+  /** Host end of `public`, a port of the router's bridge. */
+  readonly uplinkPort: string;
+}
+
+export function networkNames(netid: string): NetworkNames {
+  return {
+    namespace: `n-${netid}`,
+    bridge: `b-${netid}`,
+    gateway: `n-${netid}`,
+    wireguard: `w-${netid}`,
+    uplinkPort: `v-${netid}`,
+  };
+}
+
+/** A private tap's name; `undefined` where it would be too long or hold characters no interface name may have. */
+export function privateTapName(name: string): string | undefined {
+  const tap = `t-${name}`;
+  return /^[A-Za-z0-9_-]+$/.test(name) && tap.length <= INTERFACE_NAME_CHARACTERS ? tap : undefined;
+}

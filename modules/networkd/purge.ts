@@ -1,0 +1,76 @@
+/**
+ * Removes everything that a state folder's networkd made: `purge.ts --state DIR`.
+ * Safe to run again, after a crash, and where networkd never ran. networkd
+ * itself must not run any more.
+ */
+import { spawnSync } from 'node:child_process';
+import { readdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { pino } from 'pino';
+import { openWireguard } from '../wireguard/index.ts';
+import { ipForced, nftApply } from './drivers/commands.ts';
+import { Namespaces, nameOf, namespaceFile } from './drivers/namespaces.ts';
+import { HostSettings } from './drivers/settings.ts';
+import { Fabric } from './fabric.ts';
+import { recallHome } from './home.ts';
+import { noHostRules } from './plan/firewall.ts';
+import { ROUTER } from './plan/names.ts';
+import { planNetwork } from './plan/network.ts';
+import { Router } from './router.ts';
+import { NetworkStore } from './store.ts';
+
+const log = pino({ name: 'networkd-purge' });
+
+async function purge(root: string): Promise<void> {
+  const home = await recallHome(root);
+  if (home === undefined) {
+    log.info('networkd never ran with this state folder');
+    return;
+  }
+  const here = await Namespaces.open();
+  if (here.self !== home.inode) {
+    const name = await nameOf(home.inode);
+    if (name !== undefined) return again(name);
+    log.info({ scope: home.scope }, 'the namespace of this node is gone, and its interfaces with it');
+  }
+  const namespaces = here.self === home.inode ? here : here.withScope(home.scope);
+  const wireguard = await openWireguard({ folder: join(root, 'wireguard') });
+  const fabric = new Fabric({ namespaces, wireguard });
+  const { store } = await NetworkStore.open(root);
+  for (const { spec, lease } of store.all()) {
+    await fabric.remove(planNetwork(spec, lease));
+    log.info({ network: spec.netid }, 'removed');
+  }
+  await removeScoped(namespaces);
+  await new Router({ namespaces, settings: new HostSettings(root), log }).remove();
+  if (here.self === home.inode) {
+    await nftApply(noHostRules());
+    log.info({ settings: await new HostSettings(root).restore() }, 'host settings restored');
+  }
+  await rm(root, { recursive: true, force: true });
+}
+
+/** The same once more, inside the node's own namespace. */
+function again(name: string): void {
+  const args = [`--net=${namespaceFile(name)}`, '--', process.execPath, ...process.execArgv, ...process.argv.slice(1)];
+  const { status } = spawnSync('nsenter', args, { stdio: 'inherit', timeout: 120_000 });
+  process.exitCode = status ?? 1;
+}
+
+/** A scope belongs to one node, so every namespace below it does. */
+async function removeScoped(namespaces: Namespaces): Promise<void> {
+  if (namespaces.scope === '') return;
+  const prefix = namespaces.nameFor('');
+  const names = (await readdir('/run/netns').catch(() => [])).filter((name) => name.startsWith(prefix));
+  for (const full of names) {
+    const name = full.slice(prefix.length);
+    if (name === ROUTER.namespace) continue;
+    if (await namespaces.isAlive(name)) await ipForced([`netns del ${full}`]);
+    await namespaces.clearDead(name);
+  }
+}
+
+const { values } = parseArgs({ options: { state: { type: 'string' } } });
+if (values.state === undefined) throw new Error('purge.ts: --state DIR is required');
+await purge(join(values.state, 'networkd'));

@@ -1,0 +1,164 @@
+/** The bus object `network.network`: what is asked for, checked and handed to the parts that do it. */
+import { GridError } from '../../schemas/errors/index.ts';
+import type { Service } from '../zbus/definition.ts';
+import type { Infer } from '../zbus/wire.ts';
+import { ipJson, type LinkJson } from './drivers/commands.ts';
+import type { Namespaces } from './drivers/namespaces.ts';
+import { globalAddresses, type Inspection } from './inspection.ts';
+import type { NetResourceMetrics, network } from './interface.ts';
+import type { Networks } from './networks.ts';
+import { gatewayOf, ipv6Of, normalizeIp, parsePrefix, toIpNet } from './plan/address.ts';
+import { macBytes } from './plan/mac.ts';
+import { networkNames } from './plan/names.ts';
+import { checkNetworkId, specFrom } from './plan/spec.ts';
+import type { WireguardPorts } from './ports.ts';
+import type { Router } from './router.ts';
+import type { Taps } from './taps.ts';
+
+const MAX_WORKLOAD_ID_CHARACTERS = 256;
+/** Streams of addresses repeat themselves this often, for listeners that come later. */
+const STREAM_PERIOD_MS = 30_000;
+
+export interface NetworkServiceOptions {
+  readonly networks: Networks;
+  readonly taps: Taps;
+  readonly ports: WireguardPorts;
+  readonly router: Router;
+  readonly inspection: Inspection;
+  readonly namespaces: Namespaces;
+}
+
+function notOffered(feature: string): never {
+  throw new GridError('network_not_offered', { feature });
+}
+
+function checkWorkload(workload: string): string {
+  if (workload !== '' && workload.length <= MAX_WORKLOAD_ID_CHARACTERS) return workload;
+  const reason = `must have 1 to ${MAX_WORKLOAD_ID_CHARACTERS} characters, not ${workload.length}`;
+  throw new GridError('network_invalid', { field: 'workload id', reason });
+}
+
+export function networkService(parts: NetworkServiceOptions): Service<typeof network> {
+  const { networks, taps, ports, router, inspection, namespaces } = parts;
+  const subnetOf = (netid: string) => parsePrefix(networks.get(checkNetworkId(netid)).spec.subnet);
+
+  return {
+    Ready: () => undefined,
+
+    CreateNR: async ({ wl, network: request }) => {
+      const spec = specFrom(request);
+      await networks.create(checkWorkload(wl), spec);
+      return namespaces.nameFor(networkNames(spec.netid).namespace);
+    },
+    DeleteNR: ({ wl }) => networks.delete(checkWorkload(wl)),
+    Namespace: ({ id }) => namespaces.nameFor(networkNames(id).namespace),
+    GetNet: ({ networkID }) => toIpNet(parsePrefix(networks.get(checkNetworkId(networkID)).spec.range)),
+    GetSubnet: ({ networkID }) => toIpNet(subnetOf(networkID)),
+    GetDefaultGwIP: ({ networkID }) => {
+      const gateway = gatewayOf(subnetOf(networkID)).ip;
+      return [gateway, ipv6Of(networkID, gateway).ip];
+    },
+    GetIPv6From4: ({ networkID, ip }) => {
+      const ipv4 = normalizeIp(ip);
+      if (ipv4?.length !== 4)
+        throw new GridError('network_invalid', { field: 'ip', reason: 'must be an IPv4 address' });
+      return toIpNet(ipv6Of(checkNetworkId(networkID), ipv4));
+    },
+    WireguardPorts: () => ports.list(),
+    Metrics: async () => metricsOf(networks),
+
+    SetupPrivTap: ({ networkID, name }) =>
+      networks.exclusive(checkNetworkId(networkID), (record) => taps.ensure(record.spec, name)),
+    TapExists: ({ name }) => taps.exists(name),
+    RemoveTap: ({ name }) => taps.remove(name),
+
+    Addrs: async ({ iface, netns }) => {
+      const { ips, mac } = await inspection.addresses(iface, netns);
+      return [ips, mac];
+    },
+    Interfaces: async ({ iface, netns }) => ({ Interfaces: new Map(await inspection.interfaces(iface, netns)) }),
+
+    GetPublicConfig: () => {
+      throw new GridError('network_no_public_config', {});
+    },
+    GetPublicIPv6Subnet: () => {
+      throw new GridError('network_no_public_ipv6', {});
+    },
+    GetPublicIPV6Gateway: () => {
+      throw new GridError('network_no_public_ipv6', {});
+    },
+    PublicIPv4Support: () => false,
+    // What was never set up is gone already, so that an undo of any workload can end.
+    UnsetPublicConfig: () => undefined,
+    MigrateZdbMacvlanToVeth: () => undefined,
+    PubIPFilterExists: () => false,
+    PubTapExists: () => false,
+    RemovePubTap: () => undefined,
+    RemovePubIPFilter: () => undefined,
+    DisconnectPubTap: () => undefined,
+    QSFSDestroy: () => undefined,
+    ZDBDestroy: () => undefined,
+    QSFSNamespace: ({ id }) => namespaces.nameFor(`qfs-ns-${macBytes(`qsfs:${id}`).toString('hex')}`),
+
+    SetPublicConfig: () => notOffered('a public configuration'),
+    GetPublicExitDevice: () => notOffered('a public exit device'),
+    SetPublicExitDevice: () => notOffered('a public exit device'),
+    SetupPubTap: () => notOffered('public addresses'),
+    SetupPubIPFilter: () => notOffered('public addresses'),
+    SetupYggTap: () => notOffered('planetary addresses'),
+    SetupMyceliumTap: () => notOffered('mycelium addresses'),
+    EnsureZDBPrepare: () => notOffered('zdb'),
+    QSFSPrepare: () => notOffered('qsfs'),
+    QSFSYggIP: () => notOffered('qsfs'),
+
+    ZOSAddresses$: (signal) =>
+      repeated(signal, async () => {
+        const uplink = router.uplink;
+        if (uplink === undefined) return [];
+        const links = await ipJson<LinkJson>(['address', 'show', 'dev', uplink]).catch(() => []);
+        return links.flatMap(globalAddresses);
+      }),
+    DMZAddresses$: (signal) => repeated(signal, async () => (await router.addresses()).flatMap(globalAddresses)),
+    PublicAddresses$: (signal) =>
+      repeated(signal, async () => {
+        const none = { IP: null, Mask: null };
+        return { Type: '', IPv4: none, IPv6: none, GW4: null, GW6: null, Domain: '', HasPublicConfig: false };
+      }),
+  };
+}
+
+/** Traffic between each network and the router, by workload, seen from the network. */
+async function metricsOf(networks: Networks): Promise<Infer<typeof NetResourceMetrics>> {
+  const links = await ipJson<LinkJson>(['-s', 'link', 'show', 'type', 'veth']);
+  const byName = new Map(links.map((link) => [link.ifname, link]));
+  const metrics: Infer<typeof NetResourceMetrics> = new Map();
+  for (const record of networks.all()) {
+    const stats = byName.get(networkNames(record.spec.netid).uplinkPort)?.stats64;
+    if (stats === undefined) continue;
+    for (const workload of record.workloads) {
+      // This is the host's end of the cable: what it sends, the network receives.
+      metrics.set(workload, {
+        NetRxPackets: stats.tx.packets,
+        NetRxBytes: stats.tx.bytes,
+        NetTxPackets: stats.rx.packets,
+        NetTxBytes: stats.rx.bytes,
+      });
+    }
+  }
+  return metrics;
+}
+
+async function* repeated<T>(signal: AbortSignal, read: () => Promise<T>): AsyncGenerator<T> {
+  while (!signal.aborted) {
+    yield await read();
+    await new Promise<void>((resolve) => {
+      const done = (): void => {
+        clearTimeout(timer);
+        signal.removeEventListener('abort', done);
+        resolve();
+      };
+      const timer = setTimeout(done, STREAM_PERIOD_MS);
+      signal.addEventListener('abort', done, { once: true });
+    });
+  }
+}
