@@ -1,5 +1,6 @@
 /** The published surface: deployments, workload types, commands, capacity, errors. */
 export * from './addresses.ts';
+export * from './build.ts';
 export * from './capacity.ts';
 export * from './challenge.ts';
 export * from './commands/index.ts';
@@ -11,8 +12,8 @@ export { md5, md5Hex } from './md5.ts';
 export * from './signatures.ts';
 export * from './validate.ts';
 export * from './workloads/index.ts';
-export { Network, Peer } from './workloads/network.ts';
+export { Network, network, Peer } from './workloads/network.ts';
 export type { Context, Piece, Reference, WorkloadType } from './workloads/type.ts';
-export { Volume } from './workloads/volume.ts';
-export { ZMachine } from './workloads/zmachine.ts';
-export { ZMount } from './workloads/zmount.ts';
+export { Volume, volume } from './workloads/volume.ts';
+export { ZMachine, zmachine } from './workloads/zmachine.ts';
+export { ZMount, zmount } from './workloads/zmount.ts';

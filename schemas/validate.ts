@@ -23,7 +23,7 @@ export interface ValidateOptions {
  */
 export function validateDeployment(deployment: Deployment, { runs = supportedTypeNames }: ValidateOptions = {}): void {
   const names = new Set<string>();
-  const sibling = siblings();
+  const inDeployment = contexts(deployment);
   for (const workload of deployment.workloads) {
     if (workload.version > deployment.version) {
       throw new GridError('workload_version_too_high', {
@@ -39,7 +39,7 @@ export function validateDeployment(deployment: Deployment, { runs = supportedTyp
       throw new GridError('workload_type_unknown', { workload: workload.name, type: workload.type.slice(0, 256) });
     }
     const type = findWorkloadType(workload.type);
-    type?.validate(loadData(type, workload), { deployment, workload, sibling });
+    type?.validate(loadData(type, workload), inDeployment(workload));
   }
   for (const { name, type } of deployment.workloads) {
     if (!runs.includes(type) || findWorkloadType(type) === undefined) {
@@ -92,20 +92,34 @@ export function workloadReferences(workload: Workload): Reference[] {
   return type.references(loadData(type, workload));
 }
 
-/** Looks into other workloads' data, each decoded once. */
-function siblings(): Context['sibling'] {
+/** Contexts that share what was decoded and found, so that each workload is looked at once. */
+function contexts(deployment: Deployment): (workload: Workload) => Context {
   const loaded = new Map<Workload, unknown>();
-  return <S extends z.ZodType>(type: WorkloadType<S>, workload: Workload): z.output<S> | undefined => {
+  const found = new Map<unknown, unknown>();
+  const dataOf: Context['dataOf'] = (type, workload) => {
     if (workload.type !== type.name) return undefined;
-    if (!loaded.has(workload)) {
-      let data: z.output<S> | undefined;
-      try {
-        data = loadData(type, workload);
-      } catch (error) {
-        if (!(error instanceof GridError)) throw error;
-      }
-      loaded.set(workload, data);
-    }
-    return loaded.get(workload) as z.output<S> | undefined;
+    if (!loaded.has(workload)) loaded.set(workload, readable(type, workload));
+    return loaded.get(workload) as ReturnType<typeof readable<typeof type.data>>;
   };
+  return (workload) => {
+    const context: Context = {
+      deployment,
+      workload,
+      dataOf,
+      once: (compute) => {
+        if (!found.has(compute)) found.set(compute, compute(context));
+        return found.get(compute) as ReturnType<typeof compute>;
+      },
+    };
+    return context;
+  };
+}
+
+function readable<S extends z.ZodType>(type: WorkloadType<S>, workload: Workload): z.output<S> | undefined {
+  try {
+    return loadData(type, workload);
+  } catch (error) {
+    if (error instanceof GridError) return undefined;
+    throw error;
+  }
 }

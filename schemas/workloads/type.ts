@@ -16,11 +16,14 @@ export interface Reference {
 /** One part of the challenge: where it comes from (for people), and its exact text. */
 export type Piece = readonly [path: string, text: string];
 
+/** The deployment a workload stands in, while one deployment is checked. */
 export interface Context {
   readonly deployment: Deployment;
   readonly workload: Workload;
-  /** Decoded data of another workload of this deployment, `undefined` if it is not of that type or unreadable. */
-  readonly sibling: <S extends z.ZodType>(type: WorkloadType<S>, workload: Workload) => z.output<S> | undefined;
+  /** Decoded data of any workload of the deployment, `undefined` if it is not of that type or unreadable. */
+  readonly dataOf: <S extends z.ZodType>(type: WorkloadType<S>, workload: Workload) => z.output<S> | undefined;
+  /** What a function finds in the whole deployment, computed once for all its workloads. */
+  readonly once: <T>(compute: (context: Context) => T) => T;
 }
 
 export interface WorkloadType<S extends z.ZodType = z.ZodType> {

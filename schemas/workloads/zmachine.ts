@@ -137,16 +137,33 @@ export const zmachine = defineWorkload({
 });
 
 /** Whether the named workload is a public IP; refuses a missing one and one that two machines name. */
-function publicIpFound(name: string, { deployment, workload, sibling }: Context): boolean {
-  const target = deployment.workloads.find((other) => other.name === name);
+function publicIpFound(name: string, context: Context): boolean {
+  const { workload } = context;
+  const target = context.once(workloadsByName).get(name);
   if (target === undefined) throw new GridError('machine_public_ip_missing', { workload: workload.name, name });
   if (!PUBLIC_IP_TYPES.includes(target.type)) return false;
-  const uses = (other: Workload) => sibling(zmachine, other)?.network.public_ip === name;
-  const machines = deployment.workloads.filter(uses).map((machine) => machine.name);
+  const machines = context.once(machinesByPublicIp).get(name) ?? [];
   if (machines.length > 1) {
     throw new GridError('machine_public_ip_shared', { workload: workload.name, name, machines: machines.slice(0, 16) });
   }
   return true;
+}
+
+function workloadsByName({ deployment }: Context): Map<string, Workload> {
+  // The first of a name counts.
+  return new Map(deployment.workloads.toReversed().map((workload) => [workload.name, workload]));
+}
+
+function machinesByPublicIp({ deployment, dataOf }: Context): Map<string, string[]> {
+  const machines = new Map<string, string[]>();
+  for (const workload of deployment.workloads) {
+    const name = dataOf(zmachine, workload)?.network.public_ip ?? '';
+    if (name === '') continue;
+    const users = machines.get(name);
+    if (users === undefined) machines.set(name, [workload.name]);
+    else users.push(workload.name);
+  }
+  return machines;
 }
 
 /** Environment by the bytes of the key alone. */

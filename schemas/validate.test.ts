@@ -1,0 +1,166 @@
+import { describe, expect, it } from 'vitest';
+import {
+  type GridError,
+  isGridError,
+  parseDeployment,
+  parseWorkloadId,
+  validateDeployment,
+  workloadId,
+} from './index.ts';
+
+interface Given {
+  version?: number;
+  name?: string;
+  type?: string;
+  data?: unknown;
+}
+const parse = (...workloads: Given[]) =>
+  parseDeployment(JSON.stringify({ workloads: workloads.map((w) => ({ name: 'a', type: 'zmount', ...w })) }));
+
+function refusal(deployment: ReturnType<typeof parse>, options?: Parameters<typeof validateDeployment>[1]): GridError {
+  try {
+    validateDeployment(deployment, options);
+  } catch (error) {
+    if (isGridError(error)) return error;
+    throw error;
+  }
+  throw new Error('was accepted');
+}
+const message = (...workloads: Given[]) => refusal(parse(...workloads)).message;
+
+const ok = { data: { size: 1 } };
+const machine = (fields: object = {}, network: object = {}) => ({
+  type: 'zmachine',
+  data: {
+    network: { interfaces: [{ network: 'net1', ip: '10.0.0.2' }], ...network },
+    compute_capacity: { cpu: 1, memory: 2 ** 30 },
+    ...fields,
+  },
+});
+
+describe('names', () => {
+  it.each([
+    ['', "name '' is invalid: name cannot be empty"],
+    ['a'.repeat(37), `name '${'a'.repeat(37)}' is invalid: name cannot exceed 36 characters`],
+    ['é'.repeat(19), `name '${'é'.repeat(19)}' is invalid: name cannot exceed 36 characters`],
+    ['a b', "name 'a b' is invalid: unsupported character in workload name"],
+    ['a\n', "name 'a\n' is invalid: unsupported character in workload name"],
+    ['ygg', "name 'ygg' is invalid: invalid name 'ygg' is reserved"],
+  ])('refuses %j', (name, text) => {
+    expect(message({ name, ...ok })).toBe(text);
+    expect(refusal(parse({ name, ...ok })).number).toBe(0);
+  });
+
+  it('takes 36 characters', () => {
+    validateDeployment(parse({ name: 'A_9'.repeat(12), ...ok }));
+  });
+
+  it('does not grow an error with the name', () => {
+    const error = refusal(parse({ name: 'x'.repeat(500_000), ...ok }));
+    expect(error.message.length).toBeLessThan(300);
+    expect(JSON.stringify(error.details).length).toBeLessThan(500);
+  });
+});
+
+describe('the order of rules', () => {
+  it('goes workload by workload', () => {
+    expect(message({ version: 1, name: '', type: 'x' })).toContain('cannot be higher than deployment version');
+    expect(message({ name: '', type: 'x' })).toContain('name cannot be empty');
+    expect(message({ ...ok }, { type: 'x' })).toBe("multiple workloads with the same name 'a'");
+    expect(message({ type: 'x', data: 5 })).toBe("invalid reservation type 'x'");
+    expect(message({ data: { size: -1 } }, { name: '' })).toMatch(/^failed to load data/);
+    expect(message({ data: { size: 0 } }, { name: '' })).toBe('invalid size');
+  });
+
+  it('refuses a type the node does not run after all structure, and names it', () => {
+    const deployment = parse({ name: 'q', type: 'qsfs', data: 'opaque' }, { name: 'b', ...ok });
+    expect(refusal(deployment)).toMatchObject({
+      code: 'workload_type_unsupported',
+      number: 2010,
+      details: { workload: 'q', type: 'qsfs' },
+    });
+    expect(message({ type: 'qsfs' }, { name: 'b', data: { size: 0 } })).toBe('invalid size');
+    expect(refusal(parse(ok), { runs: ['network'] }).message).toContain("does not run workloads of type 'zmount'");
+    validateDeployment(parse(ok), { runs: ['zmount'] });
+  });
+});
+
+describe('data', () => {
+  it.each([
+    [undefined, "failed to load data into object of type '*zos.ZMount': unexpected end of JSON input"],
+    [null, 'invalid size'],
+    [{}, 'invalid size'],
+    [{ SIZE: 0 }, 'invalid size'],
+    [
+      [],
+      "failed to load data into object of type '*zos.ZMount': json: cannot unmarshal array into Go value of type zos.ZMount",
+    ],
+    [
+      { size: '1' },
+      "failed to load data into object of type '*zos.ZMount': json: cannot unmarshal string into Go struct field ZMount.size of type gridtypes.Unit",
+    ],
+  ])('of a zmount: %j', (data, text) => {
+    expect(message({ data })).toBe(text);
+  });
+
+  it('takes a size in any case of its key, and no size beyond exact integers', () => {
+    validateDeployment(parse({ data: { Size: 1 } }));
+    const huge = parseDeployment('{"workloads":[{"name":"a","type":"zmount","data":{"size":18446744073709551615}}]}');
+    expect(refusal(huge).message).toContain('cannot unmarshal number 18446744073709551615');
+  });
+
+  it('of a network', () => {
+    const network = (data: object) => ({
+      type: 'network',
+      data: { ip_range: '10.0.0.0/16', subnet: '10.0.1.0/24', wireguard_private_key: 'k', ...data },
+    });
+    validateDeployment(parse(network({ mycelium: null })));
+    expect(message(network({ wireguard_private_key: '' }))).toBe('network resource wireguard private key cannot empty');
+    expect(message(network({ mycelium: { hex_key: '00'.repeat(32), peers: ['x'] } }))).toBe(
+      'user defined peers list is not supported right now',
+    );
+    expect(message(network({ wireguard_listen_port: 65536 }))).toContain('number 65536');
+    expect(message(network({ subnet: '' }))).toBe('network resource subnet cannot empty');
+  });
+
+  it('of a machine', () => {
+    validateDeployment(parse(machine()));
+    expect(message(machine({ compute_capacity: { cpu: 0, memory: 2 ** 30 } }))).toBe("cpu capacity can't be 0");
+    expect(message(machine({ compute_capacity: { cpu: 1, memory: 1 } }))).toBe("mem capacity can't be less that 250M");
+    for (const network of ['ygg', 'pub', 'mycelium']) {
+      expect(message(machine({}, { interfaces: [{ network, ip: '::1' }] }))).toBe(
+        `'${network}' is reserved network name`,
+      );
+    }
+    validateDeployment(parse(machine({}, { mycelium: { NETWORK: 'net1', Hex_Seed: 'AABBCCDDEEFF' } })));
+  });
+
+  it('of many machines with addresses is checked in linear time', () => {
+    const workloads = Array.from({ length: 2000 }, (_, i) => [
+      { name: `ip${i}`, type: 'ip', data: {} },
+      { name: `vm${i}`, ...machine({}, { public_ip: `ip${i}` }) },
+    ]).flat();
+    const deployment = parse(...workloads);
+    const start = performance.now();
+    expect(refusal(deployment).code).toBe('workload_type_unsupported');
+    expect(performance.now() - start).toBeLessThan(1000);
+    const shared = parse(...workloads, { name: 'last', ...machine({}, { public_ip: 'ip7' }) });
+    expect(refusal(shared)).toMatchObject({
+      message: 'public ip is assigned to multiple vms',
+      details: { workload: 'vm7', name: 'ip7', machines: ['vm7', 'last'] },
+    });
+  });
+});
+
+describe('workload ids', () => {
+  it('come apart as they were put together', () => {
+    const id = workloadId(17, 18446744073709551615n, 'vm_1');
+    expect(id).toBe('17-18446744073709551615-vm_1');
+    expect(parseWorkloadId(id)).toEqual({ twinId: 17, contractId: 18446744073709551615n, name: 'vm_1' });
+    expect(parseWorkloadId('1-2-a-b').name).toBe('a-b');
+  });
+
+  it.each(['', '1-2', '1-2-', 'a-2-b', '4294967296-1-a', '1-18446744073709551616-a', '-1-2-a'])('refuse %j', (id) => {
+    expect(() => parseWorkloadId(id)).toThrow('is not a workload id');
+  });
+});
