@@ -42,7 +42,8 @@ type ArgsOf<M extends MethodDefinition> = {
 };
 
 type ReturnOf<R extends readonly Wire[]> = R extends readonly []
-  ? void
+  ? // biome-ignore lint/suspicious/noConfusingVoidType: what a method without results returns.
+    void
   : R extends readonly [infer One]
     ? Infer<One>
     : { -readonly [K in keyof R]: Infer<R[K]> };

@@ -4,7 +4,7 @@ import type { Redis } from 'ioredis';
 import { type BusLog, closeConnection, openConnection, parseBroker, pause, silentLog, whenReady } from './broker.ts';
 import { encode } from './codec.ts';
 import type { InterfaceDefinition, Service } from './definition.ts';
-import { Dispatcher, type ServedObject } from './dispatch.ts';
+import { type Call, Dispatcher, type ServedObject } from './dispatch.ts';
 import { decodeRequest, encodeResponse, objectName, queueName, type Request, type Response } from './frames.ts';
 import { InstanceLock } from './lock.ts';
 import { Lanes, Places } from './order.ts';
@@ -27,6 +27,9 @@ const CONCURRENCY = 64;
 const TAKEN_PER_RUNNING = 4;
 const CONNECT_DEADLINE_MS = 10_000;
 const STOP_DEADLINE_MS = 8_000;
+/** How long handlers have after they were told to end. */
+const ABORT_DEADLINE_MS = 500;
+const LONGEST_TIMER_MS = 2 ** 31 - 1;
 const REPLY_TTL_SECONDS = 300;
 /** How long an answer is kept for a broker that is away. */
 const ANSWER_DEADLINE_MS = 60_000;
@@ -37,10 +40,13 @@ export class ZbusServer {
   readonly #address: ReturnType<typeof parseBroker>;
   readonly #concurrency: number;
   readonly #dispatcher = new Dispatcher();
+  /** Told to stop: calls that have not begun go back to their queues, streams end. */
   readonly #stopping = new AbortController();
+  /** The time to stop is over: handlers are told to end. */
+  readonly #expired = new AbortController();
   readonly #running: Places;
-  readonly #taken: Places;
   readonly #underWay = new Set<Promise<void>>();
+  readonly #unstarted: Array<{ queue: Queue; payload: Buffer }> = [];
   readonly #status: StatusLoop;
   #queues: Queue[] = [];
   #answers: Redis | undefined;
@@ -54,7 +60,6 @@ export class ZbusServer {
     this.#concurrency = options.concurrency ?? CONCURRENCY;
     if (this.#concurrency < 1) throw new Error('invalid number of workers');
     this.#running = new Places(this.#concurrency);
-    this.#taken = new Places(this.#concurrency * TAKEN_PER_RUNNING);
     this.#status = new StatusLoop(this.#address, this.#module, this.#log);
   }
 
@@ -96,21 +101,42 @@ export class ZbusServer {
     this.#streams = objects.flatMap((served) => this.#startStreams(served));
   }
 
-  /** Takes no more calls, finishes those that run within `withinMs`, then lets go of the bus. */
+  /**
+   * Takes no more calls, finishes those that run within `withinMs`, puts those
+   * that have not begun back into their queues, then lets go of the bus.
+   */
   async stop(withinMs = STOP_DEADLINE_MS): Promise<void> {
     if (this.#stopping.signal.aborted || this.#answers === undefined) return;
     const answers = this.#answers;
-    const giveUpAt = Date.now() + withinMs;
-    const left = (): number => Math.max(1, giveUpAt - Date.now());
-    await Promise.all(this.#queues.map((queue) => queue.stop(answers, Math.min(2_000, left()))));
-    const idle = Promise.all(this.#underWay).then(() => true);
-    const finished = await Promise.race([idle, pause(left(), AbortSignal.timeout(left())).then(() => false)]);
+    const giveUpAt = performance.now() + withinMs;
     this.#stopping.abort();
-    if (!finished) this.#log.warn({ calls: this.#underWay.size }, 'stopped before every call was finished');
-    await Promise.race([Promise.all(this.#streams), pause(200, AbortSignal.timeout(200))]);
+    await Promise.all(this.#queues.map((queue) => queue.stop(answers, Math.min(2_000, withinMs))));
+    if (!(await this.#idle(giveUpAt - performance.now()))) {
+      this.#log.warn({ calls: this.#underWay.size }, 'calls still run at the end of the time to stop, ending them');
+      this.#expired.abort();
+      await this.#idle(ABORT_DEADLINE_MS);
+    }
+    await within(ABORT_DEADLINE_MS, Promise.all(this.#streams));
     await this.#status.stop(answers);
-    if (answers.status === 'ready') await this.#lock?.release().catch(() => undefined);
+    if (answers.status === 'ready') {
+      await this.#putBack(answers).catch((error: unknown) =>
+        this.#log.error({ err: error }, 'calls were lost at stop'),
+      );
+      await this.#lock?.release().catch(() => undefined);
+    }
+    this.#expired.abort();
     closeConnection(answers);
+  }
+
+  /** Whether every call under way was answered in time. */
+  async #idle(withinMs: number): Promise<boolean> {
+    return await within(Math.max(0, withinMs), Promise.all(this.#underWay));
+  }
+
+  async #putBack(answers: Redis): Promise<void> {
+    for (const { queue, payload } of this.#unstarted.reverse()) {
+      await answers.multi().lrem(queue.work, 1, payload).lpush(queue.name, payload).exec();
+    }
   }
 
   #queueOf(definition: InterfaceDefinition): Queue {
@@ -118,7 +144,7 @@ export class ZbusServer {
       address: this.#address,
       name: queueName(this.#module, { Name: definition.object, Version: definition.version }),
       log: this.#log,
-      places: this.#taken,
+      places: new Places(this.#concurrency * TAKEN_PER_RUNNING),
       take: (payload, queue) => this.#take(payload, queue),
     });
   }
@@ -136,7 +162,8 @@ export class ZbusServer {
       return;
     }
     const response = await this.#respond(request);
-    await this.#answer(request, response, queue, payload);
+    if (response === undefined) this.#unstarted.push({ queue, payload });
+    else await this.#answer(request, response, queue, payload);
   }
 
   /** A request that cannot be read has nobody to be answered to. */
@@ -149,7 +176,8 @@ export class ZbusServer {
     }
   }
 
-  async #respond(request: Request): Promise<Response> {
+  /** `undefined` when the server stops before the call has begun. */
+  async #respond(request: Request): Promise<Response | undefined> {
     const dispatched = this.#dispatcher.dispatch(request);
     if ('refused' in dispatched) return dispatched.refused;
     const { call } = dispatched;
@@ -157,29 +185,36 @@ export class ZbusServer {
     try {
       await this.#running.take();
       try {
-        const remaining = request.deadline === undefined ? undefined : request.deadline - Date.now();
-        if (remaining !== undefined && remaining <= 0) {
-          return this.#dispatcher.notRun(
-            request,
-            `deadline passed ${-remaining} ms before the call was started, it was not run; ask again`,
-          );
-        }
-        const trace = request.trace ?? newTrace();
-        const done = this.#status.begin(call.action);
-        const deadline = new AbortController();
-        const timer = remaining === undefined ? undefined : setTimeout(() => deadline.abort(), remaining);
-        const signal = AbortSignal.any([this.#stopping.signal, deadline.signal]);
-        try {
-          return await withTrace(trace, () => call.run({ signal, trace }));
-        } finally {
-          clearTimeout(timer);
-          done();
-        }
+        return this.#stopping.signal.aborted ? undefined : await this.#run(request, call);
       } finally {
         this.#running.give();
       }
     } finally {
       leave();
+    }
+  }
+
+  async #run(request: Request, call: Call): Promise<Response> {
+    const remainingMs = request.deadline === undefined ? undefined : request.deadline - Date.now();
+    if (remainingMs !== undefined && remainingMs <= 0) {
+      return this.#dispatcher.notRun(
+        request,
+        `deadline passed ${-remainingMs} ms before the call was started, it was not run; ask again`,
+      );
+    }
+    const trace = request.trace ?? newTrace();
+    const ended = new AbortController();
+    const onExpired = (): void => ended.abort();
+    const timer =
+      remainingMs === undefined ? undefined : setTimeout(onExpired, Math.min(remainingMs, LONGEST_TIMER_MS));
+    this.#expired.signal.addEventListener('abort', onExpired);
+    const done = this.#status.begin(call.action);
+    try {
+      return await withTrace(trace, () => call.run({ signal: ended.signal, trace }));
+    } finally {
+      clearTimeout(timer);
+      this.#expired.signal.removeEventListener('abort', onExpired);
+      done();
     }
   }
 
@@ -189,9 +224,9 @@ export class ZbusServer {
     if (answers === undefined) return;
     const frame = encodeResponse(response);
     const giveUpAt = Date.now() + ANSWER_DEADLINE_MS;
-    while (Date.now() < giveUpAt && !this.#stopping.signal.aborted) {
+    while (Date.now() < giveUpAt && !this.#expired.signal.aborted) {
       try {
-        await whenReady(answers, giveUpAt - Date.now(), this.#stopping.signal);
+        await whenReady(answers, giveUpAt - Date.now(), this.#expired.signal);
         await Promise.all([
           answers.rpush(request.replyTo, frame),
           answers.expire(request.replyTo, REPLY_TTL_SECONDS),
@@ -200,7 +235,7 @@ export class ZbusServer {
         return;
       } catch (error) {
         this.#log.debug({ reason: String(error), id: request.id }, 'an answer could not be sent yet');
-        await pause(50, this.#stopping.signal);
+        await pause(50, this.#expired.signal);
       }
     }
     this.#log.error({ id: request.id, method: request.method }, 'an answer could not be sent and is dropped');
@@ -256,5 +291,16 @@ export class ZbusServer {
     } catch (error) {
       this.#log.error({ err: error, channel }, 'an event does not have its type and was not published');
     }
+  }
+}
+
+/** Whether the work ended within the time. */
+async function within(milliseconds: number, work: Promise<unknown>): Promise<boolean> {
+  const timer = new AbortController();
+  const late = pause(milliseconds, timer.signal).then(() => false);
+  try {
+    return await Promise.race([work.then(() => true), late]);
+  } finally {
+    timer.abort();
   }
 }
