@@ -33,7 +33,7 @@ export function withCodec<S extends z.ZodType>(schema: S, codec: Codec): S {
 }
 
 /** The wire behaviour of a schema built from this folder's values. */
-export function codecOf(schema: z.ZodType): Codec {
+function codecOf(schema: z.ZodType): Codec {
   const codec = codecs.get(schema);
   if (codec === undefined) throw new TypeError('schema has no wire codec');
   return codec;

@@ -20,7 +20,7 @@ export type JsonNode =
   | (Placed & { readonly type: 'object'; readonly members: readonly Member[] });
 
 /** One `key: value` of an object, in the order of the text; keys may repeat. */
-export interface Member {
+interface Member {
   readonly key: string;
   readonly value: JsonNode;
 }

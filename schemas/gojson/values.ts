@@ -48,7 +48,6 @@ export const uint = integer('uint', 0, Number.MAX_SAFE_INTEGER);
 /** Bytes; above 2^53 - 1 refused, never rounded. */
 export const unit = integer('gridtypes.Unit', 0, Number.MAX_SAFE_INTEGER);
 export const count = integer('uint64', 0, Number.MAX_SAFE_INTEGER);
-export const int64 = integer('int64', Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER);
 
 const MAX_UINT64 = 0xffff_ffff_ffff_ffffn;
 

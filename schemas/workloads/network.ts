@@ -1,6 +1,6 @@
 /** network: one node's part of a private network, with its WireGuard peers. */
 import type { z } from 'zod';
-import { NOTHING } from '../capacity.ts';
+import { capacity } from '../capacity.ts';
 import { GridError } from '../errors/index.ts';
 import { list, optional, pointer, struct } from '../gojson/codec.ts';
 import { cidr, hex, text, uint16 } from '../gojson/values.ts';
@@ -18,7 +18,7 @@ export const Peer = struct('zos.Peer', {
 });
 export type Peer = z.output<typeof Peer>;
 
-export const Mycelium = struct('zos.Mycelium', {
+const Mycelium = struct('zos.Mycelium', {
   /** 32 bytes. */
   hex_key: hex,
   /** Must be empty. */
@@ -57,7 +57,7 @@ export const network = defineWorkload({
     }
     if (data.mycelium !== undefined) validateMycelium(data.mycelium, workload.name);
   },
-  needs: () => NOTHING,
+  needs: () => capacity({}),
   challenge: (data) => [
     ['ip_range', printed(data.ip_range)],
     ['subnet', printed(data.subnet)],

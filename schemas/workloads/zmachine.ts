@@ -12,19 +12,19 @@ const SEED_BYTES = 6;
 const RESERVED_NETWORKS = ['ygg', 'pub', 'mycelium'];
 const PUBLIC_IP_TYPES = ['ip', 'ipv4'];
 
-export const MachineInterface = struct('zos.MachineInterface', {
+const MachineInterface = struct('zos.MachineInterface', {
   /** Name of a network of this twin on this node. */
   network: text,
   ip,
 });
 
-export const MyceliumIp = struct('zos.MyceliumIP', {
+const MyceliumIp = struct('zos.MyceliumIP', {
   network: text,
   /** 6 bytes. */
   hex_seed: hex,
 });
 
-export const MachineNetwork = struct('zos.MachineNetwork', {
+const MachineNetwork = struct('zos.MachineNetwork', {
   /** Name of an `ip` workload of this deployment, or empty. */
   public_ip: optional(text),
   planetary: optional(bool),
@@ -32,14 +32,14 @@ export const MachineNetwork = struct('zos.MachineNetwork', {
   interfaces: list(MachineInterface),
 });
 
-export const MachineCapacity = struct('zos.MachineCapacity', {
+const MachineCapacity = struct('zos.MachineCapacity', {
   /** Logical CPUs. */
   cpu: uint8,
   /** Bytes. */
   memory: unit,
 });
 
-export const MachineMount = struct('zos.MachineMount', {
+const MachineMount = struct('zos.MachineMount', {
   /** Name of a disk workload of this deployment. */
   name: text,
   mountpoint: text,
