@@ -2,6 +2,7 @@
 import { create, fromBinary, type MessageInitShape, toBinary } from '@bufbuild/protobuf';
 import { GridError } from '../../schemas/errors/index.ts';
 import { type Address, AddressSchema, type Envelope, EnvelopeSchema } from './envelope_pb.ts';
+import { findWireProblem } from './wire-form.ts';
 
 export type { Address, Envelope };
 
@@ -38,6 +39,8 @@ export function encodeEnvelope(envelope: Envelope): Uint8Array {
  */
 export function decodeEnvelope(bytes: Uint8Array, limitBytes = MAX_FRAME_BYTES): Envelope {
   if (bytes.length > limitBytes) throw new GridError('envelope_too_large', { sizeBytes: bytes.length, limitBytes });
+  const form = findWireProblem(bytes);
+  if (form !== undefined) throw new GridError('envelope_malformed', { problem: form });
   try {
     return fromBinary(EnvelopeSchema, bytes);
   } catch (error) {

@@ -30,7 +30,7 @@ export interface SocketTiming {
 }
 
 // Checked every quarter of a ping, so a dead line is noticed within 35 s.
-const DEFAULT_TIMING: SocketTiming = {
+export const DEFAULT_TIMING: SocketTiming = {
   pingMs: 12_000,
   silenceMs: 32_000,
   handshakeMs: 10_000,
