@@ -146,7 +146,7 @@ export function unitFiles(layout: Layout, config: NodeConfig): Record<string, Un
     provisiond: {
       exec: daemon(
         'provision/main.ts',
-        ...['--kernel', join(state, 'guest', 'vmlinux'), '--initrd', join(state, 'guest', 'initrd.img')],
+        ...['--kernel', join(state, 'guest', 'kernel'), '--initrd', join(state, 'guest', 'initrd.img')],
       ),
       test: answers('provision'),
       after: ['storaged', 'networkd', 'flistd', 'vmd', 'chaind'],

@@ -31,7 +31,11 @@ export const rooms: readonly Room[] = [
   daemon('identityd'),
   daemon('api-gateway'),
   { folder: 'provision', rooms: ['modules/zbus', 'schemas', 'modules/host'], files: [interfaces] },
-  { folder: 'gateway', rooms: ['modules/zbus', 'schemas', 'modules/host'], files: [interfaces] },
+  {
+    folder: 'gateway',
+    rooms: ['modules/zbus', 'schemas', 'modules/host'],
+    files: [interfaces, /^provision\/wire\.ts$/],
+  },
   {
     folder: 'cli',
     rooms: ['schemas', 'modules/zinit', 'modules/host', 'modules/wireguard', 'modules/zbus'],
@@ -41,7 +45,7 @@ export const rooms: readonly Room[] = [
       /^gateway\/chain\/client\.ts$/,
       /^modules\/flistd\/format\//,
       /^modules\/vmd\/guest\/build\.ts$/,
-      /^modules\/vmd\/qemu\/(kvm|probe|accel)[a-z-]*\.ts$/,
+      /^modules\/vmd\/qemu\/kvm\.ts$/,
     ],
   },
   { folder: 'examples', rooms: ['schemas'], files: [/^gateway\/rmb\/index\.ts$/] },
