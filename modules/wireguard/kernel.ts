@@ -3,6 +3,9 @@ import { command, inNamespace } from './command.ts';
 import type { DevicePlace, WireguardConfig, WireguardDriver, WireguardPeerStatus, WireguardStatus } from './device.ts';
 import { WireguardError } from './device.ts';
 
+/** `wg` opens /dev/stdin, which the socket that is a child's stdin here does not allow; a pipe does. */
+const SYNC = 'cat | wg syncconf "$0" /dev/stdin';
+
 export class KernelWireguard implements WireguardDriver {
   readonly kind = 'kernel';
 
@@ -22,10 +25,7 @@ export class KernelWireguard implements WireguardDriver {
 
   async configure(place: DevicePlace, config: WireguardConfig): Promise<void> {
     try {
-      await command(
-        inNamespace(place.namespace, ['wg', 'syncconf', place.name, '/dev/stdin']),
-        configurationText(config),
-      );
+      await command(inNamespace(place.namespace, ['sh', '-c', SYNC, place.name]), configurationText(config));
     } catch (cause) {
       const words = (cause as Error).message;
       const reason = /already in use/i.test(words) ? 'address_in_use' : 'refused';
@@ -52,7 +52,7 @@ export class KernelWireguard implements WireguardDriver {
 }
 
 /** A configuration in the file format of wg(8). Holds the private key. */
-export function configurationText(config: WireguardConfig): string {
+function configurationText(config: WireguardConfig): string {
   const lines = ['[Interface]', `PrivateKey = ${config.privateKey}`];
   if (config.listenPort !== 0) lines.push(`ListenPort = ${config.listenPort}`);
   for (const peer of config.peers) {

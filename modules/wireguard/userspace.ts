@@ -67,7 +67,11 @@ export class UserspaceWireguard implements WireguardDriver {
 
   async remove(place: DevicePlace): Promise<void> {
     const record = await this.#record(place);
-    if (record !== undefined && (await this.#stillRuns(record))) await stop(record, this.#stillRuns);
+    if (record !== undefined) {
+      if (await this.#stillRuns(record)) await stop(record, this.#stillRuns);
+      // A dying process may hold the interface a moment longer than its number.
+      await command(inNamespace(place.namespace, ['ip', 'link', 'del', 'dev', place.name])).catch(() => undefined);
+    }
     await rm(this.#socket(place), { force: true });
     await rm(this.#recordPath(place), { force: true });
   }

@@ -1,4 +1,5 @@
 /** Addresses and prefixes: bytes as they cross the bus, text as the host's tools take it. */
+import { createHash } from 'node:crypto';
 import { isIP } from 'node:net';
 
 /** An address with its prefix length; 4 or 16 bytes. */
@@ -116,10 +117,11 @@ export function uplinkIpv6Of(lease: Uint8Array): Prefix {
 
 /**
  * The private IPv6 of a private IPv4. Existing nodes use the first five
- * characters of the network id as they stand, not their hash; so do we.
+ * characters of the network id as they stand, not their hash, and fill up
+ * from the hash of nothing; so do we.
  */
 export function ipv6Of(netid: string, ipv4: Uint8Array): Prefix {
-  const id = Buffer.from(netid.padEnd(5, '\0'), 'latin1');
+  const id = Buffer.concat([Buffer.from(netid), createHash('md5').digest()]);
   const ip = new Uint8Array(16);
   ip.set([0xfd, id[0] ?? 0, id[1] ?? 0, id[2] ?? 0, id[3] ?? 0, id[4] ?? 0, 0, ipv4[2] ?? 0]);
   ip[15] = ipv4[3] ?? 0;

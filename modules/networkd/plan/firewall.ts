@@ -17,7 +17,7 @@ const INVALID = 'ct state invalid drop';
  * Inside a network's namespace: NAT to the uplink, nothing new from the
  * uplink, no mail sent, segments that fit the tunnel.
  */
-export function networkRules(names: { readonly gateway: string; readonly wireguard: string }): string {
+export function networkRules(wireguard: string): string {
   const clamp = 'tcp flags syn / syn,rst tcp option maxseg size set rt mtu';
   return `flush ruleset
 table inet nat {
@@ -36,9 +36,9 @@ table inet filter {
   }
   chain forward {
     type filter hook forward priority filter; policy accept;
-    iifname "${names.gateway}" oifname "${PUBLIC}" tcp dport 25 counter reject with icmpx admin-prohibited
-    oifname "${names.wireguard}" ${clamp}
-    iifname "${names.wireguard}" ${clamp}
+    oifname "${PUBLIC}" tcp dport 25 counter reject with icmpx admin-prohibited
+    oifname "${wireguard}" ${clamp}
+    iifname "${wireguard}" ${clamp}
     ${ESTABLISHED}
     ${INVALID}
     iifname "${PUBLIC}" counter drop

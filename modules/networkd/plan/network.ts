@@ -77,7 +77,7 @@ export function planNetwork(spec: NetworkSpec, lease: string): NetworkPlan {
       { device: names.wireguard, address: formatPrefix(wireguardAddressOf(subnet)) },
     ],
     routes,
-    rules: networkRules(names),
+    rules: networkRules(names.wireguard),
     wireguard: {
       privateKey: spec.privateKey,
       listenPort: spec.listenPort,
