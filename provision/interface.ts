@@ -1,7 +1,21 @@
 /** provisiond: deployments and the node's capacity. */
 import { defineInterface } from '../modules/zbus/definition.ts';
 import { Name, RawMessage, Unit } from '../modules/zbus/gridtypes.ts';
-import { bool, count64, int, named, signed64, slice, str, struct, uint, uint32, uint64 } from '../modules/zbus/wire.ts';
+import {
+  bool,
+  bytes,
+  count64,
+  float64,
+  int,
+  named,
+  signed64,
+  slice,
+  str,
+  struct,
+  uint,
+  uint32,
+  uint64,
+} from '../modules/zbus/wire.ts';
 
 export const WorkloadType = named('gridtypes.WorkloadType', str);
 export const Timestamp = named('gridtypes.Timestamp', signed64);
@@ -90,7 +104,13 @@ export const provision = defineInterface({
   version: '0.0.1',
   methods: {
     Changes: { args: { twin: uint32, contractID: uint64 }, returns: [slice(Workload)], fails: true, order: 'read' },
-    CreateOrUpdate: { args: { twin: uint32, deployment: Deployment, update: bool }, returns: [], fails: true },
+    CreateOrUpdate: {
+      args: { twin: uint32, deployment: Deployment, update: bool },
+      returns: [],
+      fails: true,
+      // A twin's deployments are accepted in the order they came; another twin's never wait for them.
+      order: { by: 'twin' },
+    },
     DecommissionCached: { args: { id: str, reason: str }, returns: [], fails: true, order: { by: 'id' } },
     Get: { args: { twin: uint32, contractID: uint64 }, returns: [Deployment], fails: true, order: 'read' },
     GetWorkloadStatus: { args: { id: str }, returns: [ResultState, bool], fails: true, order: 'read' },
@@ -127,7 +147,10 @@ export const PoolCapacity = struct('gridnode.PoolCapacity', {
   Free: Unit,
 });
 
-/** The node's capacity, counted once: total = system + committed + pending + free. */
+/**
+ * The node's capacity, counted once: total = system + committed + pending + free.
+ * CRU counts vCPUs that are sold: logical CPUs times `CPUOvercommit`.
+ */
 export const CapacityReport = struct('gridnode.CapacityReport', {
   Total: Capacity,
   System: Capacity,
@@ -139,6 +162,25 @@ export const CapacityReport = struct('gridnode.CapacityReport', {
   /** Largest single disk that still fits, bytes. */
   LargestDisk: Unit,
   Pools: slice(PoolCapacity),
+  LogicalCPUs: count64,
+  CPUOvercommit: float64,
+});
+
+/** Why a deployment does not fit. */
+export const Refusal = struct('gridnode.Refusal', {
+  /** Code of the error table. */
+  Code: str,
+  Message: str,
+  /** The error's details as JSON. */
+  Details: bytes,
+});
+
+/** Answer of the dry run: the decision that deploying would come to now. */
+export const PlanReport = struct('gridnode.PlanReport', {
+  Fits: bool,
+  Refusals: slice(Refusal),
+  /** Before the deployment. */
+  Capacity: CapacityReport,
 });
 
 /** One change of the engine's state, for people who watch a deployment. */
@@ -147,7 +189,7 @@ export const StepEvent = struct('gridnode.StepEvent', {
   ContractID: uint64,
   Workload: str,
   Step: str,
-  /** `started`, `done` or `failed`. */
+  /** `started`, `done`, `failed` or `undone`. */
   State: str,
   Message: str,
   /** Milliseconds since 1970. */
@@ -163,8 +205,20 @@ export const planner = defineInterface({
     Capacity: { args: {}, returns: [CapacityReport], fails: true, order: 'read' },
     /** Workload types and network features that this node runs. */
     Features: { args: {}, returns: [slice(str)], fails: true, order: 'read' },
+    /** Whether a deployment would fit now; accepts and changes nothing, asks the chain nothing. */
+    Plan: { args: { twin: uint32, deployment: Deployment }, returns: [PlanReport], fails: true, order: 'read' },
     /** Steps of a deployment so far, oldest first. */
     Steps: { args: { twin: uint32, contractID: uint64 }, returns: [slice(StepEvent)], fails: true, order: 'read' },
   },
   streams: { Steps: StepEvent },
 });
+
+export {
+  type DeploymentStruct,
+  deploymentFromStruct,
+  deploymentToStruct,
+  type FromStructOptions,
+  type WorkloadStruct,
+  workloadFromStruct,
+  workloadToStruct,
+} from './wire.ts';

@@ -43,14 +43,14 @@ export function workloadToStruct(workload: Workload): WorkloadStruct {
     Version: workload.version,
     Name: workload.name,
     Type: workload.type,
-    Data: encoder.encode(workload.data),
+    Data: rawMessage(workload.data),
     Metadata: workload.metadata,
     Description: workload.description,
     Result: {
       Created: workload.result.created,
       State: workload.result.state,
       Error: workload.result.message,
-      Data: encoder.encode(workload.result.data),
+      Data: rawMessage(workload.result.data),
     },
   };
 }
@@ -102,6 +102,11 @@ export function workloadFromStruct(struct: WorkloadStruct, { results }: FromStru
 
 function resultFromStruct({ Created, State, Error: message, Data }: WorkloadStruct['Result']): Result {
   return { created: Created, state: State, message, data: text(Data) };
+}
+
+/** Go writes a nil message as `null` and can not write an empty one. */
+function rawMessage(json: string): Uint8Array | null {
+  return json === '' ? null : encoder.encode(json);
 }
 
 function text(bytes: Uint8Array | null): string {

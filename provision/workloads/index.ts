@@ -14,6 +14,9 @@ export const workloadDrivers: ReadonlyMap<string, WorkloadDriver> = new Map(
   [zmountDriver, volumeDriver, networkDriver, zmachineDriver].map((driver) => [driver.type, driver]),
 );
 
+/** What the node offers, in the words of `zos.system.node_features_get`: the types it runs, and more. */
+export const nodeFeatures: readonly string[] = [...workloadDrivers.keys(), 'wireguard'];
+
 /** The driver of a type; throws `workload_unsupported`. */
 export function driverOf(workload: string, type: string): WorkloadDriver {
   const driver = workloadDrivers.get(type);

@@ -180,6 +180,16 @@ export const capacityErrors = {
     message: (d) =>
       `disk '${d.mount}' is mounted by '${d.holder}' and by '${d.workload}'; a zmount belongs to one machine`,
   }),
+  /** A daemon that the plan must ask did not answer; nothing was changed. */
+  capacity_unknown: entry({
+    number: 3040,
+    stage: 'capacity',
+    fault: 'node',
+    retryable: true,
+    details: z.object({ daemon: z.string(), kind: z.string(), reason: z.string() }),
+    message: (d) => `failed to get the node's capacity from ${d.daemon} (${d.kind}): ${d.reason}`,
+    remedy: 'try again; nothing was changed',
+  }),
   /** Several reasons at once: the deployment was refused whole, this lists all of them. */
   capacity_refused: entry({
     number: 3099,

@@ -1,0 +1,71 @@
+/** Signatures of twins: keys from the chain, kept for a while; both key types of the grid. */
+import { createPublicKey, verify } from 'node:crypto';
+import { sr25519Verify, waitReady } from '@polkadot/wasm-crypto';
+import { LRUCache } from 'lru-cache';
+import type { chain } from '../modules/api-gateway/interface.ts';
+import type { CallOptions, Client } from '../modules/zbus/definition.ts';
+import { GridError } from '../schemas/errors/index.ts';
+import type { SignatureType, VerifySignature } from '../schemas/signatures.ts';
+
+const KEYS_KEPT = 1024;
+const KEY_TTL_MS = 60 * 60 * 1000;
+const KEY_BYTES = 32;
+const SIGNATURE_BYTES = 64;
+/** DER of an ed25519 public key up to its 32 bytes (RFC 8410). */
+const ED25519_PREFIX = Buffer.from('302a300506032b6570032100', 'hex');
+
+export class TwinKeys {
+  readonly #chain: Client<typeof chain>;
+  readonly #keys = new LRUCache<number, Uint8Array>({ max: KEYS_KEPT, ttl: KEY_TTL_MS });
+
+  constructor(client: Client<typeof chain>) {
+    this.#chain = client;
+  }
+
+  /** A twin changed on chain. */
+  forget(twin: number): void {
+    this.#keys.delete(twin);
+  }
+
+  /** Verifies with the twin's key; a kept key that fails is read again once, the twin may have a new one. */
+  verifier(options: CallOptions): VerifySignature {
+    return async (twin, type, message, signature) => {
+      const kept = this.#keys.get(twin);
+      if (kept !== undefined && (await verifySignature(type, message, signature, kept))) return true;
+      const key = await this.#read(twin, options);
+      if (kept !== undefined && Buffer.compare(kept, key) === 0) return false;
+      return verifySignature(type, message, signature, key);
+    };
+  }
+
+  async #read(twin: number, options: CallOptions): Promise<Uint8Array> {
+    const facts = await this.#chain.Twin({ id: twin }, options).catch((error: unknown) => {
+      const reason = error instanceof Error ? error.message : String(error);
+      throw new GridError('twin_unreadable', { twin, reason }, { cause: error });
+    });
+    if (!facts.Found) throw new GridError('twin_unreadable', { twin, reason: 'the chain has no such twin' });
+    this.#keys.set(twin, facts.Account);
+    return facts.Account;
+  }
+}
+
+/** Whether `signature` is `key`'s over `message`; false for wrong lengths. */
+export async function verifySignature(
+  type: SignatureType,
+  message: Uint8Array,
+  signature: Uint8Array,
+  key: Uint8Array,
+): Promise<boolean> {
+  if (signature.length !== SIGNATURE_BYTES || key.length !== KEY_BYTES) return false;
+  if (type === 'sr25519') {
+    await waitReady();
+    return sr25519Verify(signature, message, key);
+  }
+  const der = Buffer.concat([ED25519_PREFIX, key]);
+  try {
+    return verify(null, message, createPublicKey({ key: der, format: 'der', type: 'spki' }), signature);
+  } catch {
+    // Not a point of the curve.
+    return false;
+  }
+}

@@ -1,0 +1,152 @@
+/** Puts provisiond together: journal, engine, acceptance, chain, and the objects on the bus. */
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { chain } from '../modules/api-gateway/interface.ts';
+import { flist } from '../modules/flistd/interface.ts';
+import { network } from '../modules/networkd/interface.ts';
+import { storage } from '../modules/storaged/interface.ts';
+import { vmd } from '../modules/vmd/interface.ts';
+import type { BusLog } from '../modules/zbus/broker.ts';
+import type { ZbusClient } from '../modules/zbus/client.ts';
+import type { ZbusServer } from '../modules/zbus/server.ts';
+import type { Infer } from '../modules/zbus/wire.ts';
+import { Acceptor } from './accept.ts';
+import { LatestSnapshot, plannerService, statisticsService } from './capacity-service.ts';
+import { Channel } from './channel.ts';
+import { CONTRACT_WATCH_LIMITS, ContractWatch, type ContractWatchLimits } from './engine/contracts.ts';
+import { ENGINE_LIMITS, Engine, type EngineLimits } from './engine/engine.ts';
+import { removeOrphans } from './engine/orphans.ts';
+import { planner, provision, type StepEvent, statistics } from './interface.ts';
+import { TwinKeys } from './keys.ts';
+import { type NodeOptions, NodeReader } from './node.ts';
+import { stepEvent } from './report.ts';
+import { provisionService } from './service.ts';
+import type { Journal } from './store/journal.ts';
+import { SqliteJournal } from './store/sqlite.ts';
+import { Verifier } from './verify.ts';
+import { workloadDrivers } from './workloads/index.ts';
+import type { GuestBoot } from './workloads/workload.ts';
+
+export interface ProvisiondOptions {
+  readonly server: ZbusServer;
+  readonly bus: ZbusClient;
+  readonly log: BusLog;
+  /** The daemon's own folder. */
+  readonly root: string;
+  readonly guest: GuestBoot;
+  readonly cpuOvercommit: number;
+  readonly contractWaitMs: number;
+  readonly networkWaitMs: number;
+  readonly kycUrl?: string;
+  readonly engineLimits?: EngineLimits;
+  readonly contractLimits?: ContractWatchLimits;
+  readonly host?: NodeOptions['host'];
+  /** Another journal than the one in the daemon's folder. */
+  readonly journal?: Journal;
+}
+
+export interface Provisiond {
+  readonly journal: Journal;
+  readonly engine: Engine;
+  readonly contracts: ContractWatch;
+  stop(): Promise<void>;
+}
+
+/** Steps that wait for the bus at most. */
+const STEP_BACKLOG = 4096;
+const ORPHAN_RETRY_MS = 5_000;
+
+export function startProvisiond(options: ProvisiondOptions): Provisiond {
+  const { server, bus, log, root } = options;
+  const stopping = new AbortController();
+  const daemons = { storage: bus.of(storage), network: bus.of(network), flist: bus.of(flist), vmd: bus.of(vmd) };
+  const chainClient = bus.of(chain);
+  const journal = options.journal ?? new SqliteJournal(join(root, 'journal.sqlite'));
+  const steps = new Channel<Infer<typeof StepEvent>>(STEP_BACKLOG);
+  const types = [...workloadDrivers.keys()];
+
+  const engine = new Engine({
+    journal,
+    daemons,
+    guest: options.guest,
+    log,
+    limits: options.engineLimits ?? ENGINE_LIMITS,
+    onStep: (record, entry) => {
+      log.info({ deployment: record.id, ...entry }, 'step');
+      steps.push(stepEvent(record, entry));
+    },
+  });
+  const node = new NodeReader({
+    daemons,
+    journal,
+    cpuOvercommit: options.cpuOvercommit,
+    ...(options.host === undefined ? {} : { host: options.host }),
+  });
+  const keys = new TwinKeys(chainClient);
+  const verifier = new Verifier({
+    chain: chainClient,
+    keys,
+    types,
+    contractWaitMs: options.contractWaitMs,
+    ...(options.kycUrl === undefined ? {} : { kycUrl: options.kycUrl }),
+  });
+  const acceptor = new Acceptor({ journal, engine, node, verifier, networkWaitMs: options.networkWaitMs });
+  const latest = new LatestSnapshot(node);
+  const contracts = new ContractWatch({
+    journal,
+    engine,
+    chain: chainClient,
+    events: () => bus.stream(chain, 'Contracts', { signal: stopping.signal }),
+    log,
+    limits: options.contractLimits ?? CONTRACT_WATCH_LIMITS,
+  });
+
+  server.serve(provision, provisionService({ journal, engine, acceptor }));
+  server.serve(statistics, statisticsService(latest, journal));
+  server.serve(planner, plannerService({ latest, journal, acceptor, types, steps: (signal) => steps.read(signal) }));
+
+  engine.resume();
+  const tasks = [
+    contracts.run(stopping.signal),
+    followTwins(bus, keys, stopping.signal),
+    untilDone(stopping.signal, log, async () => {
+      const { found, removed } = await removeOrphans(journal, daemons, log, stopping.signal);
+      log.info({ leaks: found.length, removed }, 'compared the host with the journal');
+    }),
+  ];
+  for (const task of tasks) {
+    task.catch((error: unknown) => {
+      if (!stopping.signal.aborted) log.error({ err: error }, 'task ended');
+    });
+  }
+
+  return {
+    journal,
+    engine,
+    contracts,
+    stop: async () => {
+      stopping.abort();
+      await engine.stop();
+      await Promise.allSettled(tasks);
+      journal.close();
+    },
+  };
+}
+
+/** A twin that changed may have another key. */
+async function followTwins(bus: ZbusClient, keys: TwinKeys, signal: AbortSignal): Promise<void> {
+  for await (const twin of bus.stream(chain, 'Twins', { signal })) keys.forget(twin);
+}
+
+async function untilDone(signal: AbortSignal, log: BusLog, work: () => Promise<void>): Promise<void> {
+  while (!signal.aborted) {
+    try {
+      await work();
+      return;
+    } catch (error) {
+      if (signal.aborted) return;
+      log.warn({ err: error }, 'the host could not be compared with the journal yet');
+    }
+    await sleep(ORPHAN_RETRY_MS, undefined, { signal }).catch(() => undefined);
+  }
+}
