@@ -80,8 +80,14 @@ export function readQuota(id: string, subvolume: number): Quota {
 
 /** Turns quotas on where they are off and mends them after a crash. */
 export async function ensureQuotas(id: string, mountPoint: string): Promise<void> {
-  if (sysfsNumber(`${SYSFS}/${id}/qgroups/enabled`) !== 1) await btrfs('quota', 'enable', mountPoint);
-  if (sysfsNumber(`${SYSFS}/${id}/qgroups/inconsistent`) === 1) await btrfs('quota', 'rescan', mountPoint);
+  if (sysfsNumber(`${SYSFS}/${id}/qgroups/enabled`) !== 1) {
+    await btrfs('quota', 'enable', mountPoint);
+  } else if (sysfsNumber(`${SYSFS}/${id}/qgroups/inconsistent`) === 1) {
+    await btrfs('quota', 'rescan', mountPoint).catch((error: unknown) => {
+      const running = error instanceof HostCommandError && error.stderr.includes('in progress');
+      if (!running) throw error;
+    });
+  }
 }
 
 /** Removes quota groups whose subvolume is gone; older kernels keep them for ever. */
