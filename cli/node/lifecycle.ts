@@ -119,10 +119,12 @@ export async function stopNode(
     await endRecorded(layout);
   }
   const isolated = existsSync(join('/run/netns', namespaceOf(layout)));
+  // One daemon's trouble must not keep the others' things on the host.
+  const problems: string[] = [];
   for (const [name, file] of PURGES) {
     if (!options.purge && name !== 'vmd') continue;
     say(name === 'vmd' ? 'stopping machines' : `removing what ${name} made`);
-    await purgeDaemon(layout, file, supervisor);
+    await purgeDaemon(layout, file, supervisor).catch((error: Error) => problems.push(`${name}: ${error.message}`));
   }
   if (supervisor !== undefined) {
     await client.shutdown().catch(() => undefined);
@@ -131,6 +133,7 @@ export async function stopNode(
     if (isAlive(supervisor)) killGroup(supervisor.pid);
   }
   if (isolated) await removeNamespace(layout);
+  if (problems.length > 0) throw new CliError(`the node is stopped, but not all of it is gone:\n${problems.join('\n')}`);
   if (options.purge) await rm(layout.state, { recursive: true, force: true });
 }
 
