@@ -1,0 +1,261 @@
+import { randomBytes } from 'node:crypto';
+import fc from 'fast-check';
+import { pino } from 'pino';
+import { Registry } from 'prom-client';
+import { afterAll, beforeEach, describe, expect, it } from 'vitest';
+import { TestChain, type TestTwin } from '../relay/testing/world.ts';
+import type { Answer } from '../rmb/answer.ts';
+import { challenge } from '../rmb/challenge.ts';
+import { PayloadCipher } from '../rmb/cipher.ts';
+import { address, createEnvelope, type Envelope, encodeEnvelope } from '../rmb/envelope.ts';
+import { SignatureVerifier } from '../rmb/signature.ts';
+import { TwinCache } from '../rmb/twins.ts';
+import { Door, type DoorOptions, type Verdict } from './door.ts';
+
+const verifier = new SignatureVerifier({ threads: 1 });
+afterAll(() => verifier.close());
+
+const NOW = 1_700_000_000;
+let chain: TestChain;
+let user: TestTwin;
+let node: TestTwin;
+let answers: { uid: string; answer: Answer }[];
+let registry: Registry;
+
+beforeEach(async () => {
+  chain = new TestChain();
+  user = await chain.add(7, 'ed25519');
+  node = await chain.add(17, 'ed25519');
+  answers = [];
+  registry = new Registry();
+});
+
+function makeDoor(options: Partial<DoorOptions> = {}): Door {
+  return new Door({
+    twinId: 17,
+    twins: new TwinCache(chain, { freshIntervalMs: 0 }),
+    verifier,
+    cipher: new PayloadCipher(node.identity),
+    answer: async (request, _twin, answer) => {
+      answers.push({ uid: request.uid, answer });
+    },
+    log: pino({ level: 'silent' }),
+    registry,
+    now: () => NOW * 1000,
+    ...options,
+  });
+}
+
+function request(change: Record<string, unknown> = {}, signer = user): Envelope {
+  const envelope = createEnvelope({
+    uid: randomBytes(8).toString('hex'),
+    timestamp: BigInt(NOW),
+    expiration: 60n,
+    source: address(7, 'cli'),
+    destination: address(17),
+    message: { case: 'request', value: { command: 'zos.x' } },
+    schema: 'application/json',
+    payload: { case: 'plain', value: Buffer.from('{"a":1}') },
+  });
+  Object.assign(envelope, change);
+  if (!('signature' in change) && envelope.source !== undefined && envelope.destination !== undefined) {
+    envelope.signature = signer.identity.sign(challenge(envelope));
+  }
+  return envelope;
+}
+
+const admit = (door: Door, envelope: Envelope): Promise<Verdict> => door.admit(encodeEnvelope(envelope));
+const counted = async (check: string, code: string): Promise<number> => {
+  const metric = await registry.getSingleMetric('gateway_door_refused_total')?.get();
+  return metric?.values.find(({ labels }) => labels.check === check && labels.code === code)?.value ?? 0;
+};
+
+async function expectRefusal(
+  verdict: Verdict,
+  check: string,
+  code: string,
+  answered: boolean,
+): Promise<Extract<Verdict, { outcome: 'refused' }>> {
+  expect(verdict).toMatchObject({ outcome: 'refused', check, answered, refusal: { code } });
+  expect(await counted(check, code)).toBeGreaterThan(0);
+  return verdict as Extract<Verdict, { outcome: 'refused' }>;
+}
+
+describe('the door', () => {
+  it('admits a signed request, plain and encrypted, and knows who sent it', async () => {
+    const door = makeDoor();
+    const sealed = new PayloadCipher(user.identity).encrypt(Buffer.from('{"b":2}'), node.identity.encryptionKey);
+    for (const [payload, text, encrypted] of [
+      [{ case: 'plain', value: Buffer.from('{"a":1}') }, '{"a":1}', false],
+      [{ case: 'plain', value: new Uint8Array() }, '', false],
+      [{ case: 'cipher', value: sealed }, '{"b":2}', true],
+    ] as const) {
+      const verdict = await admit(door, request({ payload }));
+      if (verdict.outcome !== 'admitted') throw new Error(JSON.stringify(verdict));
+      const { twin, session, command, payload: got, expiresAtSeconds } = verdict.request;
+      expect([twin.id, session, command, expiresAtSeconds]).toEqual([7, 'cli', 'zos.x', NOW + 60]);
+      expect(verdict.request.encrypted).toBe(encrypted);
+      expect(Buffer.from(got).toString()).toBe(text);
+      verdict.request.leave();
+    }
+    expect(answers).toEqual([]);
+  });
+
+  it('drops without a word what nodes never answer', async () => {
+    const door = makeDoor();
+    const drops: [change: Record<string, unknown>, reason: string][] = [
+      [{ message: { case: 'response', value: {} } }, 'not_a_request'],
+      [{ message: { case: 'ping', value: {} } }, 'not_a_request'],
+      [{ schema: undefined }, 'schema'],
+      [{ schema: 'application/json; charset=utf-8' }, 'schema'],
+      [{ payload: { case: undefined } }, 'no_payload'],
+    ];
+    for (const [change, reason] of drops) {
+      expect(await admit(door, request(change))).toEqual({ outcome: 'ignored', reason });
+    }
+    expect(answers).toEqual([]);
+  });
+
+  it('stays silent to who did not prove who it is', async () => {
+    const door = makeDoor();
+    const stranger = await chain.add(9, 'ed25519');
+    const cases: [envelope: Envelope, check: string, code: string][] = [
+      [request({ uid: '' }), 'shape', 'envelope_field'],
+      [request({ source: undefined }), 'shape', 'envelope_field'],
+      [request({ destination: address(18) }), 'destination', 'destination_not_here'],
+      [request({ destination: address(17, 'x') }), 'destination', 'destination_not_here'],
+      [request({ destination: address(17, '') }), 'destination', 'destination_not_here'],
+      [request({ source: address(99) }), 'twin', 'twin_unknown'],
+      [request({ signature: undefined }), 'signature', 'signature_invalid'],
+      [request({ signature: new Uint8Array(0) }), 'signature', 'signature_invalid'],
+      [request({ signature: new Uint8Array(65) }), 'signature', 'signature_invalid'],
+      [request({}, stranger), 'signature', 'signature_invalid'],
+      [request({ timestamp: BigInt(NOW - 100) }, stranger), 'lifetime', 'envelope_expired'],
+    ];
+    for (const [envelope, check, code] of cases) await expectRefusal(await admit(door, envelope), check, code, false);
+    await expectRefusal(await door.admit(Buffer.from('ffff', 'hex')), 'shape', 'envelope_malformed', false);
+    chain.down = true;
+    await expectRefusal(await admit(door, request({ source: address(50) })), 'twin', 'twin_lookup_failed', false);
+    expect(answers).toEqual([]);
+  });
+
+  it('names both clocks to a twin whose message is too old or too new', async () => {
+    const door = makeDoor();
+    const cases: [change: Record<string, unknown>, code: string, words: string[]][] = [
+      [{ timestamp: BigInt(NOW - 60) }, 'envelope_expired', [`${NOW}`, `${NOW - 60}`, 'message has expired']],
+      [{ timestamp: BigInt(NOW + 61) }, 'envelope_from_future', [`${NOW}`, `${NOW + 61}`]],
+      [{ expiration: 0n }, 'envelope_lifetime', ['3600']],
+      [{ expiration: 3601n }, 'envelope_lifetime', ['3600']],
+    ];
+    for (const [change, code, words] of cases) {
+      const { refusal } = await expectRefusal(await admit(door, request(change)), 'lifetime', code, true);
+      for (const word of words) expect(refusal.message).toContain(word);
+      expect(answers.at(-1)?.answer).toMatchObject({ kind: 'error', code: refusal.number, message: refusal.message });
+    }
+    for (const change of [{ timestamp: BigInt(NOW - 59) }, { timestamp: BigInt(NOW + 60) }, { expiration: 3600n }]) {
+      expect((await admit(door, request(change))).outcome).toBe('admitted');
+    }
+  });
+
+  it('admits a request once, whoever sends it again', async () => {
+    const door = makeDoor();
+    const envelope = request();
+    expect((await admit(door, envelope)).outcome).toBe('admitted');
+    await expectRefusal(await admit(door, envelope), 'replay', 'envelope_replayed', false);
+    const copies = await Promise.all(Array.from({ length: 5 }, () => admit(door, request({ uid: 'same' }))));
+    expect(copies.filter(({ outcome }) => outcome === 'admitted').length).toBe(1);
+    // Another session or twin has its own uids; a forged copy uses up nobody's.
+    expect((await admit(door, request({ uid: 'same', source: address(7) }))).outcome).toBe('admitted');
+    await admit(door, request({ uid: 'mine', signature: new Uint8Array(65) }));
+    expect((await admit(door, request({ uid: 'mine' }))).outcome).toBe('admitted');
+    expect(answers).toEqual([]);
+  });
+
+  it('remembers until expiry, within bounds', async () => {
+    let now = NOW;
+    const door = makeDoor({ limits: { replayEntries: 30, replayEntriesPerTwin: 20 }, now: () => now * 1000 });
+    const verdicts: Verdict[] = [];
+    for (let index = 0; index < 22; index += 1) {
+      const verdict = await admit(door, request());
+      if (verdict.outcome === 'admitted') verdict.request.leave();
+      verdicts.push(verdict);
+    }
+    expect(verdicts.filter(({ outcome }) => outcome === 'admitted').length).toBe(20);
+    await expectRefusal(verdicts[21] as Verdict, 'replay', 'replay_memory_full', true);
+    now += 60;
+    expect((await admit(door, request({ timestamp: BigInt(now) }))).outcome).toBe('admitted');
+  });
+
+  it('limits a twin in requests a second and at once, and says so', async () => {
+    let nowMs = NOW * 1000;
+    const door = makeDoor({ limits: { ratePerSecond: 10, rateBurst: 5, concurrencyPerTwin: 3 }, now: () => nowMs });
+    const held: Extract<Verdict, { outcome: 'admitted' }>[] = [];
+    for (let index = 0; index < 3; index += 1) {
+      held.push((await admit(door, request())) as Extract<Verdict, { outcome: 'admitted' }>);
+    }
+    await expectRefusal(await admit(door, request()), 'concurrency', 'concurrency_exceeded', true);
+    held[0]?.request.leave();
+    held[0]?.request.leave();
+    expect((await admit(door, request())).outcome).toBe('admitted');
+    await expectRefusal(await admit(door, request()), 'rate', 'rate_exceeded', true);
+    expect(answers.length).toBe(2);
+    // Forged requests of a twin over its rate are not told, and cost no answer.
+    await expectRefusal(await admit(door, request({ signature: new Uint8Array(65) })), 'rate', 'rate_exceeded', false);
+    for (let index = 0; index < 20; index += 1) await admit(door, request());
+    expect(answers.length).toBeLessThan(15);
+    nowMs += 1000;
+    await held[1]?.request.reply({ kind: 'response', payload: '1' });
+    expect((await admit(door, request())).outcome).toBe('admitted');
+  });
+
+  it('limits all together', async () => {
+    const door = makeDoor({ limits: { concurrency: 2 } });
+    await admit(door, request());
+    await admit(door, request());
+    await expectRefusal(await admit(door, request()), 'concurrency', 'door_busy', true);
+  });
+
+  it('gives places back when a check fails', async () => {
+    const door = makeDoor({ limits: { concurrencyPerTwin: 1 } });
+    for (let index = 0; index < 5; index += 1) await admit(door, request({ signature: new Uint8Array(65) }));
+    expect((await admit(door, request())).outcome).toBe('admitted');
+  });
+
+  it('refuses too large a request, naming sizes', async () => {
+    const door = makeDoor({ limits: { sizeBytes: 1000 } });
+    const payload = { case: 'plain', value: Buffer.alloc(2000) };
+    const verdict = await expectRefusal(await admit(door, request({ payload })), 'size', 'envelope_too_large', true);
+    expect(verdict.refusal.details).toMatchObject({ limitBytes: 1000 });
+  });
+
+  it('refuses what it cannot decrypt', async () => {
+    const door = makeDoor({ requireEncryption: true });
+    const cipher = (value: Uint8Array) => ({ payload: { case: 'cipher', value } });
+    await expectRefusal(await admit(door, request(cipher(randomBytes(40)))), 'decrypt', 'decryption_failed', true);
+    await expectRefusal(await admit(door, request(cipher(new Uint8Array(5)))), 'decrypt', 'decryption_failed', true);
+    await expectRefusal(await admit(door, request()), 'decrypt', 'encryption_required', true);
+    const bare = await chain.add(8, 'sr25519', { encrypted: false });
+    const envelope = request({ source: address(8), ...cipher(randomBytes(40)) }, bare);
+    await expectRefusal(await admit(door, envelope), 'decrypt', 'encryption_key_missing', true);
+    expect((await admit(door, request({ source: address(8) }, bare))).outcome).toBe('admitted');
+  });
+
+  it('follows a key that changed on the chain', async () => {
+    const door = makeDoor();
+    expect((await admit(door, request())).outcome).toBe('admitted');
+    const renewed = await chain.add(7, 'sr25519');
+    expect((await admit(door, request({}, renewed))).outcome).toBe('admitted');
+    await expectRefusal(await admit(door, request({}, user)), 'signature', 'signature_invalid', false);
+  });
+
+  it('never throws, whatever comes', async () => {
+    const door = makeDoor();
+    await fc.assert(
+      fc.asyncProperty(fc.uint8Array({ maxLength: 200 }), async (noise) => {
+        const verdict = await door.admit(noise);
+        expect(verdict.outcome).not.toBe('admitted');
+      }),
+      { numRuns: 500 },
+    );
+  });
+});
