@@ -57,8 +57,8 @@ export function openConnection(
     ...extra,
   };
   const redis = new Redis(options);
-  // Each pop that waits for the connection listens once.
-  redis.setMaxListeners(64);
+  // Every call that waits for the connection listens once.
+  redis.setMaxListeners(0);
   let down = false;
   redis.on('error', (error: Error) => {
     if (!down) log.warn({ role, reason: error.message }, 'broker connection lost, reconnecting');
@@ -74,7 +74,7 @@ export function openConnection(
 /** Resolves once the connection can take commands. @throws ZbusError `bus_lost` or `cancelled` */
 export async function whenReady(redis: Redis, withinMs: number, signal?: AbortSignal): Promise<void> {
   if (redis.status === 'ready') return;
-  signal?.throwIfAborted();
+  if (signal?.aborted) throw new ZbusError('cancelled', 'given up before the broker was ready');
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   const timer = setTimeout(() => {
     reject(

@@ -149,7 +149,9 @@ export class ZbusClient {
     }
     this.#sender ??= openConnection(this.#address, 'calls', this.#log);
     const sender = this.#sender;
-    await whenReady(sender, Math.min(order.deadlineMs, CONNECT_DEADLINE_MS), order.signal);
+    await whenReady(sender, Math.min(order.deadlineMs, CONNECT_DEADLINE_MS), order.signal).catch((error: unknown) => {
+      throw inCall(order.name, waitedMs(), error);
+    });
 
     const id = randomUUID();
     const payload = encodeRequest({
@@ -197,12 +199,7 @@ export class ZbusClient {
     try {
       return await waiting.answer;
     } catch (error) {
-      if (!(error instanceof ZbusError) || error.call !== undefined) throw error;
-      throw new ZbusError(error.kind, `${order.name}: ${error.message} (after ${waitedMs()} ms)`, {
-        call: order.name,
-        waitedMs: waitedMs(),
-        cause: error.cause,
-      });
+      throw inCall(order.name, waitedMs(), error);
     } finally {
       clearTimeout(timer);
       clearTimeout(probe);
@@ -231,15 +228,17 @@ export class ZbusClient {
     const started = performance.now() - Math.min(PROBE_AFTER_MS, order.deadlineMs / 3);
     while (!waiting.settled && !this.#closed) {
       const place = await this.#sender?.call('LPOS', queue, payload);
-      if (place === null || place === undefined || waiting.settled) return;
-      note(true);
-      if (!(await this.#isAlive(order.module))) {
-        if (waiting.settled || !(await this.#withdraw(queue, payload))) return;
-        const waitedMs = Math.round(performance.now() - started);
-        waiting.reject(refusal(order.name, 'deadline', { withdrawn: true, silent: true, waitedMs }));
-        return;
+      const queued = place !== null && place !== undefined;
+      note(queued);
+      if (queued && !waiting.settled) {
+        const alive = await this.#isAlive(order.module);
+        if (!alive && !waiting.settled && (await this.#withdraw(queue, payload))) {
+          const waitedMs = Math.round(performance.now() - started);
+          waiting.reject(refusal(order.name, 'deadline', { withdrawn: true, silent: true, waitedMs }));
+          return;
+        }
+        note(!alive);
       }
-      note(false);
       await new Promise((resolve) => setTimeout(resolve, PROBE_AGAIN_MS).unref());
     }
   }
@@ -259,6 +258,13 @@ export class ZbusClient {
     });
     return alive;
   }
+}
+
+/** An error of the connection, told as the error of one call. */
+function inCall(call: string, waitedMs: number, error: unknown): unknown {
+  if (!(error instanceof ZbusError) || error.call !== undefined) return error;
+  const { kind, message, cause } = error;
+  return new ZbusError(kind, `${call}: ${message} (after ${waitedMs} ms)`, { call, waitedMs, cause });
 }
 
 function refusal(

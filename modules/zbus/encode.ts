@@ -156,6 +156,7 @@ function encodeAny(writer: Writer, value: unknown, depth: number): void {
   else if (typeof value === 'bigint') encodeBigint(writer, value);
   else if (typeof value !== 'object') throw new WireError(`a value of type ${typeof value} cannot cross the bus`);
   else if (value instanceof Typed) encodeInto(writer, value.wire, value.value);
+  else if (isGoTime(value)) writer.time(value.seconds, value.nanoseconds);
   else if (value instanceof Uint8Array) writer.bytes(value);
   else if (Array.isArray(value)) {
     writer.arrayHeader(value.length);

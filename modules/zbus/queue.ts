@@ -60,7 +60,7 @@ export class Queue {
     // Each pop that waits on the connection is ended in turn: closing it could lose a call.
     while (!giveUp.aborted && this.#redis?.status === 'ready' && this.#connectionId !== undefined) {
       await control.client('UNBLOCK', this.#connectionId).catch(() => undefined);
-      if (await Promise.race([ended, pause(5, giveUp).then(() => false)])) break;
+      if (await Promise.race([ended, pause(1, giveUp).then(() => false)])) break;
     }
     closeConnection(this.#redis);
     await Promise.race([ended, pause(100, giveUp)]);

@@ -44,6 +44,8 @@ export class ZbusServer {
   readonly #stopping = new AbortController();
   /** The time to stop is over: handlers are told to end. */
   readonly #expired = new AbortController();
+  /** Nothing is answered any more. */
+  readonly #closed = new AbortController();
   readonly #running: Places;
   readonly #underWay = new Set<Promise<void>>();
   readonly #unstarted: Array<{ queue: Queue; payload: Buffer }> = [];
@@ -124,7 +126,7 @@ export class ZbusServer {
       );
       await this.#lock?.release().catch(() => undefined);
     }
-    this.#expired.abort();
+    this.#closed.abort();
     closeConnection(answers);
   }
 
@@ -224,9 +226,9 @@ export class ZbusServer {
     if (answers === undefined) return;
     const frame = encodeResponse(response);
     const giveUpAt = Date.now() + ANSWER_DEADLINE_MS;
-    while (Date.now() < giveUpAt && !this.#expired.signal.aborted) {
+    while (Date.now() < giveUpAt && !this.#closed.signal.aborted) {
       try {
-        await whenReady(answers, giveUpAt - Date.now(), this.#expired.signal);
+        await whenReady(answers, giveUpAt - Date.now(), this.#closed.signal);
         await Promise.all([
           answers.rpush(request.replyTo, frame),
           answers.expire(request.replyTo, REPLY_TTL_SECONDS),
@@ -235,7 +237,7 @@ export class ZbusServer {
         return;
       } catch (error) {
         this.#log.debug({ reason: String(error), id: request.id }, 'an answer could not be sent yet');
-        await pause(50, this.#expired.signal);
+        await pause(50, this.#closed.signal);
       }
     }
     this.#log.error({ id: request.id, method: request.method }, 'an answer could not be sent and is dropped');

@@ -1,0 +1,504 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Redis } from 'ioredis';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { ZbusClient } from './client.ts';
+import { decode, encode } from './codec.ts';
+import { isZbusError, type ZbusError } from './errors.ts';
+import { decodeResponse, encodeRequest, Status } from './frames.ts';
+import { ZbusServer } from './server.ts';
+import { type CallLog, counter, counterService, Reading } from './testing/counter.ts';
+import { startRedis, type TestRedis } from './testing/redis.ts';
+import { currentTrace, withTrace } from './trace.ts';
+
+const QUEUE = 'test.counter@0.0.1';
+const STATUS_QUEUE = 'test.zbus@1.0';
+
+let redis: TestRedis;
+let peek: Redis;
+const ends: Array<() => Promise<unknown>> = [];
+
+beforeAll(async () => {
+  redis = await startRedis();
+  peek = new Redis({ path: redis.socket, protocol: 2 });
+  peek.on('error', () => undefined);
+});
+afterAll(async () => {
+  peek.disconnect();
+  await redis.stop();
+});
+afterEach(async () => {
+  for (const end of ends.splice(0).reverse()) await end();
+  await peek.flushall();
+});
+
+async function serve(log: CallLog = [], concurrency?: number): Promise<ZbusServer> {
+  const server = new ZbusServer({
+    module: 'test',
+    broker: redis.broker,
+    ...(concurrency === undefined ? {} : { concurrency }),
+  });
+  server.serve(counter, counterService(log, currentTrace));
+  await server.start();
+  ends.push(() => server.stop(200));
+  return server;
+}
+
+function connect(): ZbusClient {
+  const client = new ZbusClient({ broker: redis.broker });
+  ends.push(() => client.close());
+  return client;
+}
+
+async function failure(work: Promise<unknown>): Promise<ZbusError> {
+  const error = await work.then(
+    (value) => new Error(`expected a failure, got ${JSON.stringify(value)}`),
+    (reason: unknown) => reason,
+  );
+  if (!isZbusError(error)) throw error;
+  return error;
+}
+
+/** What a Go client does: pushes a frame and waits on a list of its own. */
+async function rawCall(method: string, inputs: Uint8Array[], extra: { deadline?: number; queue?: string } = {}) {
+  const id = `raw-${Math.random()}`;
+  const object = { Name: 'counter', Version: '0.0.1' };
+  const { queue = QUEUE, ...set } = extra;
+  await peek.rpush(queue, encodeRequest({ id, inputs, object, replyTo: id, method, ...set }));
+  const found = await peek.blpopBuffer(id, 5);
+  if (found === null) throw new Error(`no answer to ${method}`);
+  return decodeResponse(found[1]);
+}
+
+async function keys(): Promise<string[]> {
+  return (await peek.keys('*')).filter((key) => !key.endsWith(':instance'));
+}
+
+describe('calls', () => {
+  it('returns values, tuples and nothing', async () => {
+    await serve();
+    const calls = connect().of(counter);
+    expect(await calls.Add({ a: 40, b: 2 })).toBe(42);
+    expect(await calls.Pair({ name: 'x' })).toEqual([{ Name: 'x', Value: 7, Tags: [] }, true]);
+    expect(await calls.SleepBeside({ ms: 1 })).toBeUndefined();
+    expect(await calls.Many({ label: 'l', names: ['a', 'b'] })).toEqual(['l', 'a', 'b']);
+    expect(await calls.Many({ label: 'l', names: [] })).toEqual(['l']);
+  });
+
+  it('tells every answer to its own call, with many under way', async () => {
+    await serve();
+    const calls = connect().of(counter);
+    const sums = await Promise.all(Array.from({ length: 500 }, (_, index) => calls.Add({ a: index, b: 1 })));
+    expect(sums).toEqual(Array.from({ length: 500 }, (_, index) => index + 1));
+    expect(await keys()).toEqual([]);
+  });
+
+  it('gives the text, code and details of an error', async () => {
+    await serve();
+    const error = await failure(connect().of(counter).Fail({ text: 'no space' }));
+    expect(error).toMatchObject({
+      kind: 'call_failed',
+      message: 'no space',
+      call: `${QUEUE}.Fail`,
+      remote: { code: 'test_failure', details: { size: 5 } },
+    });
+  });
+
+  it('tells a failure that Go would panic with', async () => {
+    await serve();
+    const error = await failure(connect().of(counter).Panic({}));
+    expect(error.kind).toBe('protocol');
+    expect(error.message).toContain('remote method call counter@0.0.1.Panic() paniced: out of order');
+  });
+
+  it('refuses 64-bit numbers that would be rounded, on either side', async () => {
+    await serve();
+    const calls = connect().of(counter);
+    const sent = await failure(calls.Add({ a: 2 ** 53, b: 1 }));
+    expect(sent.kind).toBe('protocol');
+    expect(sent.message).toContain('a: 9007199254740992 is not a whole number that JavaScript holds exactly');
+    const returned = await failure(calls.Large({ value: 2n ** 60n }));
+    expect(returned).toMatchObject({ kind: 'call_failed' });
+    expect(await calls.Large({ value: 2n ** 52n })).toBe(2 ** 52);
+  });
+
+  it('carries the correlation id', async () => {
+    await serve();
+    const calls = connect().of(counter);
+    expect(await withTrace('request-1', () => calls.Trace({}))).toBe('request-1 request-1');
+    const [given, current] = (await calls.Trace({})).split(' ');
+    expect(given).toBe(current);
+    expect(given).toMatch(/^[0-9a-f-]{36}$/);
+  });
+
+  it('answers a Go client: its own reply list, 300 s to live, zero values beside an error', async () => {
+    await serve();
+    const text = Buffer.from([0xa2, 0x6e, 0x6f]);
+    const response = await rawCall('Fail', [text]);
+    expect(response.callError?.message).toBe('no');
+    expect(decode(Reading, response.data ?? new Uint8Array())).toEqual({ Name: '', Value: 0, Tags: [] });
+    expect((await rawCall('Nope', [])).protocolError).toBe('not a function');
+    expect((await rawCall('Fail', [])).protocolError).toBe('invalid number of arguments expecting 1 got 0');
+    expect((await rawCall('Fail', [Buffer.from([7])])).protocolError).toBe(
+      'invalid argument type [0] expecting string got',
+    );
+    const object = { Name: 'counter', Version: '0.0.1' };
+    await peek.rpush(QUEUE, encodeRequest({ id: 'A', inputs: [], object, replyTo: 'unread', method: 'Trace' }));
+    await expect.poll(() => peek.ttl('unread')).toBeGreaterThan(290);
+  });
+
+  it('drops what is no request and goes on', async () => {
+    await serve();
+    await peek.rpush(QUEUE, 'junk');
+    expect(await connect().of(counter).Add({ a: 1, b: 1 })).toBe(2);
+    expect(await keys()).toEqual([]);
+  });
+});
+
+describe('order', () => {
+  it('runs calls with one key after another, others beside them', async () => {
+    const log: CallLog = [];
+    await serve(log);
+    const calls = connect().of(counter);
+    const order = ['a', 'b', 'a'].map((name) => calls.Sleep({ name, ms: 60 }));
+    await Promise.all([...order, calls.SleepBeside({ ms: 10 })]);
+    expect(log.slice(0, 3).sort()).toEqual(['+a', '+b', '+beside']);
+    const a = log.filter((entry) => entry.endsWith('a'));
+    expect(a).toEqual(['+a', '-a', '+a', '-a']);
+  });
+
+  it('runs an unkeyed change alone, in the order of arrival', async () => {
+    const log: CallLog = [];
+    await serve(log);
+    const calls = connect().of(counter);
+    await Promise.all([
+      calls.Sleep({ name: 'a', ms: 30 }),
+      calls.SleepAlone({ ms: 30 }),
+      calls.Sleep({ name: 'b', ms: 1 }),
+    ]);
+    expect(log).toEqual(['+a', '-a', '+alone', '-alone', '+b', '-b']);
+  });
+
+  it('never runs more at once than it may', async () => {
+    const log: CallLog = [];
+    await serve(log, 2);
+    const calls = connect().of(counter);
+    await Promise.all(Array.from({ length: 12 }, () => calls.SleepBeside({ ms: 5 })));
+    let running = 0;
+    let most = 0;
+    for (const entry of log) {
+      running += entry.startsWith('+') ? 1 : -1;
+      most = Math.max(most, running);
+    }
+    expect(most).toBe(2);
+  });
+});
+
+describe('waits', () => {
+  it('says when nothing serves the module, and leaves nothing behind', async () => {
+    const error = await failure(connect().of(counter).Add({ a: 1, b: 1 }, { deadlineMs: 600 }));
+    expect(error.kind).toBe('no_such_module');
+    expect(error.message).toMatch(/nothing took the call for \d+ ms.*check that the module is running/);
+    await expect.poll(keys, { timeout: 4_000 }).toEqual([]);
+  });
+
+  it('does not wait for a deadline when the module is down', async () => {
+    const started = performance.now();
+    const error = await failure(connect().of(counter).Add({ a: 1, b: 1 }));
+    expect(error.kind).toBe('no_such_module');
+    expect(performance.now() - started).toBeLessThan(4_500);
+    expect(await keys()).toEqual([]);
+  });
+
+  it('says when the module is busy, and takes the call back', async () => {
+    const log: CallLog = [];
+    await serve(log, 1);
+    const client = connect();
+    const calls = client.of(counter);
+    // One runs, three are taken and wait; the rest lie in the queue.
+    const slow = Array.from({ length: 8 }, () => calls.SleepBeside({ ms: 150 }).catch(() => undefined));
+    await sleep(20);
+    const error = await failure(calls.Add({ a: 1, b: 1 }, { deadlineMs: 250 }));
+    expect(error.kind).toBe('busy');
+    expect(error.message).toContain('the call was withdrawn and will not run');
+    await Promise.all(slow);
+    expect(await keys()).toEqual([]);
+  });
+
+  it('gives up at the deadline and tells the handler', async () => {
+    const log: CallLog = [];
+    await serve(log);
+    const calls = connect().of(counter);
+    const error = await failure(calls.SleepBeside({ ms: 300 }, { deadlineMs: 100 }));
+    expect(error.kind).toBe('deadline');
+    expect(error.message).toContain('may still finish');
+    expect(error.waitedMs).toBeGreaterThanOrEqual(95);
+    await calls.Sleep({ name: 'a', ms: 5_000 }, { deadlineMs: 100 }).catch(() => undefined);
+    await expect.poll(() => log).toEqual(['+beside', '+a', '!a', '-a', '-beside']);
+  });
+
+  it('does not run a call whose deadline has passed', async () => {
+    const log: CallLog = [];
+    const name = Buffer.from([0xa1, 0x61]);
+    const response = rawCall('Sleep', [name, Buffer.from([1])], { deadline: Date.now() - 50 });
+    await serve(log);
+    expect((await response).callError?.message).toMatch(/deadline passed \d+ ms before the call was started/);
+    expect((await response).data).toEqual(new Uint8Array([0xa0]));
+    expect(log).toEqual([]);
+  });
+
+  it('is cancelled by the caller, before and after the call was taken', async () => {
+    const calls = connect().of(counter);
+    const untaken = failure(calls.Add({ a: 1, b: 1 }, { signal: AbortSignal.timeout(50) }));
+    expect(await untaken).toMatchObject({ kind: 'cancelled' });
+    expect((await untaken).message).toContain('was withdrawn and will not run');
+    await serve();
+    const taken = failure(calls.Sleep({ name: 'a', ms: 100 }, { signal: AbortSignal.timeout(50) }));
+    expect((await taken).message).toContain('was already taken and may finish');
+    expect(await failure(calls.Add({ a: 1, b: 1 }, { signal: AbortSignal.abort() }))).toMatchObject({
+      kind: 'cancelled',
+    });
+  });
+
+  it('ends calls under way when the client is closed', async () => {
+    await serve();
+    const client = connect();
+    const call = failure(client.of(counter).Sleep({ name: 'a', ms: 300 }));
+    await sleep(50);
+    await client.close();
+    expect(await call).toMatchObject({ kind: 'cancelled' });
+    expect(await failure(client.of(counter).Add({ a: 1, b: 1 }))).toMatchObject({ kind: 'cancelled' });
+  });
+});
+
+describe('status', () => {
+  it('lists objects and workers while every worker is busy', async () => {
+    await serve([], 1);
+    const client = connect();
+    const slow = client.of(counter).Sleep({ name: 'a', ms: 200 });
+    await sleep(50);
+    const started = performance.now();
+    const status = await client.status('test');
+    expect(performance.now() - started).toBeLessThan(100);
+    expect(status.Objects).toEqual([{ Name: 'counter', Version: '0.0.1' }]);
+    expect(status.Workers[0]).toMatchObject({ State: 'busy', Action: '[counter@0.0.1].Sleep()' });
+    await slow;
+    expect((await client.status('test')).Workers).toMatchObject([{ State: 'free', Action: '' }]);
+  });
+
+  it('answers whatever the request holds', async () => {
+    await serve();
+    const response = await rawCall('Anything', [new Uint8Array([1])], { queue: STATUS_QUEUE });
+    expect(decode(Status, response.data ?? new Uint8Array()).Objects).toHaveLength(1);
+  });
+
+  it('names a module that is silent', async () => {
+    const error = await failure(connect().status('nobody', { deadlineMs: 100 }));
+    expect(error.kind).toBe('no_such_module');
+    expect(await keys()).toEqual([]);
+  });
+});
+
+describe('streams', () => {
+  it('gives events in order and none that lacks its type', async () => {
+    await serve();
+    const ticks: number[] = [];
+    for await (const tick of connect().stream(counter, 'Ticks')) {
+      ticks.push(tick);
+      if (ticks.length === 6) break;
+    }
+    expect(ticks).toEqual(ticks.toSorted((a, b) => a - b));
+    expect(ticks.every((tick) => tick % 3 !== 2)).toBe(true);
+  });
+
+  it('ends when its signal aborts and drops what it cannot read', async () => {
+    const client = connect();
+    const stop = new AbortController();
+    const seen: number[] = [];
+    const listening = (async () => {
+      for await (const tick of client.stream(counter, 'Ticks', { signal: stop.signal })) seen.push(tick);
+    })();
+    await sleep(100);
+    await peek.publish(`${QUEUE}.Ticks`, Buffer.from([0xcb, 0, 0, 0, 0, 0, 0, 0, 0]));
+    await peek.publish(`${QUEUE}.Ticks`, encode(counter.streams.Ticks, 5));
+    await expect.poll(() => seen).toEqual([5]);
+    stop.abort();
+    await listening;
+  });
+
+  it('disconnects a listener that falls too far behind, with a reason', async () => {
+    const client = connect();
+    const events = client.stream(counter, 'Ticks');
+    const first = events.next();
+    await sleep(100);
+    const payload = encode(counter.streams.Ticks, 1);
+    const pipeline = peek.pipeline();
+    for (let count = 0; count < 1_100; count++) pipeline.publish(`${QUEUE}.Ticks`, payload);
+    await pipeline.exec();
+    await first;
+    await sleep(50);
+    const error = await failure(
+      (async () => {
+        for await (const _ of events) await Promise.resolve();
+      })(),
+    );
+    expect(error.message).toContain('read faster');
+  });
+});
+
+describe('losses', () => {
+  it('goes on after the broker was restarted and lost everything', async () => {
+    const log: CallLog = [];
+    await serve(log);
+    const client = connect();
+    const calls = client.of(counter);
+    const seen: number[] = [];
+    const stop = new AbortController();
+    const listening = (async () => {
+      for await (const tick of client.stream(counter, 'Ticks', { signal: stop.signal })) seen.push(tick);
+    })();
+    expect(await calls.Add({ a: 1, b: 1 })).toBe(2);
+    const underWay = failure(calls.Sleep({ name: 'a', ms: 1_000 }));
+    await sleep(50);
+    await redis.restart(100);
+    expect((await underWay).kind).toBe('bus_lost');
+    expect(await calls.Add({ a: 2, b: 2 })).toBe(4);
+    expect((await client.status('test')).Objects).toHaveLength(1);
+    const before = seen.length;
+    await expect.poll(() => seen.length, { timeout: 3_000 }).toBeGreaterThan(before);
+    expect(log.filter((entry) => entry === '+a')).toHaveLength(1);
+    stop.abort();
+    await listening;
+  });
+
+  it('goes on after the broker was emptied', async () => {
+    await serve();
+    const calls = connect().of(counter);
+    await calls.Add({ a: 1, b: 1 });
+    await peek.flushall();
+    expect(await calls.Add({ a: 2, b: 2 })).toBe(4);
+  });
+
+  it('says that the broker is gone, within seconds', async () => {
+    const lonely = await startRedis();
+    const client = new ZbusClient({ broker: lonely.broker });
+    ends.push(() => client.close());
+    await lonely.stop();
+    const error = await failure(client.of(counter).Add({ a: 1, b: 1 }, { deadlineMs: 300 }));
+    expect(error.kind).toBe('bus_lost');
+    expect(error.message).toContain('check that its redis-server runs');
+    const server = new ZbusServer({ module: 'test', broker: lonely.broker });
+    const started = server.start();
+    started.catch(() => undefined);
+    await server.stop(10);
+  });
+
+  it('runs a call that was lost between the broker and the server', async () => {
+    const log: CallLog = [];
+    await serve(log);
+    const calls = connect().of(counter);
+    await calls.Add({ a: 1, b: 1 });
+    // As if the connection had broken after the broker moved the call.
+    const object = { Name: 'counter', Version: '0.0.1' };
+    const inputs = [Buffer.from([0xa1, 0x61]), Buffer.from([1])];
+    await peek.rpush(`${QUEUE}:work`, encodeRequest({ id: 'lost', inputs, object, replyTo: 'lost', method: 'Sleep' }));
+    await peek.call('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes');
+    const found = await peek.blpopBuffer('lost', 5);
+    expect(decodeResponse(found?.[1] ?? Buffer.alloc(0)).data).toEqual(new Uint8Array([0xa1, 0x61]));
+    expect(log).toEqual(['+a', '-a']);
+    await expect.poll(() => peek.llen(`${QUEUE}:work`)).toBe(0);
+  });
+
+  it('answers calls that a killed server had begun, and does not run them again', async () => {
+    const child = await spawnServer();
+    const client = connect();
+    const begun = failure(client.of(counter).Sleep({ name: 'a', ms: 60_000 }));
+    await expect.poll(() => peek.llen(`${QUEUE}:work`)).toBe(1);
+    child.kill('SIGKILL');
+    await once(child, 'exit');
+    const log: CallLog = [];
+    await serve(log);
+    expect(await begun).toMatchObject({
+      kind: 'call_failed',
+      message: 'server restarted before the call was finished',
+    });
+    expect(log).toEqual([]);
+    expect(await keys()).toEqual([]);
+    expect(await client.of(counter).Add({ a: 1, b: 1 })).toBe(2);
+  });
+
+  it('sees a second server of the module and leaves its calls alone', async () => {
+    const child = await spawnServer();
+    const calls = connect().of(counter);
+    const begun = calls.Sleep({ name: 'a', ms: 400 });
+    await expect.poll(() => peek.llen(`${QUEUE}:work`)).toBe(1);
+    const errors: string[] = [];
+    const note = (...args: unknown[]): void => void errors.push(String(args.at(-1)));
+    const log = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: note };
+    const second = new ZbusServer({ module: 'test', broker: redis.broker, log });
+    second.serve(counter, counterService());
+    await second.start();
+    ends.push(() => second.stop(100));
+    expect(errors).toEqual([expect.stringContaining('ANOTHER PROCESS SERVES THIS MODULE')]);
+    expect(await begun).toBe('a');
+    child.kill('SIGKILL');
+    await once(child, 'exit');
+  });
+});
+
+describe('a graceful stop', () => {
+  it('finishes what runs and puts back what has not begun', async () => {
+    const log: CallLog = [];
+    const server = await serve(log);
+    const calls = connect().of(counter);
+    const order = [1, 2, 3].map(() => calls.Sleep({ name: 'a', ms: 150 }));
+    await expect.poll(() => log).toEqual(['+a']);
+    await server.stop(2_000);
+    expect(await order[0]).toBe('a');
+    expect(await peek.llen(QUEUE)).toBe(2);
+    expect(await peek.exists('test:instance', `${QUEUE}:work`)).toBe(0);
+    const next: CallLog = [];
+    await serve(next);
+    expect(await Promise.all(order)).toEqual(['a', 'a', 'a']);
+    expect(next).toEqual(['+a', '-a', '+a', '-a']);
+  });
+
+  it('ends handlers that take too long', async () => {
+    const log: CallLog = [];
+    const server = await serve(log);
+    const call = connect().of(counter).Sleep({ name: 'a', ms: 60_000 });
+    await expect.poll(() => log).toEqual(['+a']);
+    const started = performance.now();
+    await server.stop(100);
+    expect(performance.now() - started).toBeLessThan(1_500);
+    expect(log).toEqual(['+a', '!a', '-a']);
+    expect(await call).toBe('a');
+  });
+
+  it('refuses what cannot be served', () => {
+    const server = new ZbusServer({ module: 'test', broker: redis.broker });
+    server.serve(counter, counterService());
+    expect(() => server.serve(counter, counterService())).toThrow('object already exists');
+    const reserved = { module: 'test', object: 'zbus', version: '1.0', methods: {}, streams: {} };
+    expect(() => server.serve(reserved, {} as never)).toThrow('object id is reserved');
+    expect(() => server.serve({ ...counter, module: 'other' }, counterService())).toThrow('belongs to module other');
+    expect(() => server.serve({ ...counter, object: 'x' }, {} as never)).toThrow('has no handler for Add');
+    expect(() => new ZbusServer({ module: 'test', broker: redis.broker, concurrency: 0 })).toThrow(
+      'invalid number of workers',
+    );
+    expect(() => new ZbusClient({ broker: 'redis://localhost' })).toThrow(
+      "unknown scheme 'redis' expecting tcp or unix",
+    );
+  });
+});
+
+async function spawnServer(): Promise<ChildProcess> {
+  const script = new URL('./testing/counter.ts', import.meta.url).pathname;
+  const child = spawn(process.execPath, [script, redis.broker], { stdio: ['ignore', 'pipe', 'inherit'] });
+  ends.push(async () => {
+    if (child.exitCode === null && child.signalCode === null && child.kill('SIGKILL')) await once(child, 'exit');
+  });
+  await once(child.stdout, 'data');
+  return child;
+}
