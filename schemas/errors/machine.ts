@@ -55,8 +55,7 @@ export const machineErrors = {
     fault: 'operator',
     retryable: false,
     details: z.object({ tool: z.string(), package: z.string() }),
-    message: (d) => `${d.tool} is not on this host`,
-    remedy: 'install the Debian package named in the details (qemu-system-x86, qemu-system-common or busybox-static)',
+    message: (d) => `${d.tool} is not on this host; install the Debian package ${d.package}`,
   }),
   machine_guest_unavailable: entry({
     number: 6006,

@@ -7,7 +7,7 @@ export interface SeedInterface {
   readonly addresses: readonly string[];
   readonly gateway4?: string;
   readonly gateway6?: string;
-  readonly routes: readonly { readonly to: string; readonly via: string }[];
+  readonly routes: readonly { readonly to: string; readonly via?: string | undefined }[];
 }
 
 export interface SeedMount {
@@ -61,7 +61,10 @@ function networkConfig({ interfaces, nameservers }: Seed): string {
     ...(device.gateway4 === undefined ? [] : [`    gateway4: ${quote(device.gateway4)}`]),
     ...(device.gateway6 === undefined ? [] : [`    gateway6: ${quote(device.gateway6)}`]),
     ...(device.routes.length === 0 ? [] : ['    routes:']),
-    ...device.routes.flatMap(({ to, via }) => [`      - to: ${quote(to)}`, `        via: ${quote(via)}`]),
+    ...device.routes.flatMap(({ to, via }) => [
+      `      - to: ${quote(to)}`,
+      ...(via === undefined ? [] : [`        via: ${quote(via)}`]),
+    ]),
     ...(index > 0 || nameservers.length === 0 ? [] : ['    nameservers:', '      addresses:']),
     ...(index > 0 ? [] : nameservers.map((server) => `        - ${quote(server)}`)),
   ]);

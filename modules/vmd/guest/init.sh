@@ -104,10 +104,15 @@ start_device() {
   ip link set "$device" up || say "interface $device does not come up"
 }
 
+# add_route DESTINATION [GATEWAY]
 add_route() {
   [ -n "$device" ] || return 0
   family=-4
   case $1$2 in *:*) family=-6 ;; esac
+  if [ -z "$2" ]; then
+    ip $family route add "$1" dev "$device" || say "no route to $1"
+    return 0
+  fi
   ip $family route add "$1" via "$2" dev "$device" \
     || ip $family route add "$1" via "$2" dev "$device" onlink \
     || say "no route to $1 via $2"
@@ -117,12 +122,18 @@ nameservers=
 part=
 device=
 destination=
+# A route without a gateway is known by what follows it.
+flush_route() {
+  [ -n "$destination" ] && add_route "$destination" ""
+  destination=
+}
 while read -r first second third; do
+  [ "$first" = via: ] || flush_route
   case $first in
     macaddress:) unquote "$second"; start_device "$value"; part=interface ;;
     nameservers:) part=nameservers ;;
     gateway4: | gateway6:) unquote "$second"; add_route default "$value" ;;
-    via:) unquote "$second"; add_route "$destination" "$value" ;;
+    via:) unquote "$second"; add_route "$destination" "$value"; destination= ;;
     -)
       if [ "$second" = to: ]; then
         unquote "$third"
@@ -137,6 +148,7 @@ while read -r first second third; do
       ;;
   esac
 done </seed/network-config
+flush_route
 
 if [ -n "$nameservers" ]; then
   replace "$root/etc/resolv.conf"

@@ -1,0 +1,88 @@
+/** Where vmd keeps what belongs to a machine, and what it calls kernel-wide things. */
+import { createHash } from 'node:crypto';
+import { join, resolve } from 'node:path';
+import { GridError } from '../../schemas/errors/index.ts';
+
+/** Bytes of a unix socket's path in the kernel's address structure, without the end. */
+const SOCKET_PATH_LIMIT = 107;
+
+const digest = (text: string, length: number): string =>
+  createHash('sha256').update(text).digest('hex').slice(0, length);
+
+export interface MachinePaths {
+  /** Short name for folders and control groups. */
+  readonly id: string;
+  /** Sockets, pipes and the seed; lives as long as the machine's processes. */
+  readonly runtime: string;
+  readonly seed: string;
+  readonly control: string;
+  readonly console: string;
+  readonly shareSocket: (index: number) => string;
+  /** Configuration and process identities, 0600. */
+  readonly record: string;
+  readonly consoleLog: string;
+  /** What QEMU and the share servers print. */
+  readonly processLog: string;
+}
+
+export class Paths {
+  readonly state: string;
+  readonly root: string;
+  /** Name of the folder of control groups; differs between state folders. */
+  readonly group: string;
+
+  /** `state` is the node's folder, vmd's own is `<state>/vmd`. */
+  constructor(state: string) {
+    this.state = resolve(state);
+    this.root = join(this.state, 'vmd');
+    this.group = `gridnode-vm-${digest(this.state, 8)}`;
+  }
+
+  get records(): string {
+    return join(this.root, 'vms');
+  }
+
+  get logs(): string {
+    return join(this.root, 'logs');
+  }
+
+  get runtimes(): string {
+    return join(this.state, 'run', 'vm');
+  }
+
+  /** Throws `machine_path_too_long`. */
+  of(name: string): MachinePaths {
+    const id = digest(name, 12);
+    const runtime = join(this.runtimes, id);
+    const socket = (file: string): string => {
+      const path = join(runtime, file);
+      const lengthBytes = Buffer.byteLength(path);
+      if (lengthBytes <= SOCKET_PATH_LIMIT) return path;
+      throw new GridError('machine_path_too_long', { path, lengthBytes, limitBytes: SOCKET_PATH_LIMIT });
+    };
+    return {
+      id,
+      runtime,
+      seed: join(runtime, 'seed.img'),
+      control: socket('qmp'),
+      console: join(runtime, 'con'),
+      shareSocket: (index) => socket(`fs${index}`),
+      record: join(this.records, `${name}.json`),
+      consoleLog: join(this.logs, name),
+      processLog: join(this.logs, `${name}.processes`),
+    };
+  }
+
+  /** Where the share server keeps a lock file of its own for a socket. */
+  shareLock(socket: string): string {
+    return join('/var/run/virtiofsd', `${socket.replaceAll('/', '.')}.pid`);
+  }
+}
+
+/**
+ * A user of its own for each machine, from the range that distributions leave
+ * unused, so one machine's QEMU has no rights over another's.
+ */
+export function machineUser(state: string, name: string): number {
+  return 0x7000_0000 + (Number.parseInt(digest(`${resolve(state)}\0${name}`, 8), 16) % 0x0fff_ffff);
+}
