@@ -2,11 +2,19 @@
 import { readRefusal } from './answer.ts';
 import { challenge } from './challenge.ts';
 import { CipherError, type PayloadCipher } from './cipher.ts';
-import type { PendingCall } from './client.ts';
 import { type Envelope, findFieldProblem } from './envelope.ts';
 import { RmbError } from './errors.ts';
 import type { SignatureVerifier } from './signature.ts';
 import type { TwinRecord, TwinSource } from './twins.ts';
+
+/** A call that waits for its answer. */
+export interface PendingCall {
+  readonly twin: number;
+  readonly session: string | undefined;
+  /** Answers looked at so far; a stranger who knows the uid must not cost more. */
+  answersSeen: number;
+  readonly settle: (result: Uint8Array | RmbError) => void;
+}
 
 export interface AnswerTools {
   readonly twins: TwinSource;

@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Logger } from 'pino';
 import type { Answer } from './answer.ts';
-import { receiveAnswer } from './answers.ts';
+import { type PendingCall, receiveAnswer } from './answers.ts';
 import { challenge } from './challenge.ts';
 import { PayloadCipher } from './cipher.ts';
 import { address, createEnvelope, decodeEnvelope, type Envelope, encodeEnvelope, nowSeconds } from './envelope.ts';
@@ -47,15 +47,6 @@ export interface IncomingRequest {
 }
 
 export type RequestHandler = (request: IncomingRequest) => Promise<void>;
-
-/** A call that waits for its answer. */
-export interface PendingCall {
-  readonly twin: number;
-  readonly session: string | undefined;
-  /** Answers looked at so far; a stranger who knows the uid must not cost more. */
-  answersSeen: number;
-  readonly settle: (result: Uint8Array | RmbError) => void;
-}
 
 const SCHEMA = 'application/json';
 const ANSWER_LIFETIME_SECONDS = 300;
