@@ -16,14 +16,17 @@ export const command: Command = {
     const { values, positionals } = readOptions(args, { store: { type: 'string' }, route: { type: 'string' } }, usage);
     const [verb, first, second] = positionals;
     if (verb === 'pack' && first !== undefined && second !== undefined && values.store !== undefined) {
-      const store = resolve(values.store);
+      const store = `dir://${resolve(values.store)}`;
       const packed = await packFlist({
         directory: resolve(first),
         output: resolve(second),
         store,
-        routes: [values.route ?? `dir://${store}`],
+        routes: [{ start: 0, end: 255, url: values.route ?? store }],
       });
-      process.stdout.write(`${second}: ${packed.entries} entries, ${packed.blocks} blocks, ${size(packed.bytes)}\n`);
+      const blocks = `${packed.blocks} blocks (${packed.newBlocks} new)`;
+      process.stdout.write(
+        `${second}: ${packed.entries} entries, ${blocks}, ${size(packed.bytes)}, md5 ${packed.md5}\n`,
+      );
       return 0;
     }
     if (verb === 'list' && first !== undefined) {

@@ -147,8 +147,8 @@ async function buildFlist(layout: Layout, url: string): Promise<string> {
   await packFlist({
     directory: tree,
     output: join(hub, 'demo.fl'),
-    store: join(hub, 'blocks'),
-    routes: [`${url}/blocks`],
+    store: `dir://${join(hub, 'blocks')}`,
+    routes: [{ start: 0, end: 255, url: `${url}/blocks` }],
   });
   return `${url}/demo.fl`;
 }

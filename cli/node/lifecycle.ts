@@ -133,7 +133,8 @@ export async function stopNode(
     if (isAlive(supervisor)) killGroup(supervisor.pid);
   }
   if (isolated) await removeNamespace(layout);
-  if (problems.length > 0) throw new CliError(`the node is stopped, but not all of it is gone:\n${problems.join('\n')}`);
+  if (problems.length > 0)
+    throw new CliError(`the node is stopped, but not all of it is gone:\n${problems.join('\n')}`);
   if (options.purge) await rm(layout.state, { recursive: true, force: true });
 }
 
