@@ -1,4 +1,5 @@
-/** The process `devchain`: `--listen HOST:PORT --state DIR --log-level LEVEL`. */
+/** The process `devchain`: `--listen HOST:PORT --state DIR --block-ms N --log-level LEVEL`; keeps itself in `DIR/devchain`. */
+import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { pino } from 'pino';
 import { startDevChain } from './start.ts';
@@ -26,7 +27,7 @@ const running = await startDevChain({
   host,
   port: Number(port),
   log,
-  ...(values.state === undefined ? {} : { state: values.state }),
+  ...(values.state === undefined ? {} : { state: join(values.state, 'devchain') }),
   ...(blockMs === undefined ? {} : { timing: { idleBlockMs: blockMs } }),
 });
 

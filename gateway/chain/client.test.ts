@@ -1,0 +1,207 @@
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { pino } from 'pino';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { WebSocket } from 'ws';
+import { isGridError } from '../../schemas/errors/index.ts';
+import { Identity, type KeyType } from '../rmb/keys.ts';
+import { type ChainBlock, ChainClient } from './client.ts';
+import { type RunningDevChain, startDevChain } from './dev/start.ts';
+
+const log = pino({ level: 'silent' });
+const HASH = '9021d4dee05a661e2cb6838152c67f25';
+const OTHER_HASH = '0123456789abcdef0123456789abcdef';
+const RESOURCES = { hru: 0n, sru: 512n * 2n ** 30n, cru: 8n, mru: 2n ** 34n };
+
+const open = new Set<ChainClient>();
+let running: RunningDevChain;
+
+async function person(keyType: KeyType, deadlineMs = 10_000): Promise<ChainClient> {
+  const identity = await Identity.fromSecret(randomBytes(32).toString('hex'), keyType);
+  const client = await ChainClient.connect({ endpoints: [running.url], identity, deadlineMs });
+  open.add(client);
+  return client;
+}
+
+async function twinOf(keyType: KeyType): Promise<{ client: ChainClient; twin: number }> {
+  const client = await person(keyType);
+  await client.endow();
+  return { client, twin: await client.ensureTwin({ relay: 'relay.example', encryptionKey: null }) };
+}
+
+async function failure(work: Promise<unknown>): Promise<unknown> {
+  return work.then(
+    () => undefined,
+    (error: unknown) => error,
+  );
+}
+
+beforeAll(async () => {
+  running = await startDevChain({ host: '127.0.0.1', port: 0, log });
+});
+
+afterAll(async () => {
+  for (const client of open) await client.close();
+  await running.stop();
+});
+
+describe('a grid on the development chain', () => {
+  it('goes through the life of twins, farm, node and contracts with both key types', async () => {
+    const farmer = await twinOf('sr25519');
+    const node = await twinOf('ed25519');
+    const user = await twinOf('sr25519');
+    expect(new Set([farmer.twin, node.twin, user.twin]).size).toBe(3);
+
+    const key = new Uint8Array([2, ...randomBytes(32)]);
+    await node.client.updateTwin({ relay: ['b.example', 'a.example', 'b.example'], encryptionKey: key });
+    const twin = await user.client.twin(node.twin);
+    expect(twin).toMatchObject({ id: node.twin, relay: ['a.example', 'b.example'], relayText: 'a.example_b.example' });
+    expect(twin?.encryptionKey).toEqual(key);
+    expect(twin?.account).toEqual(node.client.publicKey);
+    expect(await user.client.twinByAccount(node.client.publicKey)).toMatchObject({ id: node.twin });
+    expect(await user.client.twin(999_999)).toBeUndefined();
+
+    const farmId = await farmer.client.createFarm('lifecycle', [{ ip: '185.206.122.10/24', gw: '185.206.122.1' }]);
+    const interfaces = [{ name: 'zos', mac: '54:b2:03:00:00:01', ips: ['10.1.2.3/24'] }];
+    const nodeId = await node.client.createNode({ farmId, resources: RESOURCES, interfaces });
+    expect(await user.client.node(nodeId)).toMatchObject({
+      farmId,
+      twinId: node.twin,
+      resources: RESOURCES,
+      interfaces,
+    });
+    expect(await user.client.nodeIdOf(node.twin)).toBe(nodeId);
+    expect(await user.client.nodesOf(farmId)).toEqual([nodeId]);
+
+    const contractId = await user.client.createNodeContract({ nodeId, hash: HASH, data: '{"a":1}', publicIps: 1 });
+    expect(await user.client.contract(contractId)).toMatchObject({
+      contractId,
+      twinId: user.twin,
+      state: { kind: 'created' },
+      contractType: {
+        kind: 'node',
+        nodeId,
+        deploymentHash: new TextEncoder().encode(HASH),
+        deploymentData: '{"a":1}',
+        publicIpsList: [{ ip: '185.206.122.10/24', gateway: '185.206.122.1', contractId }],
+      },
+    });
+    expect(await user.client.activeContracts(nodeId)).toEqual([contractId]);
+    expect((await user.client.farm(farmId))?.publicIps[0]?.contractId).toBe(contractId);
+
+    const twice = await failure(user.client.createNodeContract({ nodeId, hash: HASH }));
+    expect(isGridError(twice, 'chain_dispatch') && twice.details).toMatchObject({
+      call: 'smartContractModule.createNodeContract',
+      pallet: 'smartContractModule',
+      error: 'ContractIsNotUnique',
+    });
+    const noAddress = await failure(user.client.createNodeContract({ nodeId, hash: OTHER_HASH, publicIps: 1 }));
+    expect(isGridError(noAddress, 'chain_dispatch') && noAddress.details.error).toBe('FarmHasNotEnoughPublicIPsFree');
+    expect(await user.client.activeContracts(nodeId)).toEqual([contractId]);
+
+    await user.client.updateNodeContract(contractId, OTHER_HASH, '{}');
+    const foreign = await failure(farmer.client.updateNodeContract(contractId, HASH, '{}'));
+    expect(isGridError(foreign, 'chain_dispatch') && foreign.details.error).toBe('TwinNotAuthorizedToUpdateContract');
+
+    await user.client.cancelContract(contractId);
+    await user.client.cancelContract(contractId);
+    expect(await user.client.contract(contractId)).toBeUndefined();
+    expect(await user.client.activeContracts(nodeId)).toEqual([]);
+    expect((await user.client.farm(farmId))?.publicIps[0]?.contractId).toBe(0n);
+    await user.client.createNodeContract({ nodeId, hash: HASH, publicIps: 1 });
+  }, 60_000);
+
+  it('rents nodes and registers names with the rules of the chain', async () => {
+    const farmer = await twinOf('sr25519');
+    const node = await twinOf('ed25519');
+    const user = await twinOf('sr25519');
+    const farmId = await farmer.client.createFarm('renting');
+    const nodeId = await node.client.createNode({ farmId, resources: RESOURCES });
+
+    const rent = await user.client.createRentContract(nodeId);
+    expect(await user.client.rentContract(nodeId)).toBe(rent);
+    const refused = await failure(farmer.client.createNodeContract({ nodeId, hash: HASH }));
+    expect(isGridError(refused, 'chain_dispatch') && refused.details.error).toBe('NodeHasRentContract');
+    const inside = await user.client.createNodeContract({ nodeId, hash: HASH });
+    expect((await user.client.contractAt(inside)).rentedBy).toBe(user.twin);
+    const held = await failure(user.client.cancelContract(rent));
+    expect(isGridError(held, 'chain_dispatch') && held.details.error).toBe('NodeHasActiveContracts');
+    await user.client.cancelContract(inside);
+    await user.client.cancelContract(rent);
+
+    const name = await user.client.createNameContract('my-sub');
+    expect(await user.client.contractByName('my-sub')).toBe(name);
+    const taken = await failure(farmer.client.createNameContract('my-sub'));
+    expect(isGridError(taken, 'chain_dispatch') && taken.details.error).toBe('NameExists');
+  }, 60_000);
+
+  it('tells of events in final blocks in order and carries on after lost sockets', async () => {
+    const farmer = await twinOf('sr25519');
+    const node = await twinOf('ed25519');
+    const farmId = await farmer.client.createFarm('events');
+    const nodeId = await node.client.createNode({ farmId, resources: RESOURCES });
+    const stop = new AbortController();
+    const blocks: ChainBlock[] = [];
+    const following = (async () => {
+      for await (const block of farmer.client.blocks('final', stop.signal)) blocks.push(block);
+    })();
+    const created = (): number => blocks.flatMap((block) => block.events).filter((event) => event.name === 'ContractCreated').length;
+    const names = (): string[] => blocks.flatMap((block) => block.events.map((event) => event.name));
+    await expect.poll(() => blocks.length, { timeout: 10_000 }).toBeGreaterThan(0);
+
+    const before = created();
+    const first = await farmer.client.createNodeContract({ nodeId, hash: HASH });
+    await farmer.client.cancelContract(first);
+    await expect.poll(names, { timeout: 10_000 }).toContain('NodeContractCanceled');
+    expect(names().indexOf('ContractCreated')).toBeLessThan(names().indexOf('NodeContractCanceled'));
+
+    const admin = new WebSocket(running.url);
+    await once(admin, 'open');
+    admin.send(JSON.stringify({ id: 1, jsonrpc: '2.0', method: 'dev_dropSockets', params: [] }));
+    await once(admin, 'close');
+    await expect
+      .poll(() => failure(farmer.client.createNodeContract({ nodeId, hash: OTHER_HASH })), { timeout: 20_000 })
+      .toBeUndefined();
+    await expect.poll(created, { timeout: 20_000 }).toBe(before + 2);
+    const numbers = blocks.map((block) => block.number);
+    expect(numbers).toEqual([...new Set(numbers)].sort((one, other) => one - other));
+    stop.abort();
+    await following;
+  }, 60_000);
+});
+
+describe('what goes wrong', () => {
+  it('names the account that cannot pay', async () => {
+    const poor = await person('sr25519');
+    const error = await failure(poor.acceptTerms());
+    expect(isGridError(error, 'chain_rejected') && error.details).toMatchObject({ code: 1010 });
+    expect(String(error)).toContain('Inability to pay some fees');
+  });
+
+  it('gives up on endpoints that do not answer', async () => {
+    const started = Date.now();
+    const error = await failure(ChainClient.connect({ endpoints: ['ws://127.0.0.1:9'], deadlineMs: 700 }));
+    expect(isGridError(error, 'chain_lost')).toBe(true);
+    expect(Date.now() - started).toBeLessThan(5000);
+  });
+
+  it('uses the second endpoint when the first is dead', async () => {
+    const client = await ChainClient.connect({ endpoints: ['ws://127.0.0.1:9', running.url], deadlineMs: 10_000 });
+    open.add(client);
+    expect(await client.time()).toBeGreaterThanOrEqual(0);
+  }, 20_000);
+
+  it('refuses a chain with another genesis', async () => {
+    const genesis = `0x${'11'.repeat(32)}`;
+    const error = await failure(ChainClient.connect({ endpoints: [running.url], genesis, deadlineMs: 10_000 }));
+    expect(isGridError(error, 'chain_genesis')).toBe(true);
+  }, 20_000);
+
+  it('refuses to sign without an identity and hashes that are none', async () => {
+    const reader = await ChainClient.connect({ endpoints: [running.url], deadlineMs: 10_000 });
+    open.add(reader);
+    expect(isGridError(await failure(reader.acceptTerms()), 'chain_key')).toBe(true);
+    const { client } = await twinOf('sr25519');
+    await expect(client.createNodeContract({ nodeId: 1, hash: `0x${HASH}` })).rejects.toThrow(RangeError);
+  }, 20_000);
+});

@@ -1,0 +1,170 @@
+/** One living connection to one of several endpoints, and reads pinned to a block. */
+import { ApiPromise, WsProvider } from '@polkadot/api';
+import type { ApiOptions } from '@polkadot/api/types';
+import type { Codec } from '@polkadot/types/types';
+import type { z } from 'zod';
+import { GridError } from '../../schemas/errors/index.ts';
+import { type CallLimits, typedFailure, within } from './failures.ts';
+
+export interface ConnectionOptions {
+  /** `ws://` or `wss://` URLs; tried in turn. */
+  readonly endpoints: readonly string[];
+  /** Milliseconds for calls that name no deadline. */
+  readonly deadlineMs?: number;
+  /** Hex hash of block 0 that every endpoint must serve; without it the first answer is kept to. */
+  readonly genesis?: string;
+}
+
+/** One storage read: pallet and item in the decorated spelling, keys, parser of the stored JSON. */
+export interface Read<T> {
+  readonly pallet: string;
+  readonly item: string;
+  readonly keys: readonly unknown[];
+  readonly as: z.ZodType<T>;
+}
+
+export function read<T extends z.ZodType>(
+  pallet: string,
+  item: string,
+  keys: readonly unknown[],
+  as: T,
+): Read<z.output<T>> {
+  return { pallet, item, keys, as: as as unknown as z.ZodType<z.output<T>> };
+}
+
+type Results<R extends readonly Read<unknown>[]> = { -readonly [K in keyof R]: R[K] extends Read<infer T> ? T : never };
+
+const DEADLINE_MS = 30_000;
+const RECONNECT_MS = 1_000;
+const ANSWER_MS = 20_000;
+/** Storage answers the library may keep. Reads name a block, so few are ever asked twice. */
+const CACHED_READS = 64;
+
+/** The chain's own signed extension adds no bytes; the library wants to be told. */
+const signedExtensions = { ContractIdProvides: { extrinsic: {}, payload: {} } };
+
+export class ChainConnection {
+  readonly endpoints: readonly string[];
+  readonly deadlineMs: number;
+  readonly #provider: WsProvider;
+  readonly #api: ApiPromise;
+  readonly #connected = new Set<() => void>();
+  #genesis: string | undefined;
+  #ready = false;
+
+  /** Connects in the background and for ever, until `close`. */
+  constructor(options: ConnectionOptions) {
+    this.endpoints = options.endpoints;
+    this.deadlineMs = options.deadlineMs ?? DEADLINE_MS;
+    this.#genesis = options.genesis;
+    this.#provider = new WsProvider([...options.endpoints], RECONNECT_MS, {}, ANSWER_MS, CACHED_READS);
+    // The library's own types disagree under exactOptionalPropertyTypes.
+    const provider = { provider: this.#provider, noInitWarn: true, signedExtensions } as unknown as ApiOptions;
+    this.#api = new ApiPromise(provider);
+    // Losses are told by the calls that meet them; unheard, they would end the process.
+    this.#api.on('error', () => undefined);
+    this.#api.isReadyOrError.catch(() => undefined);
+    this.#api.on('ready', () => {
+      this.#ready = true;
+      this.#tell();
+    });
+    this.#api.on('connected', () => {
+      if (this.#ready) this.#tell();
+    });
+  }
+
+  #tell(): void {
+    for (const listener of this.#connected) listener();
+  }
+
+  /** Calls `listener` after each (re)connection; returns what ends that. */
+  onConnected(listener: () => void): () => void {
+    this.#connected.add(listener);
+    return () => this.#connected.delete(listener);
+  }
+
+  onLost(listener: () => void): () => void {
+    this.#api.on('disconnected', listener);
+    return () => this.#api.off('disconnected', listener);
+  }
+
+  /** The library's interface once it is connected and knows the runtime. @throws GridError `chain_lost` */
+  async api(what: string, limits: CallLimits = {}): Promise<ApiPromise> {
+    const deadlineMs = limits.deadlineMs ?? this.deadlineMs;
+    try {
+      await within(what, this.#waitReady(), deadlineMs, limits.signal);
+    } catch (error) {
+      if (error instanceof GridError && error.code === 'chain_deadline') {
+        throw new GridError('chain_lost', { what, endpoints: [...this.endpoints] }, { cause: error });
+      }
+      throw error;
+    }
+    const found = this.#api.genesisHash.toHex();
+    this.#genesis ??= found;
+    if (found !== this.#genesis) {
+      const endpoint = this.endpoints.join(', ');
+      throw new GridError('chain_genesis', { endpoint, expected: this.#genesis, found });
+    }
+    return this.#api;
+  }
+
+  async #waitReady(): Promise<void> {
+    await this.#api.isReady;
+    if (this.#api.isConnected) return;
+    await new Promise<void>((resolve) => {
+      const stop = this.onConnected(() => {
+        stop();
+        resolve();
+      });
+    });
+  }
+
+  /** Runs one exchange with the chain under a deadline, with typed failures. */
+  async ask<T>(what: string, limits: CallLimits, exchange: (api: ApiPromise) => Promise<T>): Promise<T> {
+    const deadlineMs = limits.deadlineMs ?? this.deadlineMs;
+    const giveUpAt = Date.now() + deadlineMs;
+    const api = await this.api(what, limits);
+    try {
+      return await within(what, exchange(api), Math.max(1, giveUpAt - Date.now()), limits.signal);
+    } catch (error) {
+      throw typedFailure(what, this.endpoints, error);
+    }
+  }
+
+  /** Hash of the best block, or of the newest final one. */
+  async blockHash(kind: 'best' | 'final', limits: CallLimits = {}): Promise<string> {
+    const hash = await this.ask('the newest block', limits, (api) =>
+      kind === 'best' ? api.rpc.chain.getBlockHash() : api.rpc.chain.getFinalizedHead(),
+    );
+    return hash.toHex();
+  }
+
+  /** Several storage entries as of one block, in one exchange. Without `at`, of the best block. */
+  async read<const R extends readonly Read<unknown>[]>(
+    reads: R,
+    limits: CallLimits = {},
+    at?: string,
+  ): Promise<Results<R>> {
+    const names = reads.map(({ pallet, item }) => `${pallet}.${item}`).join(', ');
+    const values = await this.ask(names, limits, async (api) => {
+      const keys = reads.map((one) => [entryOf(api, one), one.keys]);
+      const block = at ?? (await api.rpc.chain.getBlockHash()).toHex();
+      return (await api.rpc.state.queryStorageAt(keys as never, block)) as unknown as Codec[];
+    });
+    return reads.map((one, index) => one.as.parse(values[index]?.toJSON())) as Results<R>;
+  }
+
+  async close(): Promise<void> {
+    this.#connected.clear();
+    // A connection that never came up has nothing to say goodbye to.
+    await this.#api.disconnect().catch(() => undefined);
+  }
+}
+
+/** The decorated storage entry; a runtime without it is another kind of chain. */
+function entryOf(api: ApiPromise, { pallet, item }: Read<unknown>): object {
+  const entry = api.query[pallet]?.[item]?.creator;
+  if (entry === undefined)
+    throw new GridError('chain_unsupported', { what: `storage ${pallet}.${item} of this chain` });
+  return entry;
+}
