@@ -18,7 +18,12 @@ export async function findInterfaces(root: string): Promise<FoundInterface[]> {
     const exported: Record<string, unknown> = await import(pathToFileURL(join(root, file)).href);
     for (const value of Object.values(exported)) if (isInterface(value)) found.push({ file, definition: value });
   }
-  return found;
+  // The order of a module's exports is the loader's business.
+  return found.sort((a, b) => (nameOf(a) < nameOf(b) ? -1 : 1));
+}
+
+function nameOf({ definition }: FoundInterface): string {
+  return `${definition.module}.${definition.object}`;
 }
 
 function isInterface(value: unknown): value is InterfaceDefinition {

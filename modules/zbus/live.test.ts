@@ -447,6 +447,22 @@ describe('losses', () => {
   });
 });
 
+describe('an older broker', () => {
+  it('is served without the command that pops many at once', async () => {
+    const older = await startRedis(['--rename-command', 'BLMPOP', '']);
+    ends.push(() => older.stop());
+    const server = new ZbusServer({ module: 'test', broker: older.broker });
+    server.serve(counter, counterService());
+    await server.start();
+    ends.push(() => server.stop(200));
+    const client = new ZbusClient({ broker: older.broker });
+    ends.push(() => client.close());
+    const calls = client.of(counter);
+    const sums = await Promise.all(Array.from({ length: 50 }, (_, index) => calls.Add({ a: index, b: 0 })));
+    expect(sums).toEqual(Array.from({ length: 50 }, (_, index) => index));
+  });
+});
+
 describe('a graceful stop', () => {
   it('finishes what runs and puts back what has not begun', async () => {
     const log: CallLog = [];

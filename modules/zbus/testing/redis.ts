@@ -19,10 +19,11 @@ export interface TestRedis {
   stop(): Promise<void>;
 }
 
-export async function startRedis(): Promise<TestRedis> {
+/** `settings` are added to the command line, as `['--maxmemory', '1mb']`. */
+export async function startRedis(settings: readonly string[] = []): Promise<TestRedis> {
   const folder = await mkdtemp(join(tmpdir(), 'zbus-'));
   const socket = join(folder, 'r.sock');
-  let server = await launch(folder, socket).catch(async (error: unknown) => {
+  let server = await launch(folder, socket, settings).catch(async (error: unknown) => {
     await rm(folder, { recursive: true, force: true });
     throw error;
   });
@@ -33,7 +34,7 @@ export async function startRedis(): Promise<TestRedis> {
       await end(server, 'SIGKILL');
       await rm(socket, { force: true });
       await sleep(downMs);
-      server = await launch(folder, socket);
+      server = await launch(folder, socket, settings);
     },
     stop: async () => {
       await end(server, 'SIGTERM');
@@ -42,7 +43,7 @@ export async function startRedis(): Promise<TestRedis> {
   };
 }
 
-async function launch(folder: string, socket: string): Promise<ChildProcess> {
+async function launch(folder: string, socket: string, settings: readonly string[]): Promise<ChildProcess> {
   const server = spawn(
     'redis-server',
     [
@@ -58,6 +59,7 @@ async function launch(folder: string, socket: string): Promise<ChildProcess> {
       'no',
       '--dir',
       folder,
+      ...settings,
     ],
     { stdio: 'ignore' },
   );
