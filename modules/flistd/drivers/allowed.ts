@@ -1,0 +1,67 @@
+/** Files that flists may name on this host: only below the folders given by `--allow-file`. */
+import { constants, realpathSync, statSync } from 'node:fs';
+import { type FileHandle, open, readlink } from 'node:fs/promises';
+import { resolve } from 'node:path';
+
+export class NotAllowedError extends Error {
+  override readonly name = 'NotAllowedError';
+}
+
+export class AllowedFolders {
+  readonly #folders: readonly string[];
+
+  constructor(folders: readonly string[]) {
+    this.#folders = folders.map((folder) => {
+      if (!statSync(folder, { throwIfNoEntry: false })?.isDirectory()) {
+        throw new Error(`--allow-file: '${folder}' is not a folder`);
+      }
+      return realpathSync(folder);
+    });
+  }
+
+  #holds(path: string): boolean {
+    return this.#folders.some((folder) => path.startsWith(`${folder}/`));
+  }
+
+  /**
+   * Opens a regular file below an allowed folder for reading. Where it really
+   * is decides, after it was opened: a link that leads out is refused.
+   * @throws NotAllowedError; a system error when there is no such file
+   */
+  async open(path: string): Promise<FileHandle> {
+    const wanted = resolve(path);
+    const folder = this.#folders.find((allowed) => wanted.startsWith(`${allowed}/`));
+    if (folder === undefined && !this.#holds(realParent(wanted)))
+      throw new NotAllowedError('it is outside the allowed folders');
+    const file = await open(wanted, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+    try {
+      if (!(await file.stat()).isFile()) throw new NotAllowedError('it is not a regular file');
+      const real = await readlink(`/proc/self/fd/${file.fd}`);
+      if (!this.#holds(real)) throw new NotAllowedError('it is outside the allowed folders');
+      return file;
+    } catch (error) {
+      await file.close();
+      throw error;
+    }
+  }
+
+  /** Whether a folder is, or is below, an allowed one. */
+  allows(folder: string): boolean {
+    try {
+      const real = realpathSync(folder);
+      return this.#folders.includes(real) || this.#holds(real);
+    } catch {
+      return this.#folders.some((allowed) => `${resolve(folder)}/`.startsWith(`${allowed}/`));
+    }
+  }
+}
+
+/** The path with its folder's links resolved, for an allowed folder that was given by another name. */
+function realParent(path: string): string {
+  const slash = path.lastIndexOf('/');
+  try {
+    return `${realpathSync(path.slice(0, slash) || '/')}${path.slice(slash)}`;
+  } catch {
+    return path;
+  }
+}

@@ -1,0 +1,136 @@
+/** Finds the blocks of one flist at the stores its routes name, and verifies each. */
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { GridError } from '../../../schemas/errors/index.ts';
+import { BLOB_LIMIT_BYTES, BlockError, decodeBlock } from '../format/block.ts';
+import type { Route } from '../format/tree.ts';
+import { type AllowedFolders, NotAllowedError } from './allowed.ts';
+import { BodyLimitError, FetchError, fetchBounded, RetryBudget, shownUrl } from './http.ts';
+
+const BLOCK_DEADLINE_MS = 10_000;
+const RETRIES = 16;
+
+/** A store gives a blob, or nothing where it has none under this id. */
+type Store = (hex: string, signal: AbortSignal) => Promise<Uint8Array | undefined>;
+
+interface RoutedStore {
+  readonly route: Route;
+  readonly shown: string;
+  readonly get: Store;
+  /** Set once it could not be reached: not asked again for this flist. */
+  failure: FetchError | undefined;
+}
+
+export class Router {
+  readonly #stores: RoutedStore[] = [];
+  /** Routes that cannot be used, with the reason. */
+  readonly #unusable: Array<{ route: Route; reason: string }> = [];
+
+  constructor(routes: readonly Route[], allowed: AllowedFolders) {
+    const budget = new RetryBudget(RETRIES);
+    for (const route of routes) {
+      try {
+        const get = openStore(route.url, allowed, budget);
+        this.#stores.push({ route, shown: shownUrl(route.url), get, failure: undefined });
+      } catch (error) {
+        this.#unusable.push({ route, reason: (error as Error).message });
+      }
+    }
+  }
+
+  /**
+   * The plain bytes of a block, verified. Each store that may hold it is asked
+   * in the order of the routes until one gives it whole.
+   * @throws GridError `flist_block_corrupt`, `flist_store_unreachable`, `flist_block_missing`, `flist_not_routable`
+   */
+  async block(id: Buffer, key: Buffer, signal: AbortSignal): Promise<Uint8Array> {
+    const first = id[0] ?? 0;
+    const covers = ({ route }: { route: Route }): boolean => route.start <= first && first <= route.end;
+    const hex = id.toString('hex');
+    const stores = this.#stores.filter(covers);
+    if (stores.length === 0) {
+      const reasons = this.#unusable.filter(covers).map(({ reason }) => reason);
+      throw new GridError('flist_not_routable', { block: hex, reasons });
+    }
+    let corrupt: GridError | undefined;
+    let unreachable: GridError | undefined;
+    for (const store of stores) {
+      try {
+        if (store.failure !== undefined) throw store.failure;
+        const blob = await store.get(hex, signal);
+        if (blob !== undefined) return decodeBlock(id, key, blob);
+      } catch (error) {
+        signal.throwIfAborted();
+        if (error instanceof BlockError || error instanceof BodyLimitError) {
+          corrupt = new GridError('flist_block_corrupt', { block: hex, route: store.shown, reason: error.message });
+          continue;
+        }
+        if (!(error instanceof FetchError)) throw error;
+        store.failure = error;
+        const { attempts, message: reason } = error;
+        unreachable = new GridError('flist_store_unreachable', { block: hex, route: store.shown, attempts, reason });
+      }
+    }
+    throw (
+      corrupt ?? unreachable ?? new GridError('flist_block_missing', { block: hex, routes: stores.map((s) => s.shown) })
+    );
+  }
+}
+
+function openStore(text: string, allowed: AllowedFolders, budget: RetryBudget): Store {
+  let url: URL;
+  try {
+    url = new URL(text);
+  } catch {
+    throw new Error('a route is no address');
+  }
+  const shown = shownUrl(text);
+  if (url.protocol === 'http:' || url.protocol === 'https:') {
+    if (url.username !== '' || url.password !== '') throw new Error(`'${shown}' carries a password`);
+    // Only a folder can be named: a query would let a flist shape requests to other services.
+    return httpStore(`${url.origin}${url.pathname.replace(/\/+$/, '')}`, budget);
+  }
+  if (url.protocol === 'dir:') {
+    const folder = fileURLToPath(`file://${url.pathname}`);
+    if (url.host !== '' || !allowed.allows(folder)) throw new Error(`'${shown}' is outside the allowed folders`);
+    return folderStore(folder, allowed);
+  }
+  throw new Error(`stores of kind '${url.protocol.slice(0, -1)}' are not supported`);
+}
+
+function httpStore(base: string, budget: RetryBudget): Store {
+  return async (hex, signal) => {
+    for (const path of [`${hex.slice(0, 2)}/${hex}`, hex]) {
+      const options = { deadlineMs: BLOCK_DEADLINE_MS, limitBytes: BLOB_LIMIT_BYTES, signal };
+      const found = await fetchBounded(`${base}/${path}`, budget, options);
+      if (found.status === 200) return found.body;
+      if (found.status !== 404) throw new FetchError(`${found.status} ${found.statusText}`, 1, undefined);
+    }
+    return undefined;
+  };
+}
+
+function folderStore(folder: string, allowed: AllowedFolders): Store {
+  return async (hex) => {
+    for (const path of [join(folder, hex.slice(0, 2), hex), join(folder, hex)]) {
+      try {
+        const file = await allowed.open(path);
+        try {
+          const { size } = await file.stat();
+          if (size > BLOB_LIMIT_BYTES) throw new BodyLimitError(`it has ${size} bytes, at most ${BLOB_LIMIT_BYTES}`);
+          return await file.readFile();
+        } finally {
+          await file.close();
+        }
+      } catch (error) {
+        const code = (error as NodeJS.ErrnoException).code;
+        if (code === 'ENOENT' || code === 'ENOTDIR') continue;
+        if (error instanceof BodyLimitError) throw error;
+        if (error instanceof NotAllowedError || code !== undefined)
+          throw new FetchError((error as Error).message, 1, error);
+        throw error;
+      }
+    }
+    return undefined;
+  };
+}

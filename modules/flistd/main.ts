@@ -1,0 +1,57 @@
+/**
+ * flistd: flists as directory trees.
+ *
+ *     flistd --state DIR [--allow-file DIR,…] [--cache-size BYTES]
+ *
+ * Mounts stay over a stop and a restart. `purge.ts` takes everything down.
+ */
+import { mkdirSync, realpathSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { runDaemon } from '../zbus/daemon.ts';
+import { AllowedFolders } from './drivers/allowed.ts';
+import { Bases } from './drivers/bases.ts';
+import { Mounts } from './drivers/mounts.ts';
+import { Records } from './drivers/records.ts';
+import { FlistSource } from './drivers/source.ts';
+import { DEFAULT_LIMITS } from './format/read.ts';
+import { flist } from './interface.ts';
+import { flistService } from './service.ts';
+
+const DEFAULT_CACHE_BYTES = 20 * 1024 ** 3;
+
+function cacheBytes(text: string | undefined): number {
+  if (text === undefined) return DEFAULT_CACHE_BYTES;
+  const value = Number(text);
+  if (!/^\d+$/.test(text) || !Number.isSafeInteger(value))
+    throw new Error('flistd: --cache-size takes a number of bytes');
+  return value;
+}
+
+await runDaemon({
+  name: 'flistd',
+  module: 'flist',
+  options: ['allow-file', 'cache-size'],
+  start: async ({ server, bus, log, root, options }) => {
+    const real = realpathSync(root);
+    const cache = join(real, 'cache');
+    const fetched = join(cache, 'fetched');
+    // Private copies that a crash left behind.
+    await rm(fetched, { recursive: true, force: true });
+    for (const folder of [fetched, join(real, 'mnt'), join(real, 'mounts')]) {
+      mkdirSync(folder, { recursive: true, mode: 0o700 });
+    }
+    const allowed = new AllowedFolders((options['allow-file'] ?? '').split(',').filter((folder) => folder !== ''));
+    const mounts = new Mounts(join(real, 'mnt'));
+    const records = new Records(join(real, 'mounts'));
+    await mounts.settle();
+    for (const name of records.names()) {
+      const isNeeded = mounts.find(name) !== undefined || (await records.read(name))?.ownVolume === true;
+      if (!isNeeded) await records.remove(name);
+    }
+    const bases = await Bases.open(join(cache, 'base'), cacheBytes(options['cache-size']), allowed, log);
+    const source = new FlistSource(fetched, allowed, DEFAULT_LIMITS.fileBytes, (hash) => bases.get(hash) !== undefined);
+    server.serve(flist, flistService({ bases, mounts, records, source, bus, log }));
+    return undefined;
+  },
+});
