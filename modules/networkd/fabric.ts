@@ -48,7 +48,8 @@ export class Fabric {
       await ipForced([`link del dev ${names.uplinkPort}`]);
     }
     await ipBatch(this.#hostLines(plan, present, inside, alive));
-    await Promise.all([
+    const [{ created }] = await Promise.all([
+      this.#wireguard.ensureDevice(this.#place(plan)),
       setOwn({
         [`ipv6/conf/${names.bridge}/disable_ipv6`]: '1',
         [`ipv6/conf/${names.uplinkPort}/disable_ipv6`]: '1',
@@ -56,10 +57,10 @@ export class Fabric {
         [`ipv4/conf/${names.bridge}/arp_ignore`]: '8',
         [`ipv4/conf/${names.bridge}/forwarding`]: '0',
       }),
-      this.#wireguard.ensureDevice(this.#place(plan)),
     ]);
+    const found = created ? without(inside, names.wireguard) : inside;
     await Promise.all([
-      applyInside(namespace, insideLines(plan, inside), plan.rules),
+      applyInside(namespace, insideLines(plan, found), plan.rules),
       this.#wireguard.configure(this.#place(plan), plan.wireguard),
     ]);
   }
@@ -129,6 +130,12 @@ export class Fabric {
     );
     return lines;
   }
+}
+
+/** What was found, less a device that has been made anew since. */
+function without(inside: Inside, device: string): Inside {
+  const others = (held: ReadonlySet<string>) => new Set([...held].filter((entry) => entry.split(' ')[0] !== device));
+  return { addresses: others(inside.addresses), routes: others(inside.routes), devices: others(inside.devices) };
 }
 
 /** Lines of `ip` inside the namespace: from what is there to what is planned. */

@@ -1,5 +1,5 @@
 /** networkd: networks, their gateways, tunnels and taps. */
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { openWireguard } from '../wireguard/index.ts';
 import { runDaemon } from '../zbus/daemon.ts';
 import { Namespaces } from './drivers/namespaces.ts';
@@ -30,7 +30,13 @@ await runDaemon({
     const { store, damaged } = await NetworkStore.open(root);
     if (damaged.length > 0) log.error({ files: damaged }, 'network records that cannot be read are left alone');
     const uplink = options.uplink;
-    const router = new Router({ namespaces, settings, log, ...(uplink === undefined ? {} : { uplink }) });
+    const router = new Router({
+      namespaces,
+      settings,
+      log,
+      owner: resolve(root),
+      ...(uplink === undefined ? {} : { uplink }),
+    });
     const taps = new Taps(tapOwner(options['tap-user']));
     const ports = new WireguardPorts();
     const fabric = new Fabric({ namespaces, wireguard });
@@ -54,7 +60,7 @@ await runDaemon({
     }, MEND_PERIOD_MS);
 
     const inspection = new Inspection({ namespaces, uplink: () => router.uplink });
-    server.serve(network, networkService({ networks, taps, ports, router, inspection, namespaces }));
+    server.serve(network, networkService({ networks, taps, ports, router, inspection, namespaces, log }));
     // Networks go on without networkd; only purge takes them away.
     return async () => {
       clearInterval(timer);

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { generatePrivateKey, openWireguard, publicKeyOf } from '../wireguard/index.ts';
+import { network } from './interface.ts';
 import { formatIp, formatPrefix, parseIp, parsePrefix, prefixOf, toIpNet } from './plan/address.ts';
 import { networkRequest, TestNode, WORLD } from './testing/node.ts';
 
@@ -14,7 +15,7 @@ describe.skipIf(!isRoot)('networkd', () => {
 
   beforeAll(async () => {
     await node.start();
-    await node.startDaemon();
+    await node.startDaemon({ flags: ['--uplink', 'up0', '--tap-user', '4242'] });
   });
   afterAll(() => node.stop());
 
@@ -46,6 +47,14 @@ describe.skipIf(!isRoot)('networkd', () => {
     const [ips] = await node.network.Addrs({ iface: 'public', netns: 'n-aaa' });
     expect(ips.map((ip) => formatIp(ip ?? new Uint8Array(4)))).toContain('100.127.0.2');
     expect(await node.network.Addrs({ iface: 'public', netns: `${node.name}.n-aaa` })).toHaveLength(2);
+  });
+
+  it('joins machines of one network, and gives them IPv6 to their gateway', async () => {
+    const vm = `${node.name}-vm-vma`;
+    await node.machine('aaa', 'vmd', '10.20.2.8/24');
+    expect(await node.ping(vm, '10.20.2.8')).toBe(true);
+    await node.ip('-n', vm, 'address', 'add', 'fd61:6161:d41d:2::5/64', 'dev', 'eth0', 'nodad');
+    expect(await node.ping(vm, 'fd61:6161:d41d:2::1')).toBe(true);
   });
 
   it('keeps networks with the same addresses apart', async () => {
@@ -97,6 +106,9 @@ describe.skipIf(!isRoot)('networkd', () => {
     expect(await node.network.SetupPrivTap({ networkID: 'aaa', name: 'vmx' })).toBe('t-vmx');
     expect(await node.network.SetupPrivTap({ networkID: 'aaa', name: 'vmx' })).toBe('t-vmx');
     expect(await node.network.TapExists({ name: 'vmx' })).toBe(true);
+    expect(await node.inside('', 'ip', '-d', 'link', 'show', 'dev', 't-vmx')).toMatch(
+      /mtu 1500 .*master b-aaa[\s\S]*user 4242/,
+    );
     await expect(node.network.SetupPrivTap({ networkID: 'bbb', name: 'vmx' })).rejects.toMatchObject({
       remote: { code: 'network_tap_taken' },
     });
@@ -193,6 +205,14 @@ describe.skipIf(!isRoot)('networkd', () => {
       remote: { code: 'network_device_unknown' },
     });
     expect(await node.network.PublicIPv4Support({})).toBe(false);
+  });
+
+  it('streams the addresses of the uplink', async () => {
+    for await (const addresses of node.bus.stream(network, 'ZOSAddresses', { signal: AbortSignal.timeout(15_000) })) {
+      expect(addresses).toEqual([toIpNet(parsePrefix('198.51.100.2/24'))]);
+      return;
+    }
+    throw new Error('the stream ended without a value');
   });
 
   it('keeps keys in files of its own only', async () => {
@@ -340,12 +360,13 @@ describe.skipIf(!isRoot)('networkd', () => {
       rules: string;
       names: string[];
       files: string[];
-      sockets: string[];
+      tunnels: string[];
     };
     expect(left.links).toEqual(['lo', 'up0']);
     expect(left.rules.trim()).toBe('');
     expect(left.names.filter((name) => name.startsWith(`${node.name}.`))).toEqual([]);
     expect(left.files).toEqual([]);
+    expect(left.tunnels).toEqual([]);
     expect((await node.inside('', 'cat', '/proc/sys/net/ipv4/conf/up0/forwarding')).trim()).toBe('0');
     await node.purge();
   });

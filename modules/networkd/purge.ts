@@ -5,17 +5,17 @@
  */
 import { spawnSync } from 'node:child_process';
 import { readdir, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { pino } from 'pino';
-import { openWireguard } from '../wireguard/index.ts';
+import { openWireguard, type WireguardDriver } from '../wireguard/index.ts';
 import { ipForced, nftApply } from './drivers/commands.ts';
-import { Namespaces, nameOf, namespaceFile } from './drivers/namespaces.ts';
+import { isNamespaceFile, Namespaces, nameOf, namespaceFile } from './drivers/namespaces.ts';
 import { HostSettings } from './drivers/settings.ts';
 import { Fabric } from './fabric.ts';
 import { recallHome } from './home.ts';
 import { noHostRules } from './plan/firewall.ts';
-import { ROUTER } from './plan/names.ts';
+import { networkNames } from './plan/names.ts';
 import { planNetwork } from './plan/network.ts';
 import { Router } from './router.ts';
 import { NetworkStore } from './store.ts';
@@ -29,26 +29,48 @@ async function purge(root: string): Promise<void> {
     return;
   }
   const here = await Namespaces.open();
-  if (here.self !== home.inode) {
-    const name = await nameOf(home.inode);
-    if (name !== undefined) return again(name);
-    log.info({ scope: home.scope }, 'the namespace of this node is gone, and its interfaces with it');
-  }
-  const namespaces = here.self === home.inode ? here : here.withScope(home.scope);
-  const wireguard = await openWireguard({ folder: join(root, 'wireguard') });
-  const fabric = new Fabric({ namespaces, wireguard });
+  const isHome = here.self === home.inode;
+  const name = isHome ? undefined : await nameOf(home.inode);
+  if (name !== undefined) return again(name);
+  const namespaces = isHome ? here : here.withScope(home.scope);
   const { store } = await NetworkStore.open(root);
+  const wireguard = await openWireguard({ folder: join(root, 'wireguard') });
+  const router = new Router({ namespaces, settings: new HostSettings(root), log, owner: resolve(root) });
+
+  if (isHome && (await router.isForeign())) {
+    log.info('another node has its networks here; this one has none');
+  } else if (isHome) {
+    await removeHere({ root, namespaces, store, wireguard, router });
+    await removeScoped(namespaces);
+  } else {
+    // Interfaces of these names may be another node's: this one's went with its namespace.
+    log.info({ scope: home.scope }, 'the network namespace of this node is gone, and its interfaces with it');
+    for (const { spec } of store.all()) {
+      const { wireguard: device, namespace } = networkNames(spec.netid);
+      await wireguard.remove({ name: device, namespace: namespaces.pathOf(namespace) });
+    }
+    if (!(await isNamespaceFile(namespaceFile(home.scope)))) await removeScoped(namespaces);
+  }
+  await rm(root, { recursive: true, force: true });
+}
+
+interface Parts {
+  readonly root: string;
+  readonly namespaces: Namespaces;
+  readonly store: NetworkStore;
+  readonly wireguard: WireguardDriver;
+  readonly router: Router;
+}
+
+async function removeHere({ root, namespaces, store, wireguard, router }: Parts): Promise<void> {
+  const fabric = new Fabric({ namespaces, wireguard });
   for (const { spec, lease } of store.all()) {
     await fabric.remove(planNetwork(spec, lease));
     log.info({ network: spec.netid }, 'removed');
   }
-  await removeScoped(namespaces);
-  await new Router({ namespaces, settings: new HostSettings(root), log }).remove();
-  if (here.self === home.inode) {
-    await nftApply(noHostRules());
-    log.info({ settings: await new HostSettings(root).restore() }, 'host settings restored');
-  }
-  await rm(root, { recursive: true, force: true });
+  await router.remove();
+  await nftApply(noHostRules());
+  log.info({ settings: await new HostSettings(root).restore() }, 'host settings restored');
 }
 
 /** The same once more, inside the node's own namespace. */
@@ -65,7 +87,6 @@ async function removeScoped(namespaces: Namespaces): Promise<void> {
   const names = (await readdir('/run/netns').catch(() => [])).filter((name) => name.startsWith(prefix));
   for (const full of names) {
     const name = full.slice(prefix.length);
-    if (name === ROUTER.namespace) continue;
     if (await namespaces.isAlive(name)) await ipForced([`netns del ${full}`]);
     await namespaces.clearDead(name);
   }

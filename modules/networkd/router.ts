@@ -4,7 +4,8 @@
  * forward on the host, never the host as a whole.
  */
 import type { Logger } from 'pino';
-import { applyInside, ipBatch, ipForced, ipJson, type LinkJson, nftApply } from './drivers/commands.ts';
+import { GridError } from '../../schemas/errors/index.ts';
+import { applyInside, ip, ipBatch, ipForced, ipJson, type LinkJson, nftApply } from './drivers/commands.ts';
 import { defaultRouteDevice, interfaceNames } from './drivers/links.ts';
 import type { Namespaces } from './drivers/namespaces.ts';
 import { type HostSettings, setOwn } from './drivers/settings.ts';
@@ -19,6 +20,8 @@ export interface RouterOptions {
   readonly namespaces: Namespaces;
   readonly settings: HostSettings;
   readonly log: Logger;
+  /** networkd's folder: written on the bridge, so that two nodes do not take each other's networks. */
+  readonly owner: string;
   /** Uplink by name; the default route's device where absent. */
   readonly uplink?: string;
 }
@@ -42,6 +45,10 @@ export class Router {
     const { namespaces, settings, log } = this.#options;
     const uplink = await this.#findUplink();
     const present = await interfaceNames();
+    const owner = await this.#ownerOfBridge(present);
+    if (owner !== undefined && owner !== this.#options.owner) {
+      throw new GridError('network_namespace_taken', { bridge: ROUTER.bridge, owner });
+    }
     const alive = await namespaces.isAlive(ROUTER.namespace);
     const wanted = [ROUTER.bridge, ROUTER.innerPort, ...(uplink === undefined ? [] : [ROUTER.outerPort])];
     const complete = alive && wanted.every((name) => present.has(name));
@@ -60,6 +67,12 @@ export class Router {
     this.#uplink = uplink;
     if (uplink === undefined) log.warn('no uplink: networks work, but reach nothing outside this node');
     else log.info({ uplink }, 'router ready');
+  }
+
+  async #ownerOfBridge(present: ReadonlySet<string>): Promise<string | undefined> {
+    if (!present.has(ROUTER.bridge)) return undefined;
+    const [link] = await ipJson<LinkJson>(['link', 'show', 'dev', ROUTER.bridge]);
+    return link?.ifalias;
   }
 
   async #findUplink(): Promise<string | undefined> {
@@ -110,6 +123,7 @@ export class Router {
       );
     }
     await ipBatch(host);
+    await ip(['link', 'set', 'dev', ROUTER.bridge, 'alias', this.#options.owner]);
     await setOwn({
       [`ipv6/conf/${ROUTER.bridge}/disable_ipv6`]: '1',
       [`ipv6/conf/${ROUTER.innerPort}/disable_ipv6`]: '1',
@@ -129,6 +143,12 @@ export class Router {
   async addresses(): Promise<LinkJson[]> {
     const namespace = this.#options.namespaces.pathOf(ROUTER.namespace);
     return ipJson<LinkJson>(['address', 'show', 'dev', ROUTER.outer], { namespace }).catch(() => []);
+  }
+
+  /** Whether what is here was made by a node with another folder. */
+  async isForeign(): Promise<boolean> {
+    const owner = await this.#ownerOfBridge(await interfaceNames());
+    return owner !== undefined && owner !== this.#options.owner;
   }
 
   /** Removes namespace, bridge and links; what is missing is passed over. */

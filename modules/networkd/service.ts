@@ -1,4 +1,5 @@
 /** The bus object `network.network`: what is asked for, checked and handed to the parts that do it. */
+import type { Logger } from 'pino';
 import { GridError } from '../../schemas/errors/index.ts';
 import type { Service } from '../zbus/definition.ts';
 import type { Infer } from '../zbus/wire.ts';
@@ -17,7 +18,7 @@ import type { Taps } from './taps.ts';
 
 const MAX_WORKLOAD_ID_CHARACTERS = 256;
 /** Streams of addresses repeat themselves this often, for listeners that come later. */
-const STREAM_PERIOD_MS = 30_000;
+const STREAM_PERIOD_MS = 10_000;
 
 export interface NetworkServiceOptions {
   readonly networks: Networks;
@@ -26,6 +27,7 @@ export interface NetworkServiceOptions {
   readonly router: Router;
   readonly inspection: Inspection;
   readonly namespaces: Namespaces;
+  readonly log: Logger;
 }
 
 function notOffered(feature: string): never {
@@ -39,18 +41,29 @@ function checkWorkload(workload: string): string {
 }
 
 export function networkService(parts: NetworkServiceOptions): Service<typeof network> {
-  const { networks, taps, ports, router, inspection, namespaces } = parts;
+  const { networks, taps, ports, router, inspection, namespaces, log } = parts;
   const subnetOf = (netid: string) => parsePrefix(networks.get(checkNetworkId(netid)).spec.subnet);
+
+  /** Logs what was done, for whom, and how long it took. */
+  const logged = async <T>(trace: string, what: string, facts: object, work: () => Promise<T>): Promise<T> => {
+    const started = performance.now();
+    const result = await work();
+    log.info({ trace, ...facts, ms: Math.round(performance.now() - started) }, what);
+    return result;
+  };
 
   return {
     Ready: () => undefined,
 
-    CreateNR: async ({ wl, network: request }) => {
+    CreateNR: async ({ wl, network: request }, { trace }) => {
       const spec = specFrom(request);
-      await networks.create(checkWorkload(wl), spec);
+      const facts = { workload: checkWorkload(wl), network: spec.netid };
+      if (request.Mycelium !== null) log.warn({ trace, ...facts }, 'mycelium is asked for and not offered yet');
+      await logged(trace, 'network ready', facts, () => networks.create(wl, spec));
       return namespaces.nameFor(networkNames(spec.netid).namespace);
     },
-    DeleteNR: ({ wl }) => networks.delete(checkWorkload(wl)),
+    DeleteNR: ({ wl }, { trace }) =>
+      logged(trace, 'network released', { workload: checkWorkload(wl) }, () => networks.delete(wl)),
     Namespace: ({ id }) => namespaces.nameFor(networkNames(id).namespace),
     GetNet: ({ networkID }) => toIpNet(parsePrefix(networks.get(checkNetworkId(networkID)).spec.range)),
     GetSubnet: ({ networkID }) => toIpNet(subnetOf(networkID)),
@@ -67,8 +80,10 @@ export function networkService(parts: NetworkServiceOptions): Service<typeof net
     WireguardPorts: () => ports.list(),
     Metrics: async () => metricsOf(networks),
 
-    SetupPrivTap: ({ networkID, name }) =>
-      networks.exclusive(checkNetworkId(networkID), (record) => taps.ensure(record.spec, name)),
+    SetupPrivTap: ({ networkID, name }, { trace }) =>
+      logged(trace, 'tap ready', { network: checkNetworkId(networkID), tap: name.slice(0, 32) }, () =>
+        networks.exclusive(networkID, (record) => taps.ensure(record.spec, name)),
+      ),
     TapExists: ({ name }) => taps.exists(name),
     RemoveTap: ({ name }) => taps.remove(name),
 

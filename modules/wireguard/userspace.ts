@@ -4,7 +4,7 @@
  */
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { mkdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { command, inNamespace } from './command.ts';
 import type { DevicePlace, WireguardConfig, WireguardDriver, WireguardStatus } from './device.ts';
@@ -66,7 +66,7 @@ export class UserspaceWireguard implements WireguardDriver {
   }
 
   async remove(place: DevicePlace): Promise<void> {
-    const record = await this.#record(place);
+    const record = (await this.#record(place)) ?? (await this.#unrecorded(place));
     if (record !== undefined) {
       if (await this.#stillRuns(record)) await stop(record, this.#stillRuns);
       // A dying process may hold the interface a moment longer than its number.
@@ -109,14 +109,36 @@ export class UserspaceWireguard implements WireguardDriver {
     }
   }
 
+  /** A process whose starter ended before it could write the record; its first name is nobody else's. */
+  async #unrecorded(place: DevicePlace): Promise<ProcessRecord | undefined> {
+    const first = this.#firstName(place);
+    if (!(await exists(this.#socket(place)))) return undefined;
+    for (const entry of await readdir('/proc')) {
+      if (!/^\d+$/.test(entry)) continue;
+      const argv = (await readFile(`/proc/${entry}/cmdline`, 'utf8').catch(() => '')).split('\0');
+      if (argv[0] !== PROGRAM || argv[2] !== first) continue;
+      const startTicks = await startTicksOf(Number(entry));
+      if (startTicks !== undefined) return { pid: Number(entry), startTicks };
+    }
+    return undefined;
+  }
+
   readonly #stillRuns = async (record: ProcessRecord): Promise<boolean> =>
     (await startTicksOf(record.pid)) === record.startTicks;
 
-  /** Process alive, and its interface still where it belongs: a namespace that went away took the interface along. */
+  /**
+   * Process alive, socket and interface where they belong. A namespace that
+   * went away takes its interface along, and one of the same name is another.
+   */
   async #living(place: DevicePlace): Promise<boolean> {
     const record = await this.#record(place);
     if (record === undefined || !(await this.#stillRuns(record))) return false;
     try {
+      const [holds, wanted] = await Promise.all([
+        stat(`/proc/${record.pid}/ns/net`),
+        stat(place.socketNamespace ?? '/proc/self/ns/net'),
+      ]);
+      if (holds.ino !== wanted.ino) return false;
       await command(inNamespace(place.namespace, ['ip', 'link', 'show', 'dev', place.name]));
       return true;
     } catch {

@@ -104,4 +104,13 @@ export const networkErrors = {
     message: (d) =>
       `interface ${JSON.stringify(d.device)} not found${d.namespace === '' ? '' : ` in namespace ${JSON.stringify(d.namespace)}`}`,
   }),
+  network_namespace_taken: entry({
+    number: 5011,
+    stage,
+    fault: 'operator',
+    retryable: false,
+    details: z.object({ bridge: z.string(), owner: z.string() }),
+    message: (d) => `another node has its networks here: interface ${d.bridge} belongs to ${JSON.stringify(d.owner)}`,
+    remedy: 'start this node in a network namespace of its own, or purge the other one first',
+  }),
 } as const;

@@ -41,6 +41,11 @@ export async function ipBatch(lines: readonly string[], place: Place = {}): Prom
   }
 }
 
+/** Runs one `ip` with arguments as they are, for what a batch line could not hold. */
+export async function ip(args: readonly string[], place: Place = {}): Promise<void> {
+  await exec(place, ['ip', ...args], '');
+}
+
 /** Runs lines of `ip` that may each fail, as removals of what may be gone already. Resolves with what was said. */
 export async function ipForced(lines: readonly string[], place: Place = {}): Promise<string> {
   if (lines.length === 0) return '';
@@ -116,6 +121,7 @@ export interface LinkJson {
   readonly ifname: string;
   readonly address?: string;
   readonly master?: string;
+  readonly ifalias?: string;
   readonly flags?: readonly string[];
   readonly link_type?: string;
   readonly linkinfo?: { readonly info_kind?: string };

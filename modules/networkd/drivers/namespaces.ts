@@ -50,7 +50,8 @@ export class Namespaces {
   }
 }
 
-async function isNamespaceFile(path: string): Promise<boolean> {
+/** Whether a file is a live namespace. */
+export async function isNamespaceFile(path: string): Promise<boolean> {
   return statfs(path).then(
     (info) => info.type === NSFS_MAGIC,
     () => false,

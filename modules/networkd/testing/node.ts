@@ -4,7 +4,7 @@
  */
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { mkdtemp, readdir, rm, stat } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -56,8 +56,16 @@ export class TestNode {
   #output = '';
 
   async start(): Promise<void> {
-    await this.ip('netns', 'add', this.name);
     await this.ip('netns', 'add', this.world);
+    await this.makeMachine();
+    this.state = await mkdtemp(join(tmpdir(), 'gridnode-net-'));
+    this.#redis = await startRedis();
+    this.#bus = new ZbusClient({ broker: this.#redis.broker, log: pino({ level: 'silent' }) });
+  }
+
+  /** The machine's namespace with its uplink; called again after the namespace was deleted, it is a machine started anew. */
+  async makeMachine(): Promise<void> {
+    await this.ip('netns', 'add', this.name);
     await this.ip('link', 'add', 'up0', 'netns', this.name, 'type', 'veth', 'peer', 'name', 'up0', 'netns', this.world);
     await this.ip('-n', this.name, 'link', 'set', 'lo', 'up');
     for (const [space, address] of [
@@ -68,22 +76,22 @@ export class TestNode {
       await this.ip('-n', space, 'link', 'set', 'up0', 'up');
     }
     await this.ip('-n', this.name, 'route', 'add', 'default', 'via', WORLD);
-    this.state = await mkdtemp(join(tmpdir(), 'gridnode-net-'));
-    this.#redis = await startRedis();
-    this.#bus = new ZbusClient({ broker: this.#redis.broker, log: pino({ level: 'silent' }) });
   }
 
   get network(): Client<typeof network> {
+    return this.bus.of(network);
+  }
+
+  get bus(): ZbusClient {
     if (this.#bus === undefined) throw new Error('start the node first');
-    return this.#bus.of(network);
+    return this.#bus;
   }
 
   /** Starts the daemon inside the machine's namespace and waits until it answers. */
-  async startDaemon(...flags: string[]): Promise<void> {
-    const broker = this.#redis?.broker ?? '';
-    const args = [`--net=/run/netns/${this.name}`, '--', process.execPath, join(MODULE, 'main.ts')];
-    const daemon = spawn('nsenter', [...args, '--state', this.state, '--broker', broker, ...flags], {
+  async startDaemon(options: { readonly flags?: string[]; readonly env?: NodeJS.ProcessEnv } = {}): Promise<void> {
+    const daemon = spawn('nsenter', [...this.daemonArguments(this.state), ...(options.flags ?? [])], {
       stdio: ['ignore', 'pipe', 'pipe'],
+      env: { ...process.env, ...options.env },
     });
     this.#daemon = daemon;
     for (const stream of [daemon.stdout, daemon.stderr]) {
@@ -101,6 +109,12 @@ export class TestNode {
       if (ready) return;
       await sleep(20);
     }
+  }
+
+  /** Arguments of `nsenter` that run networkd in this machine. */
+  daemonArguments(state: string): string[] {
+    const where = [`--net=/run/netns/${this.name}`, '--', process.execPath, join(MODULE, 'main.ts')];
+    return [...where, '--state', state, '--broker', this.#redis?.broker ?? ''];
   }
 
   async stopDaemon(signal: 'SIGTERM' | 'SIGKILL' = 'SIGTERM'): Promise<void> {
@@ -194,18 +208,28 @@ export class TestNode {
     const links = JSON.parse(await this.inside('', 'ip', '-j', 'link')) as Array<{ ifname: string; ifindex: number }>;
     const rules = await this.inside('', 'nft', '-s', 'list', 'ruleset');
     const names = (await readdir('/run/netns')).filter((name) => name.startsWith(this.name)).sort();
-    const files = await readdir(join(this.state, 'networkd'), { recursive: true }).catch(() => [] as string[]);
-    const sockets: string[] = [];
-    for (const file of await readdir('/var/run/wireguard').catch(() => [] as string[])) {
-      const born = (await stat(join('/var/run/wireguard', file)).catch(() => undefined))?.ctimeMs ?? 0;
-      if (born >= this.#born) sockets.push(file);
-    }
+    const folder = join(this.state, 'networkd');
+    const files = (await readdir(folder, { recursive: true }).catch(() => [] as string[])).filter((file) =>
+      file.includes('/'),
+    );
+    const tunnels = await this.#tunnels();
     return JSON.stringify(
-      { links: links.map((link) => link.ifname).sort(), rules, names, files: files.sort(), sockets },
+      { links: links.map((link) => link.ifname).sort(), rules, names, files: files.sort(), tunnels },
       null,
       1,
     );
   }
 
-  readonly #born = Date.now();
+  /** First names of the wireguard-go processes whose sockets are in this machine. */
+  async #tunnels(): Promise<string[]> {
+    const { ino } = await stat(`/run/netns/${this.name}`);
+    const found: string[] = [];
+    for (const pid of await readdir('/proc')) {
+      const argv = (await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')).split('\0');
+      if (argv[0] !== 'wireguard-go') continue;
+      const namespace = await stat(`/proc/${pid}/ns/net`).catch(() => undefined);
+      if (namespace?.ino === ino) found.push(argv[2] ?? '');
+    }
+    return found.sort();
+  }
 }
