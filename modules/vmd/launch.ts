@@ -1,7 +1,7 @@
 /** Starts the processes of one machine, detached, so they outlive vmd. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { constants, existsSync } from 'node:fs';
-import { type FileHandle, lstat, mkdir, open, readFile, rm, writeFile } from 'node:fs/promises';
+import { type FileHandle, lstat, mkdir, open, rm, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { GridError } from '../../schemas/errors/index.ts';
@@ -14,6 +14,7 @@ import type { MachinePaths } from './paths.ts';
 import { identify, isAlive, type ProcessIdentity } from './processes.ts';
 import { disksOf, qemuArguments, sharesOf } from './qemu/arguments.ts';
 import { Qmp, type QmpEvent } from './qemu/qmp.ts';
+import { readTaps } from './taps.ts';
 
 const QEMU = '/usr/bin/qemu-system-x86_64';
 const SHARE_SERVER = '/usr/lib/qemu/virtiofsd';
@@ -192,9 +193,9 @@ async function checkResources(config: MachineConfig): Promise<void> {
   if (config.initrd !== '') await check('initial root', config.initrd, (stats) => stats.isFile());
   for (const path of disksOf(config)) await check('disk', path, (stats) => stats.isFile() || stats.isBlockDevice());
   for (const { path } of sharesOf(config)) await check('shared folder', path, (stats) => stats.isDirectory());
+  const taps = config.interfaces.length === 0 ? undefined : await readTaps();
   for (const { tap } of config.interfaces) {
-    const flags = await readFile(`/sys/class/net/${tap}/tun_flags`, 'utf8').catch(() => undefined);
-    if (flags === undefined) throw missing('tap', tap, 'there is no such tap device in this network namespace');
+    if (taps?.has(tap) !== true) throw missing('tap', tap, 'there is no such device in this network namespace');
   }
 }
 

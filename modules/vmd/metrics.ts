@@ -1,8 +1,8 @@
-/** Network counters of machines, read from their taps. */
-import { readFile } from 'node:fs/promises';
+/** Network counters of machines, summed over their taps. Pure. */
 import type { NetMetric } from '../zbus/gridtypes.ts';
 import type { Infer } from '../zbus/wire.ts';
 import type { MachineMetric } from './interface.ts';
+import type { TapCounters } from './taps.ts';
 
 type Counters = Infer<typeof NetMetric>;
 
@@ -14,35 +14,23 @@ function kindOf(tap: string): 'Private' | 'Public' | undefined {
   return tap.startsWith('p-') ? 'Public' : undefined;
 }
 
-/** Bytes and packets as the guest sees them: what leaves the host's tap is what the guest receives. */
-export async function machineMetric(taps: readonly string[]): Promise<Infer<typeof MachineMetric>> {
+/** Bytes and packets as the guest sees them: what the host sends into the tap is what the guest receives. */
+export function machineMetric(
+  names: readonly string[],
+  taps: ReadonlyMap<string, TapCounters>,
+): Infer<typeof MachineMetric> {
   const sums = { Private: NONE, Public: NONE };
-  for (const tap of taps) {
-    const kind = kindOf(tap);
-    if (kind !== undefined) sums[kind] = add(sums[kind], await tapCounters(tap));
+  for (const name of names) {
+    const kind = kindOf(name);
+    const counters = taps.get(name);
+    if (kind === undefined || counters === undefined) continue;
+    const sum = sums[kind];
+    sums[kind] = {
+      NetRxPackets: sum.NetRxPackets + counters.txPackets,
+      NetRxBytes: sum.NetRxBytes + counters.txBytes,
+      NetTxPackets: sum.NetTxPackets + counters.rxPackets,
+      NetTxBytes: sum.NetTxBytes + counters.rxBytes,
+    };
   }
   return sums;
-}
-
-async function tapCounters(tap: string): Promise<Counters> {
-  const read = async (name: string): Promise<number> => {
-    const text = await readFile(`/sys/class/net/${tap}/statistics/${name}`, 'utf8').catch(() => '0');
-    return Number(text);
-  };
-  const [NetRxPackets, NetRxBytes, NetTxPackets, NetTxBytes] = await Promise.all([
-    read('tx_packets'),
-    read('tx_bytes'),
-    read('rx_packets'),
-    read('rx_bytes'),
-  ]);
-  return { NetRxPackets, NetRxBytes, NetTxPackets, NetTxBytes };
-}
-
-function add(a: Counters, b: Counters): Counters {
-  return {
-    NetRxPackets: a.NetRxPackets + b.NetRxPackets,
-    NetRxBytes: a.NetRxBytes + b.NetRxBytes,
-    NetTxPackets: a.NetTxPackets + b.NetTxPackets,
-    NetTxBytes: a.NetTxBytes + b.NetTxBytes,
-  };
 }

@@ -7,6 +7,7 @@ import { CONSOLE_LIMIT_BYTES, consoleTail, LOG_TAIL_BYTES, NO_LOGS } from './con
 import type { vmd } from './interface.ts';
 import type { Machines } from './machines.ts';
 import { machineMetric } from './metrics.ts';
+import { readTaps } from './taps.ts';
 
 export function vmdService(machines: Machines, log: Logger): Service<typeof vmd> {
   return {
@@ -38,10 +39,11 @@ export function vmdService(machines: Machines, log: Logger): Service<typeof vmd>
       return machines.list().map((machine) => machine.config.name);
     },
     async Metrics() {
-      const entries = machines.list().map(async ({ config }) => {
-        return [config.name, await machineMetric(config.interfaces.map(({ tap }) => tap))] as const;
-      });
-      return new Map(await Promise.all(entries));
+      const taps = await readTaps();
+      const metricOf = (names: readonly string[]) => machineMetric(names, taps);
+      return new Map(
+        machines.list().map(({ config }) => [config.name, metricOf(config.interfaces.map(({ tap }) => tap))]),
+      );
     },
     async Lock({ name, lock }, { trace }) {
       log.info({ trace, vm: name, lock }, 'lock');

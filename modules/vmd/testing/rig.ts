@@ -13,7 +13,7 @@ export type TestVM = Infer<typeof VM>;
 
 const MIB = 1024 * 1024;
 /** Where the guest is kept between test runs, so that only the first one downloads a kernel. */
-const GUEST_CACHE = join(tmpdir(), 'gridnode-test-guest');
+export const GUEST_CACHE = join(tmpdir(), 'gridnode-test-guest');
 const BUSYBOX = '/bin/busybox';
 const APPLETS = ['sh', 'cat', 'ip', 'poweroff', 'sleep', 'df', 'hostname', 'ping', 'sync', 'nc', 'reboot'] as const;
 
@@ -74,7 +74,7 @@ export function testVM(rig: Rig, name: string, root: string, over: Partial<TestV
   };
 }
 
-/** The first value that is neither undefined nor false. Throws after the deadline, with `state`'s words. */
+/** The first value that is neither undefined, false nor empty. Throws after the deadline, with `state`'s words. */
 export async function until<T>(
   what: string,
   look: () => T | Promise<T>,
@@ -84,7 +84,7 @@ export async function until<T>(
   const deadline = performance.now() + deadlineMs;
   for (;;) {
     const value = await look();
-    if (value !== undefined && value !== null && value !== false) return value as NonNullable<T>;
+    if (value !== undefined && value !== null && value !== false && value !== '') return value as NonNullable<T>;
     if (performance.now() > deadline) throw new Error(`${what}: not within ${deadlineMs} ms; ${await state()}`);
     await sleep(20);
   }
