@@ -145,7 +145,8 @@ describe('a grid on the development chain', () => {
     const following = (async () => {
       for await (const block of farmer.client.blocks('final', stop.signal)) blocks.push(block);
     })();
-    const created = (): number => blocks.flatMap((block) => block.events).filter((event) => event.name === 'ContractCreated').length;
+    const created = (): number =>
+      blocks.flatMap((block) => block.events).filter((event) => event.name === 'ContractCreated').length;
     const names = (): string[] => blocks.flatMap((block) => block.events.map((event) => event.name));
     await expect.poll(() => blocks.length, { timeout: 10_000 }).toBeGreaterThan(0);
 

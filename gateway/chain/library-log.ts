@@ -11,7 +11,8 @@ export function redirectLibraryLog(sink: (line: string) => void = () => undefine
   for (const level of ['warn', 'error', 'log'] as const) {
     const original = console[level].bind(console);
     console[level] = (...parts: unknown[]): void => {
-      if (typeof parts[1] === 'string' && LIBRARY_PREFIX.test(parts[1])) sink(parts.slice(1).map(String).join(' ').trim());
+      if (typeof parts[1] === 'string' && LIBRARY_PREFIX.test(parts[1]))
+        sink(parts.slice(1).map(String).join(' ').trim());
       else original(...parts);
     };
   }

@@ -1,0 +1,32 @@
+/** The process `chaind`, bus module `api-gateway`: `--chain URL[,URL] --key-file FILE [--genesis HASH]`. */
+import { chain, substrateGateway } from '../../modules/api-gateway/interface.ts';
+import { runDaemon } from '../../modules/zbus/daemon.ts';
+import { readKeyFile } from '../rmb/keys.ts';
+import { chainService } from './chain-service.ts';
+import { ChainClient } from './client.ts';
+import { gatewayService } from './gateway-service.ts';
+import { redirectLibraryLog } from './library-log.ts';
+import { NodeMembership } from './membership.ts';
+
+await runDaemon({
+  name: 'chaind',
+  module: 'api-gateway',
+  options: ['chain', 'key-file', 'genesis'],
+  start: async ({ server, log, options }) => {
+    const endpoints = (options.chain ?? '').split(',').filter((url) => /^wss?:\/\/./.test(url));
+    if (endpoints.length === 0) throw new Error('chaind: --chain ws://HOST:PORT[,…] is required');
+    const keyFile = options['key-file'];
+    if (keyFile === undefined) throw new Error('chaind: --key-file FILE is required');
+    redirectLibraryLog((line) => log.debug({ library: line }, 'chain library'));
+
+    const identity = await readKeyFile(keyFile);
+    const genesis = options.genesis === undefined ? {} : { genesis: options.genesis };
+    const client = new ChainClient({ endpoints, identity, ...genesis });
+    client.connection.onConnected(() => log.info({ endpoints }, 'connected to the chain'));
+    client.connection.onLost(() => log.warn({ endpoints }, 'connection to the chain lost, reconnecting'));
+    const membership = new NodeMembership(client, identity.publicKey);
+    server.serve(chain, chainService(client, membership));
+    server.serve(substrateGateway, gatewayService(client, membership));
+    return () => client.close();
+  },
+});
