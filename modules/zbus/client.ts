@@ -168,12 +168,13 @@ export class ZbusClient {
     const isStatus = order.object === STATUS_OBJECT;
     let silent = isStatus;
 
-    const giveUp = async (kind: 'deadline' | 'cancelled'): Promise<void> => {
-      const withdrawn = await this.#withdraw(queue, payload);
-      waiting.reject(refusal(order.name, kind, { withdrawn, silent, waitedMs: waitedMs() }));
+    const giveUp = (kind: 'deadline' | 'cancelled'): void => {
+      const end = (withdrawn: boolean): void =>
+        waiting.reject(refusal(order.name, kind, { withdrawn, silent, waitedMs: waitedMs() }));
+      this.#withdraw(queue, payload).then(end, () => end(false));
     };
-    const onAbort = (): void => void giveUp('cancelled');
-    const timer = setTimeout(() => void giveUp('deadline'), Math.max(0, order.deadlineMs - waitedMs()));
+    const onAbort = (): void => giveUp('cancelled');
+    const timer = setTimeout(() => giveUp('deadline'), Math.max(0, order.deadlineMs - waitedMs()));
     const probe = isStatus
       ? undefined
       : setTimeout(
@@ -253,10 +254,9 @@ export class ZbusClient {
     const entry = { at: Number.POSITIVE_INFINITY, alive };
     this.#known.set(module, entry);
     // Valid from the moment the answer is known; shared while it is not.
-    void alive.then(() => {
+    return alive.finally(() => {
       entry.at = performance.now();
     });
-    return alive;
   }
 }
 

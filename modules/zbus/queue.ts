@@ -11,6 +11,8 @@ const POPS = 16;
 export interface QueueOptions {
   readonly address: BrokerAddress;
   readonly name: string;
+  /** List of calls taken and not answered; no other living process may use it. */
+  readonly work: string;
   readonly log: BusLog;
   /** Places for calls taken and not answered. */
   readonly places: Places;
@@ -32,17 +34,20 @@ export class Queue {
   constructor(options: QueueOptions) {
     this.#options = options;
     this.name = options.name;
-    this.work = `${options.name}:work`;
+    this.work = options.work;
   }
 
   start(): void {
-    const redis = openConnection(this.#options.address, `queue ${this.name}`, this.#options.log);
+    const { address, log } = this.#options;
+    const redis = openConnection(address, `queue ${this.name}`, log);
     this.#redis = redis;
     let connected = false;
     redis.on('ready', () => {
-      if (connected) void this.#recover(redis);
+      if (connected) {
+        this.#recover(redis).catch((error: unknown) => log.debug({ reason: String(error) }, 'no look for lost calls'));
+      }
       connected = true;
-      void redis.client('ID').then(
+      redis.client('ID').then(
         (id) => {
           this.#connectionId = Number(id);
         },
@@ -84,8 +89,14 @@ export class Queue {
         }
       }
       if (payload === null) places.give();
-      else void this.#run(payload).finally(() => places.give());
+      else this.#begin(payload);
     }
+  }
+
+  /** Runs one call in the place that was taken for it. */
+  #begin(payload: Buffer): void {
+    const end = (): void => this.#options.places.give();
+    this.#run(payload).then(end, end);
   }
 
   async #run(payload: Buffer): Promise<void> {
@@ -107,7 +118,7 @@ export class Queue {
         if (this.#taken.has(payload.toString('latin1'))) continue;
         this.#options.log.warn({ queue: this.name }, 'found a call that was lost with the connection, running it');
         await this.#options.places.take();
-        void this.#run(payload).finally(() => this.#options.places.give());
+        this.#begin(payload);
       }
     } catch (error) {
       this.#options.log.debug({ reason: String(error), queue: this.name }, 'looking for lost calls failed');

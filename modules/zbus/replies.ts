@@ -80,7 +80,9 @@ export class Replies {
   #start(): void {
     const reader = openConnection(this.#address, 'replies', this.#log);
     this.#reader = reader;
-    reader.on('ready', () => void this.#onReady(reader));
+    reader.on('ready', () => {
+      this.#onReady(reader).catch((error: unknown) => this.#log.debug({ reason: String(error) }, 'broker not known'));
+    });
     reader.on('close', () => this.#onClose());
     this.#readAll(reader).catch((error: unknown) => this.#log.error({ err: error }, 'reply reader ended'));
   }

@@ -1,4 +1,5 @@
 /** Serves objects of one module on the bus. */
+import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import type { Redis } from 'ioredis';
 import { type BusLog, closeConnection, openConnection, parseBroker, pause, silentLog, whenReady } from './broker.ts';
@@ -96,8 +97,9 @@ export class ZbusServer {
     this.#lock = new InstanceLock(answers, this.#module, this.#log);
     const alone = await this.#lock.take();
     const objects = [...this.#dispatcher.objects.values()];
-    this.#queues = objects.map(({ definition }) => this.#queueOf(definition));
-    // With a second process about, entries of the work lists may be its running calls.
+    // With a second process about, entries of the usual work lists may be its running calls.
+    const suffix = alone ? 'work' : `work:${randomUUID()}`;
+    this.#queues = objects.map(({ definition }) => this.#queueOf(definition, suffix));
     if (alone) for (const queue of this.#queues) await this.#answerLeftovers(answers, queue);
     for (const queue of this.#queues) queue.start();
     this.#streams = objects.flatMap((served) => this.#startStreams(served));
@@ -141,10 +143,12 @@ export class ZbusServer {
     }
   }
 
-  #queueOf(definition: InterfaceDefinition): Queue {
+  #queueOf(definition: InterfaceDefinition, suffix: string): Queue {
+    const name = queueName(this.#module, { Name: definition.object, Version: definition.version });
     return new Queue({
       address: this.#address,
-      name: queueName(this.#module, { Name: definition.object, Version: definition.version }),
+      name,
+      work: `${name}:${suffix}`,
       log: this.#log,
       places: new Places(this.#concurrency * TAKEN_PER_RUNNING),
       take: (payload, queue) => this.#take(payload, queue),
