@@ -40,8 +40,10 @@ export class Fabric {
     const { names } = plan;
     const namespace = this.#namespaces.pathOf(names.namespace);
     const present = await interfaceNames();
-    const alive = await this.#namespaces.isAlive(names.namespace);
-    if (!alive) await this.#namespaces.clearDead(names.namespace);
+    // A namespace without its ends out here is half made, or of an earlier life of this machine.
+    const alive =
+      present.has(names.bridge) && present.has(names.uplinkPort) && (await this.#namespaces.isAlive(names.namespace));
+    if (!alive) await this.#namespaces.drop(names.namespace);
     const inside = alive ? await this.#inspect(namespace) : NOTHING;
     if (!inside.devices.has(PUBLIC) && present.has(names.uplinkPort)) {
       // Its other end went with a namespace, and it may go by itself any moment.
@@ -77,11 +79,8 @@ export class Fabric {
     }
     if (present.has(names.uplinkPort)) links.push(names.uplinkPort);
     const lines = links.map((name) => `link del dev ${name}`);
-    if (await this.#namespaces.isAlive(names.namespace)) {
-      lines.push(`netns del ${this.#namespaces.nameFor(names.namespace)}`);
-    }
     await Promise.all([ipForced(lines), this.#wireguard.remove(this.#place(plan))]);
-    await this.#namespaces.clearDead(names.namespace);
+    await this.#namespaces.drop(names.namespace);
     const left = [...(await interfaceNames())].filter((name) => links.includes(name));
     if (left.length > 0 || (await this.#namespaces.isAlive(names.namespace))) {
       throw new Error(`still there after removal: ${[...left, names.namespace].join(', ')}`);

@@ -9,7 +9,7 @@ import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { pino } from 'pino';
 import { openWireguard, type WireguardDriver } from '../wireguard/index.ts';
-import { ipForced, nftApply } from './drivers/commands.ts';
+import { nftApply } from './drivers/commands.ts';
 import { isNamespaceFile, Namespaces, nameOf, namespaceFile } from './drivers/namespaces.ts';
 import { HostSettings } from './drivers/settings.ts';
 import { Fabric } from './fabric.ts';
@@ -87,8 +87,7 @@ async function removeScoped(namespaces: Namespaces): Promise<void> {
   const names = (await readdir('/run/netns').catch(() => [])).filter((name) => name.startsWith(prefix));
   for (const full of names) {
     const name = full.slice(prefix.length);
-    if (await namespaces.isAlive(name)) await ipForced([`netns del ${full}`]);
-    await namespaces.clearDead(name);
+    await namespaces.drop(name);
   }
 }
 

@@ -49,7 +49,8 @@ export class Router {
     if (owner !== undefined && owner !== this.#options.owner) {
       throw new GridError('network_namespace_taken', { bridge: ROUTER.bridge, owner });
     }
-    const alive = await namespaces.isAlive(ROUTER.namespace);
+    // Without its end out here the namespace is half made, or of an earlier life of this machine.
+    const alive = present.has(ROUTER.innerPort) && (await namespaces.isAlive(ROUTER.namespace));
     const wanted = [ROUTER.bridge, ROUTER.innerPort, ...(uplink === undefined ? [] : [ROUTER.outerPort])];
     const complete = alive && wanted.every((name) => present.has(name));
     if (complete && this.#applied === (uplink ?? '')) return;
@@ -86,7 +87,7 @@ export class Router {
   async #clear(present: ReadonlySet<string>): Promise<void> {
     const stale = [ROUTER.innerPort, ROUTER.outerPort].filter((name) => present.has(name));
     await ipForced(stale.map((name) => `link del dev ${name}`));
-    await this.#options.namespaces.clearDead(ROUTER.namespace);
+    await this.#options.namespaces.drop(ROUTER.namespace);
   }
 
   async #build(before: ReadonlySet<string>, alive: boolean, uplink: string | undefined): Promise<void> {
@@ -156,10 +157,8 @@ export class Router {
     const { namespaces } = this.#options;
     const present = await interfaceNames();
     const links = [ROUTER.innerPort, ROUTER.outerPort, ROUTER.bridge].filter((name) => present.has(name));
-    const lines = links.map((name) => `link del dev ${name}`);
-    if (await namespaces.isAlive(ROUTER.namespace)) lines.push(`netns del ${namespaces.nameFor(ROUTER.namespace)}`);
-    await ipForced(lines);
-    await namespaces.clearDead(ROUTER.namespace);
+    await ipForced(links.map((name) => `link del dev ${name}`));
+    await namespaces.drop(ROUTER.namespace);
     this.#applied = undefined;
   }
 }

@@ -5,6 +5,7 @@
  */
 import { readdir, rm, stat, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
+import { ipForced } from './commands.ts';
 
 const FOLDER = '/run/netns';
 /** File system type of a live namespace file; what is left of a dead one is a plain file. */
@@ -44,8 +45,13 @@ export class Namespaces {
     return isNamespaceFile(this.pathOf(name));
   }
 
-  /** Removes the plain file that a namespace leaves behind when the mounts it lived in went away. */
-  async clearDead(name: string): Promise<void> {
+  /**
+   * Removes a namespace's name, and the plain file that is left where the
+   * mounts it lived in went away. The kernel takes the namespace itself down
+   * some time later; its name can be used again at once.
+   */
+  async drop(name: string): Promise<void> {
+    if (await this.isAlive(name)) await ipForced([`netns del ${this.nameFor(name)}`]);
     if (!(await this.isAlive(name))) await rm(this.pathOf(name), { force: true });
   }
 }

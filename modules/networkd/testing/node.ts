@@ -66,6 +66,7 @@ export class TestNode {
   /** The machine's namespace with its uplink; called again after the namespace was deleted, it is a machine started anew. */
   async makeMachine(): Promise<void> {
     await this.ip('netns', 'add', this.name);
+    await this.ip('-n', this.world, 'link', 'del', 'dev', 'up0').catch(() => undefined);
     await this.ip('link', 'add', 'up0', 'netns', this.name, 'type', 'veth', 'peer', 'name', 'up0', 'netns', this.world);
     await this.ip('-n', this.name, 'link', 'set', 'lo', 'up');
     for (const [space, address] of [
