@@ -91,6 +91,22 @@ describe.skipIf(!isRoot)('networkd', () => {
     expect(await node.ping(vm, '10.20.2.1')).toBe(true);
   });
 
+  it('hides the services of the machine', async () => {
+    const program = "require('node:net').createServer((c) => c.end('secret')).listen(8088)";
+    const server = spawn('nsenter', [`--net=/run/netns/${node.name}`, '--', process.execPath, '-e', program], {
+      stdio: 'ignore',
+    });
+    try {
+      const reached = () => node.inside('', 'busybox', 'nc', '-w', '2', '198.51.100.2', '8088');
+      await expect.poll(reached, { timeout: 5000 }).toBe('secret');
+      await expect(
+        node.inside(`${node.name}-vm-vma`, 'busybox', 'nc', '-w', '2', '198.51.100.2', '8088'),
+      ).rejects.toThrow();
+    } finally {
+      server.kill('SIGKILL');
+    }
+  });
+
   it('refuses mail to the world', async () => {
     const vm = `${node.name}-vm-vma`;
     const started = Date.now();

@@ -5,7 +5,7 @@
 import { PUBLIC, ROUTER } from './names.ts';
 
 /** Table in the node's own network namespace; no other table there is touched. */
-export const HOST_TABLE = 'gridnode';
+const HOST_TABLE = 'gridnode';
 
 /** Prefix between host and router namespace; the host's end is .1, the router's .2. */
 export const HOST_LINK = { prefix: '169.254.127.0/30', host: '169.254.127.1/30', router: '169.254.127.2/30' } as const;

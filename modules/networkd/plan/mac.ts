@@ -29,7 +29,7 @@ export function macBytes(input: string | Uint8Array): Buffer {
 }
 
 /** Six bytes as `02:00:00:00:00:01`. */
-export function formatMac(mac: Uint8Array): string {
+function formatMac(mac: Uint8Array): string {
   return Buffer.from(mac).toString('hex').match(/../g)?.join(':') ?? '';
 }
 

@@ -26,12 +26,12 @@ const KEEPALIVE_SECONDS = 20;
 /** Router's address on the link to the networks. */
 export const ROUTER_GATEWAY = { ipv4: '100.127.0.1', ipv6: 'fe80::1' } as const;
 
-export interface InsideAddress {
+interface InsideAddress {
   readonly device: string;
   readonly address: string;
 }
 
-export interface InsideRoute {
+interface InsideRoute {
   readonly device: string;
   /** Prefix, or `default`. */
   readonly to: string;

@@ -20,7 +20,7 @@ import { isNetworkId } from './ids.ts';
 const MAX_PEERS = 1024;
 const MAX_ALLOWED_IPS = 64;
 
-export const peerSpec = z.object({
+const peerSpec = z.object({
   publicKey: z.string(),
   /** `address:port`; absent for peers that call us. */
   endpoint: z.string().optional(),
@@ -40,7 +40,7 @@ export const networkSpec = z.object({
 export type NetworkSpec = z.infer<typeof networkSpec>;
 
 /** The link between networks and router, and the WireGuard mesh: no network may have its subnet there. */
-export const UPLINK_RANGE = parsePrefix('100.127.0.0/16');
+const UPLINK_RANGE = parsePrefix('100.127.0.0/16');
 const MESH_RANGE = parsePrefix('100.64.0.0/16');
 
 function invalid(field: string, reason: string): GridError {
