@@ -28,3 +28,7 @@ export function checkDiskName(name: string): void {
   const reason = nameFault(name);
   if (reason !== undefined) throw new GridError('storage_invalid_name', { kind: 'disk', name, reason });
 }
+
+export function isDiskName(name: string): boolean {
+  return nameFault(name) === undefined;
+}

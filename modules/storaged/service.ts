@@ -11,7 +11,7 @@ import type { Pool, PoolType } from './drivers/pool.ts';
 import { candidates, fits, freeBytes } from './fit.ts';
 import type { Device, storage, VDisk, Volume } from './interface.ts';
 import { monitor } from './monitor.ts';
-import { CACHE_VOLUME, checkDiskName, checkVolumeName, DEVICE_VOLUME, DISKS_VOLUME } from './names.ts';
+import { CACHE_VOLUME, checkDiskName, checkVolumeName, DEVICE_VOLUME, DISKS_VOLUME, isDiskName } from './names.ts';
 import type { Serial } from './serial.ts';
 
 const SMALLEST_BYTES = 1024 ** 2;
@@ -38,14 +38,14 @@ function noRoom(pools: readonly Pool[], type: PoolType, requested: number): Grid
 }
 
 /** `work` again until the space of lately deleted volumes is free; the books say that it fits. */
-async function whileCleaning<T>(pool: Pool, work: () => Promise<T>): Promise<T> {
+async function whileCleaning<T>(pool: Pool, requested: number, work: () => Promise<T>): Promise<T> {
   const deadline = performance.now() + CLEANING_WAIT_MS;
   for (;;) {
     try {
       return await work();
     } catch (error) {
       if (!(error instanceof NoRoomError)) throw error;
-      if (!pool.isCleaning(CLEANING_MS) || performance.now() > deadline) throw noRoom([pool], pool.type, 0);
+      if (!pool.isCleaning(CLEANING_MS) || performance.now() > deadline) throw noRoom([pool], pool.type, requested);
       await pool.commit();
       await delay(CLEANING_POLL_MS);
     }
@@ -161,7 +161,7 @@ export function storageService(opened: OpenedPools, serial: Serial): Service<typ
         if (pool === undefined) throw noRoom(ssd, 'ssd', size);
         if (!pool.has(DISKS_VOLUME)) await pool.createVolume(DISKS_VOLUME);
         const folder = pool.path(DISKS_VOLUME);
-        return vdisk(await whileCleaning(pool, () => disks.createDisk(folder, name, size)));
+        return vdisk(await whileCleaning(pool, size, () => disks.createDisk(folder, name, size)));
       }),
     DiskResize: ({ name, size }) =>
       serial.run(async () => {
@@ -171,7 +171,7 @@ export function storageService(opened: OpenedPools, serial: Serial): Service<typ
           throw new GridError('storage_shrink', { kind: 'disk', name, size: disk.size, requested: size });
         }
         if (!fits(pool, size, disk.size)) throw noRoom([pool], 'ssd', size - disk.size);
-        return vdisk(await whileCleaning(pool, () => disks.growDisk(disk, size)));
+        return vdisk(await whileCleaning(pool, size - disk.size, () => disks.growDisk(disk, size)));
       }),
     async DiskWrite({ name, image }, { signal }) {
       const { folder, disk } = needDisk(name);
@@ -187,10 +187,8 @@ export function storageService(opened: OpenedPools, serial: Serial): Service<typ
         if (found !== undefined) await disks.deleteDisk(found.folder, name);
       }),
     DiskLookup: ({ name }) => vdisk(needDisk(name).disk),
-    DiskExists({ name }) {
-      checkDiskName(name);
-      return findDisk(name) !== undefined;
-    },
+    // Has no error to return: what cannot be a disk does not exist.
+    DiskExists: ({ name }) => isDiskName(name) && findDisk(name) !== undefined,
     DiskList: () =>
       ssd
         .filter((pool) => pool.has(DISKS_VOLUME))

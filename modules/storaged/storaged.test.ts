@@ -4,6 +4,7 @@ import { closeSync, existsSync, ftruncateSync, mkdtempSync, openSync, readdirSyn
 import { mkdir, open, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { listMounts } from '../host/mounts.ts';
 import { ZbusClient } from '../zbus/client.ts';
@@ -162,6 +163,7 @@ describe.skipIf(!isRoot)('storaged', () => {
     await client.DiskDelete({ name: '1-2-d' });
     await client.DiskDelete({ name: '1-2-d' });
     expect(await client.DiskExists({ name: '1-2-d' })).toBe(false);
+    expect(await client.DiskExists({ name: '../vdisks/1-2-d' })).toBe(false);
     await expect(client.DiskResize({ name: '1-2-d', size: MIB })).rejects.toThrow('does not exists');
     await expect(client.DiskLookup({ name: '../vdisks/x' })).rejects.toMatchObject({
       remote: { code: 'storage_invalid_name' },
@@ -316,6 +318,39 @@ describe.skipIf(!isRoot)('storaged', () => {
     expect(loops()).toHaveLength(1);
     await client.VolumeDelete({ name: 'kept' });
     await client.DiskDelete({ name: 'kept' });
+  });
+
+  it('is killed at any instant of its work and never leaves half of anything', async () => {
+    const sizes = new Map<string, number>();
+    for (let round = 0; round < 6; round++) {
+      const names = ['a', 'b', 'c', 'd'].map((name) => `r${round}${name}`);
+      const work = names.flatMap((name, index) => {
+        sizes.set(name, (index + 2) * MIB);
+        const call = { name, size: (index + 2) * MIB };
+        const short = { deadlineMs: 2000 };
+        return [client.VolumeCreate(call, short), client.DiskCreate(call, short)];
+      });
+      const settled = Promise.allSettled(work);
+      await delay(round * 9);
+      await stop('SIGKILL');
+      await start();
+      await settled;
+      const volumes = await client.VolumeList({});
+      for (const volume of volumes) expect(volume.Usage.Size).toBe(sizes.get(volume.Name));
+      const found = await client.DiskList({});
+      for (const disk of found) expect(disk.Size).toBe(sizes.get(basename(disk.Path)));
+      for (const [folder, expected] of [
+        [pool(), [...volumes.map((volume) => volume.Name), '.seektime', 'vdisks', 'zos-cache']],
+        [join(pool(), 'vdisks'), found.map((disk) => basename(disk.Path))],
+      ] as const) {
+        expect(readdirSync(folder).sort()).toEqual([...expected].sort());
+      }
+    }
+    for (const name of sizes.keys()) {
+      await client.VolumeDelete({ name });
+      await client.DiskDelete({ name });
+    }
+    expect(await used()).toBe(32 * MIB);
   });
 
   it('mounts again what was unmounted, and grows with its flag', async () => {

@@ -1,5 +1,5 @@
 /** Files that flists may name on this host: only below the folders given by `--allow-file`. */
-import { constants, realpathSync, statSync } from 'node:fs';
+import { constants, realpathSync } from 'node:fs';
 import { type FileHandle, open, readlink } from 'node:fs/promises';
 import { resolve } from 'node:path';
 
@@ -8,14 +8,20 @@ export class NotAllowedError extends Error {
 }
 
 export class AllowedFolders {
-  readonly #folders: readonly string[];
+  readonly #given: readonly string[];
 
   constructor(folders: readonly string[]) {
-    this.#folders = folders.map((folder) => {
-      if (!statSync(folder, { throwIfNoEntry: false })?.isDirectory()) {
-        throw new Error(`--allow-file: '${folder}' is not a folder`);
+    this.#given = folders.map((folder) => resolve(folder));
+  }
+
+  /** The folders as they are now: one may be made, or be a link, after the start. */
+  get #folders(): string[] {
+    return this.#given.flatMap((folder) => {
+      try {
+        return [realpathSync(folder)];
+      } catch {
+        return [];
       }
-      return realpathSync(folder);
     });
   }
 
@@ -30,8 +36,7 @@ export class AllowedFolders {
    */
   async open(path: string): Promise<FileHandle> {
     const wanted = resolve(path);
-    const folder = this.#folders.find((allowed) => wanted.startsWith(`${allowed}/`));
-    if (folder === undefined && !this.#holds(realParent(wanted)))
+    if (!this.#holds(wanted) && !this.#holds(realParent(wanted)))
       throw new NotAllowedError('it is outside the allowed folders');
     const file = await open(wanted, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
     try {
@@ -51,7 +56,7 @@ export class AllowedFolders {
       const real = realpathSync(folder);
       return this.#folders.includes(real) || this.#holds(real);
     } catch {
-      return this.#folders.some((allowed) => `${resolve(folder)}/`.startsWith(`${allowed}/`));
+      return this.#holds(resolve(folder));
     }
   }
 }
