@@ -1,0 +1,311 @@
+/**
+ * A host for tests: what storaged, networkd, flistd, vmd and the chain would
+ * hold, in memory, served over the real bus or called directly. It records every
+ * call, can be told to fail, and outlives the provisiond under test.
+ */
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import type { ContractEvent, ContractFacts } from '../../modules/api-gateway/interface.ts';
+import { chain } from '../../modules/api-gateway/interface.ts';
+import { flist } from '../../modules/flistd/interface.ts';
+import { network } from '../../modules/networkd/interface.ts';
+import { storage } from '../../modules/storaged/interface.ts';
+import { vmd } from '../../modules/vmd/interface.ts';
+import type { Client, InterfaceDefinition, Service } from '../../modules/zbus/definition.ts';
+import { isZbusError, ZbusError } from '../../modules/zbus/errors.ts';
+import { ZbusServer } from '../../modules/zbus/server.ts';
+import type { Infer } from '../../modules/zbus/wire.ts';
+import { Channel } from '../channel.ts';
+import type { Daemons } from '../workloads/workload.ts';
+
+export interface HostCall {
+  readonly method: string;
+  readonly args: Readonly<Record<string, unknown>>;
+}
+
+/** Runs before and after every call's effect; may throw or wait. */
+export type Hook = (call: HostCall, when: 'before' | 'after') => Promise<void> | void;
+
+const GIB = 1024 ** 3;
+const CHANGES = new Set([
+  'VolumeCreate',
+  'VolumeDelete',
+  'DiskCreate',
+  'DiskDelete',
+  'DiskFormat',
+  'CreateNR',
+  'DeleteNR',
+  'SetupPrivTap',
+  'RemoveTap',
+  'Mount',
+  'Unmount',
+  'Run',
+  'Delete',
+]);
+
+export class TestHost {
+  readonly calls: HostCall[] = [];
+  readonly volumes = new Map<string, number>();
+  readonly disks = new Map<string, { size: number; formatted: boolean }>();
+  readonly networks = new Map<string, string>();
+  readonly taps = new Set<string>();
+  readonly mounts = new Map<string, string>();
+  readonly machines = new Map<string, unknown>();
+  readonly contracts = new Map<bigint, Infer<typeof ContractFacts>>();
+  readonly twins = new Map<number, Uint8Array>();
+  readonly events = new Channel<Infer<typeof ContractEvent>>(1000);
+  poolBytes = 100 * GIB;
+  cacheBytes = 5 * GIB;
+  wireguardPorts: number[] = [];
+  hook: Hook = () => {};
+  readonly #folder: string;
+
+  /** `folder` holds what machines' images would be mounted at. */
+  constructor(folder: string) {
+    this.#folder = folder;
+  }
+
+  /** Everything a deployment could leave behind, by name. */
+  get resources(): string[] {
+    return [
+      ...[...this.volumes.keys()].map((name) => `volume ${name}`),
+      ...[...this.disks.keys()].map((name) => `disk ${name}`),
+      ...[...this.networks.keys()].map((name) => `network ${name}`),
+      ...[...this.taps].map((name) => `tap ${name}`),
+      ...[...this.mounts.keys()].map((name) => `mount ${name}`),
+      ...[...this.machines.keys()].map((name) => `machine ${name}`),
+    ].sort();
+  }
+
+  /** Names of the calls that changed something, in order. */
+  get changes(): string[] {
+    return this.calls.filter((call) => CHANGES.has(call.method)).map((call) => call.method);
+  }
+
+  /** Serves every daemon over the bus; `modules` names those that live. */
+  serve(
+    broker: string,
+    modules: readonly string[] = ['storage', 'network', 'flist', 'vmd', 'api-gateway'],
+  ): ZbusServer[] {
+    const objects = [
+      [storage, this.storage],
+      [network, this.network],
+      [flist, this.flist],
+      [vmd, this.vmd],
+      [chain, this.chain],
+    ] as const;
+    return objects.flatMap(([definition, service]) => {
+      if (!modules.includes(definition.module)) return [];
+      const server = new ZbusServer({ module: definition.module, broker });
+      server.serve(definition as InterfaceDefinition, service as never);
+      return [server];
+    });
+  }
+
+  /** The daemons called directly, without a bus. */
+  get daemons(): Daemons {
+    return {
+      storage: direct<typeof storage>(this.storage),
+      network: direct<typeof network>(this.network),
+      flist: direct<typeof flist>(this.flist),
+      vmd: direct<typeof vmd>(this.vmd),
+    };
+  }
+
+  get chainClient(): Client<typeof chain> {
+    return direct<typeof chain>(this.chain);
+  }
+
+  readonly storage = this.#service(storage, {
+    VolumeCreate: ({ name, size }) => {
+      this.#allocate(this.volumes.has(name) ? 0 : size);
+      if (!this.volumes.has(name)) this.volumes.set(name, size);
+      return this.#volume(name);
+    },
+    VolumeExists: ({ name }) => this.volumes.has(name),
+    VolumeDelete: ({ name }) => {
+      if (this.mounts.has(name.replace('rootfs:', ''))) throw new Error(`volume ${name} is mounted`);
+      this.volumes.delete(name);
+    },
+    VolumeLookup: ({ name }) => this.#volume(name),
+    VolumeList: () => [...this.volumes.keys()].map((name) => this.#volume(name)),
+    DiskExists: ({ name }) => this.disks.has(name),
+    DiskCreate: ({ name, size }) => {
+      if (this.disks.has(name)) throw new Error(`disk with id '${name}' already exists: file already exists`);
+      this.#allocate(size);
+      this.disks.set(name, { size, formatted: false });
+      return this.#disk(name);
+    },
+    DiskDelete: ({ name }) => {
+      this.disks.delete(name);
+    },
+    DiskLookup: ({ name }) => this.#disk(name),
+    DiskFormat: ({ name }) => {
+      const disk = this.disks.get(name);
+      if (disk === undefined) throw new Error(`no disk ${name}`);
+      disk.formatted = true;
+    },
+    DiskList: () => [...this.disks.keys()].map((name) => this.#disk(name)),
+    Metrics: () => [{ Name: 'pool1', Type: 'ssd', Size: this.poolBytes, Used: this.#usedBytes }],
+    Cache: () => ({ Name: 'zos-cache', Path: '/pools/pool1/zos-cache', Usage: { Size: this.cacheBytes, Used: 0 } }),
+  });
+
+  readonly network = this.#service(network, {
+    CreateNR: ({ wl, network: wanted }) => {
+      this.networks.set(wl, wanted.NetID);
+      return `n-${wanted.NetID}`;
+    },
+    DeleteNR: ({ wl }) => {
+      this.networks.delete(wl);
+    },
+    GetSubnet: ({ networkID }) => {
+      this.#needNetwork(networkID);
+      return { IP: Uint8Array.of(10, 1, 2, 0), Mask: Uint8Array.of(255, 255, 255, 0) };
+    },
+    GetNet: ({ networkID }) => {
+      this.#needNetwork(networkID);
+      return { IP: Uint8Array.of(10, 1, 0, 0), Mask: Uint8Array.of(255, 255, 0, 0) };
+    },
+    GetDefaultGwIP: () => [Uint8Array.of(10, 1, 2, 1), new Uint8Array(16)],
+    GetIPv6From4: () => ({ IP: new Uint8Array(16), Mask: new Uint8Array(16) }),
+    SetupPrivTap: ({ networkID, name }) => {
+      this.#needNetwork(networkID);
+      this.taps.add(name);
+      return `t-${name}`;
+    },
+    TapExists: ({ name }) => this.taps.has(name),
+    RemoveTap: ({ name }) => {
+      this.taps.delete(name);
+    },
+    WireguardPorts: () => this.wireguardPorts,
+    Metrics: () =>
+      new Map(
+        [...this.networks.keys()].map((id) => [id, { NetRxPackets: 0, NetRxBytes: 0, NetTxPackets: 0, NetTxBytes: 0 }]),
+      ),
+  });
+
+  readonly flist = this.#service(flist, {
+    Exists: ({ name }) => this.mounts.has(name),
+    Mount: ({ name, url, opt }) => {
+      if (!this.volumes.has(basename(opt.PersistedVolume))) throw new Error('the persisted volume is not there');
+      const path = join(this.#folder, 'mnt', name);
+      mkdirSync(join(path, 'etc', 'ssh'), { recursive: true });
+      writeFileSync(join(path, 'etc', 'ssh', 'ssh_host_key'), 'k');
+      this.mounts.set(name, url);
+      return path;
+    },
+    Unmount: ({ name }) => {
+      if (this.machines.has(name)) throw new Error(`mount ${name} is busy`);
+      this.mounts.delete(name);
+    },
+  });
+
+  readonly vmd = this.#service(vmd, {
+    Exists: ({ name }) => this.machines.has(name),
+    List: () => [...this.machines.keys()],
+    Run: ({ vm }) => {
+      if (this.machines.has(vm.Name)) throw new Error('a vm with same name already exists');
+      this.machines.set(vm.Name, vm);
+      return { ConsoleURL: '10.1.2.1:20005' };
+    },
+    Delete: ({ name }) => {
+      this.machines.delete(name);
+    },
+  });
+
+  readonly chain = {
+    ...this.#service(chain, {
+      Contract: ({ id }) => this.contracts.get(id) ?? { ...NO_CONTRACT, ContractID: id },
+      Twin: ({ id }) => {
+        const account = this.twins.get(id);
+        const facts = { TwinID: id, Relay: '', EncryptionKey: null };
+        return { ...facts, Found: account !== undefined, Account: account ?? new Uint8Array(32) };
+      },
+      Node: () => ({ NodeID: 11, TwinID: 3, FarmID: 1, FarmerTwinID: 2 }),
+      ActiveContracts: () =>
+        [...this.contracts.values()].filter((one) => one.State !== 'deleted').map((one) => one.ContractID),
+    }),
+    Contracts$: (signal: AbortSignal) => this.events.read(signal),
+  };
+
+  /** The chain takes the contract away and says so. */
+  cancelContract(id: bigint): void {
+    const facts = this.contracts.get(id);
+    if (facts === undefined) return;
+    this.contracts.set(id, { ...facts, State: 'deleted' });
+    this.events.push({ Kind: 'cancelled', ContractID: id, TwinID: facts.TwinID, BlockNumber: 9 });
+  }
+
+  get #usedBytes(): number {
+    const volumes = [...this.volumes.values()].reduce((sum, size) => sum + size, 0);
+    return this.cacheBytes + volumes + [...this.disks.values()].reduce((sum, disk) => sum + disk.size, 0);
+  }
+
+  #allocate(size: number): void {
+    if (this.#usedBytes + size > this.poolBytes) throw new Error('not enough space left in pools of this type ssd');
+  }
+
+  #needNetwork(netId: string): void {
+    if (![...this.networks.values()].includes(netId)) throw new Error(`network ${netId}: file does not exist`);
+  }
+
+  #volume(name: string) {
+    const size = this.volumes.get(name);
+    if (size === undefined) throw new Error(`no volume ${name}`);
+    const path = join(this.#folder, 'pool1', name);
+    mkdirSync(path, { recursive: true });
+    return { Name: name, Path: path, Usage: { Size: size, Used: 0 } };
+  }
+
+  #disk(name: string) {
+    const disk = this.disks.get(name);
+    if (disk === undefined) throw new Error(`no disk ${name}`);
+    return { Path: join(this.#folder, 'pool1', 'vdisks', name), Size: disk.size };
+  }
+
+  /** Handlers of every method: those given, recorded and hooked; the others refuse. */
+  #service<D extends InterfaceDefinition>(definition: D, given: Partial<Service<D>>): Service<D> {
+    const handlers = given as Record<string, ((args: never) => unknown) | undefined>;
+    const entries = Object.keys(definition.methods).map((method) => {
+      const handler = async (args: Record<string, unknown>): Promise<unknown> => {
+        const call = { method, args };
+        this.calls.push(call);
+        await this.hook(call, 'before');
+        const act = handlers[method];
+        if (act === undefined) throw new Error(`the test host has no ${method}`);
+        const result = act(args as never);
+        await this.hook(call, 'after');
+        return result;
+      };
+      return [method, handler];
+    });
+    return Object.fromEntries(entries) as Service<D>;
+  }
+}
+
+const NO_CONTRACT = {
+  Found: false,
+  TwinID: 0,
+  Kind: '',
+  State: '',
+  NodeID: 0,
+  DeploymentHash: '',
+  PublicIPs: 0,
+  RentedBy: 0,
+  BlockNumber: 5,
+};
+
+function direct<D extends InterfaceDefinition>(service: Service<D>): Client<D> {
+  const handlers = service as Record<string, (args: unknown, context: unknown) => unknown>;
+  return new Proxy({} as Client<D>, {
+    get: (_, method: string) => async (args: unknown, options?: { signal?: AbortSignal }) => {
+      options?.signal?.throwIfAborted();
+      try {
+        return await handlers[method]?.(args, { signal: options?.signal, trace: '' });
+      } catch (error) {
+        // As it would cross the bus.
+        throw isZbusError(error) ? error : new ZbusError('call_failed', error instanceof Error ? error.message : '');
+      }
+    },
+  });
+}

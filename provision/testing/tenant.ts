@@ -1,0 +1,110 @@
+/** A twin that deploys, for tests: makes documents, signs them, and has its contracts on the test chain. */
+import { generateKeyPairSync, type KeyObject, sign } from 'node:crypto';
+import { deploymentHash, signedMessage } from '../../schemas/challenge.ts';
+import { type Deployment, noResult, type Workload } from '../../schemas/deployment.ts';
+import type { TestHost } from './host.ts';
+
+const MIB = 1024 ** 2;
+export const TEST_NODE = 11;
+
+export class Tenant {
+  readonly twin: number;
+  readonly publicKey: Uint8Array;
+  readonly #key: KeyObject;
+
+  constructor(twin: number) {
+    this.twin = twin;
+    const { publicKey, privateKey } = generateKeyPairSync('ed25519');
+    this.#key = privateKey;
+    this.publicKey = publicKey.export({ format: 'der', type: 'spki' }).subarray(-32);
+  }
+
+  /** A signed deployment. */
+  deployment(contract: bigint, workloads: Workload[]): Deployment {
+    const unsigned: Deployment = {
+      version: 0,
+      twin_id: this.twin,
+      contract_id: contract,
+      metadata: '',
+      description: '',
+      expiration: 0,
+      signature_requirement: {
+        requests: [{ twin_id: this.twin, required: false, weight: 1 }],
+        weight_required: 1,
+        signatures: [],
+        signature_style: '',
+      },
+      workloads,
+    };
+    const signature = sign(null, signedMessage(unsigned), this.#key).toString('hex');
+    unsigned.signature_requirement.signatures.push({ twin_id: this.twin, signature, signature_type: 'ed25519' });
+    return unsigned;
+  }
+
+  /** The same, with its contract on the test chain. */
+  contracted(host: TestHost, contract: bigint, workloads: Workload[]): Deployment {
+    const deployment = this.deployment(contract, workloads);
+    host.twins.set(this.twin, this.publicKey);
+    host.contracts.set(contract, {
+      Found: true,
+      ContractID: contract,
+      TwinID: this.twin,
+      Kind: 'node',
+      State: 'created',
+      NodeID: TEST_NODE,
+      DeploymentHash: deploymentHash(deployment),
+      PublicIPs: 0,
+      RentedBy: 0,
+      BlockNumber: 5,
+    });
+    return deployment;
+  }
+}
+
+function workload(name: string, type: string, data: unknown): Workload {
+  const result = noResult();
+  return { version: 0, name, type, data: JSON.stringify(data), metadata: '', description: '', result };
+}
+
+export function networkWorkload(name: string, port = 0): Workload {
+  return workload(name, 'network', {
+    ip_range: '10.1.0.0/16',
+    subnet: '10.1.2.0/24',
+    wireguard_private_key: 'a2V5',
+    wireguard_listen_port: port,
+    peers: [],
+  });
+}
+
+export function diskWorkload(name: string, size: number): Workload {
+  return workload(name, 'zmount', { size });
+}
+
+export function volumeWorkload(name: string, size: number): Workload {
+  return workload(name, 'volume', { size });
+}
+
+export interface MachineWish {
+  readonly network?: string;
+  readonly ip?: string;
+  readonly mounts?: readonly string[];
+  readonly memory?: number;
+  readonly cpu?: number;
+  readonly planetary?: boolean;
+}
+
+export function machineWorkload(name: string, wish: MachineWish = {}): Workload {
+  return workload(name, 'zmachine', {
+    flist: 'http://127.0.0.1:1/image.fl',
+    network: {
+      public_ip: '',
+      planetary: wish.planetary ?? false,
+      interfaces: [{ network: wish.network ?? 'net1', ip: wish.ip ?? '10.1.2.5' }],
+    },
+    size: 0,
+    compute_capacity: { cpu: wish.cpu ?? 1, memory: wish.memory ?? 512 * MIB },
+    mounts: (wish.mounts ?? []).map((mount) => ({ name: mount, mountpoint: `/${mount}` })),
+    entrypoint: '/sbin/init',
+    env: { GREETING: 'hello' },
+  });
+}
