@@ -14,8 +14,10 @@ import { startRedis, type TestRedis } from '../../modules/zbus/testing/redis.ts'
 import { Identity, writeKeyFile } from '../rmb/keys.ts';
 import { ChainClient } from './client.ts';
 import { type RunningDevChain, startDevChain } from './dev/start.ts';
+import { redirectLibraryLog } from './library-log.ts';
 
 const log = pino({ level: 'silent' });
+redirectLibraryLog();
 const MAIN = join(import.meta.dirname, 'main.ts');
 const HASH = '9021d4dee05a661e2cb6838152c67f25';
 const TERMS = { activationURL: [], termsAndConditionsLink: 'http://terms.example', termsAndConditionsHash: 'abc' };

@@ -7,8 +7,10 @@ import { isGridError } from '../../schemas/errors/index.ts';
 import { Identity, type KeyType } from '../rmb/keys.ts';
 import { type ChainBlock, ChainClient } from './client.ts';
 import { type RunningDevChain, startDevChain } from './dev/start.ts';
+import { redirectLibraryLog } from './library-log.ts';
 
 const log = pino({ level: 'silent' });
+redirectLibraryLog();
 const HASH = '9021d4dee05a661e2cb6838152c67f25';
 const OTHER_HASH = '0123456789abcdef0123456789abcdef';
 const RESOURCES = { hru: 0n, sru: 512n * 2n ** 30n, cru: 8n, mru: 2n ** 34n };

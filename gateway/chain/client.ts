@@ -6,12 +6,12 @@ import { ChainConnection, type ConnectionOptions } from './connection.ts';
 import type { CallLimits } from './failures.ts';
 import { BlockFollower, type ChainBlock } from './follower.ts';
 import { ChainReader } from './reader.ts';
-import { type ChainSigner, eventData, type Included, Transactions } from './transactions.ts';
+import { type ChainCall, type ChainSigner, eventData, type Included, Transactions } from './transactions.ts';
 
 export type { CallLimits } from './failures.ts';
 export type { ChainBlock, ChainEvent } from './follower.ts';
 export type { Account, Contract, Farm, Node, NodePower, Resources, Twin } from './records.ts';
-export type { ChainSigner } from './transactions.ts';
+export type { ChainCall, ChainSigner, Included } from './transactions.ts';
 
 export interface ChainClientOptions extends ConnectionOptions {
   /** Signs transactions; without it the client can only read. */
@@ -101,6 +101,11 @@ export class ChainClient extends ChainReader {
 
   #contracts(method: string, args: readonly unknown[], limits: CallLimits | undefined): Promise<Included> {
     return this.#signing().submit({ pallet: 'smartContractModule', method, args }, limits);
+  }
+
+  /** Sends any call by its name; for what has no method of its own here. */
+  submit(call: ChainCall, limits?: CallLimits): Promise<Included> {
+    return this.#signing().submit(call, limits);
   }
 
   async acceptTerms(link: string = TERMS.link, hash: string = TERMS.hash, limits?: CallLimits): Promise<void> {
