@@ -81,6 +81,7 @@ export class Door {
     this.#rate = new RateLimit(this.#limits.ratePerSecond, this.#limits.rateBurst);
     this.#concurrency = new Concurrency(this.#limits);
     this.#now = options.now ?? Date.now;
+    options.verifier.warm();
   }
 
   /** For `RmbClient.serve`: admitted requests go to `run`, whose result or `GridError` is the answer. */

@@ -71,6 +71,7 @@ export class Relay {
 
   /** Listens and resolves with the port. */
   async listen(host: string, port: number): Promise<number> {
+    this.#verifier.warm();
     await new Promise<void>((resolve, reject) => {
       this.#http.once('error', reject);
       this.#http.listen(port, host, () => {

@@ -51,6 +51,7 @@ export type RequestHandler = (request: IncomingRequest) => Promise<void>;
 const SCHEMA = 'application/json';
 const ANSWER_LIFETIME_SECONDS = 300;
 const MAX_LIFETIME_SECONDS = 1800;
+const LONGEST_CALL_MS = MAX_LIFETIME_SECONDS * 1000;
 const MAX_PENDING_CALLS = 4096;
 const MAX_SERVING = 1024;
 const ANSWER_WAIT_MS = 30_000;
@@ -139,6 +140,9 @@ export class RmbClient {
   async call(request: CallRequest): Promise<Uint8Array> {
     if (this.#closed) throw new RmbError('closed', 'the client was closed');
     if (request.signal?.aborted) throw new RmbError('cancelled', 'the call was cancelled');
+    if (!(request.deadlineMs > 0 && request.deadlineMs <= LONGEST_CALL_MS)) {
+      throw new RangeError(`deadlineMs is ${request.deadlineMs}, not from 1 to ${LONGEST_CALL_MS}`);
+    }
     if (this.#pending.size >= MAX_PENDING_CALLS) {
       throw new RmbError('busy', `${this.#pending.size} calls wait for their answers already`);
     }

@@ -10,9 +10,9 @@ export type { Address, Envelope };
 export const MAX_FRAME_BYTES = 16 * 1024 * 1024;
 
 /** Characters that a text of an envelope may have. */
-export const MAX_UID_LENGTH = 128;
-export const MAX_SESSION_LENGTH = 128;
-export const MAX_COMMAND_LENGTH = 256;
+const MAX_UID_LENGTH = 128;
+const MAX_SESSION_LENGTH = 128;
+const MAX_COMMAND_LENGTH = 256;
 const MAX_TAGS_LENGTH = 1024;
 const MAX_SCHEMA_LENGTH = 128;
 const MAX_FEDERATION_LENGTH = 1024;

@@ -2,13 +2,6 @@
 import { createECDH, createPrivateKey, type KeyObject, sign as signWithKey } from 'node:crypto';
 import { readFile, stat } from 'node:fs/promises';
 import { inspect } from 'node:util';
-import {
-  bip39ToMiniSecret,
-  bip39Validate,
-  sr25519KeypairFromSeed,
-  sr25519Sign,
-  waitReady,
-} from '@polkadot/wasm-crypto';
 import { z } from 'zod';
 import { writeFileAtomic } from '../../modules/host/files.ts';
 
@@ -21,6 +14,21 @@ export const signaturePrefix: Readonly<Record<KeyType, number>> = { ed25519: 0x6
 // PKCS#8 around a bare ed25519 seed.
 const ED25519_PKCS8 = Buffer.from('302e020100300506032b657004220420', 'hex');
 
+/** Loaded when needed only: a node with an ed25519 seed is spared 60 MiB. */
+type Schnorr = typeof import('@polkadot/wasm-crypto');
+
+async function loadSchnorr(): Promise<Schnorr> {
+  const schnorr = await import('@polkadot/wasm-crypto');
+  await schnorr.waitReady();
+  return schnorr;
+}
+
+function miniSecretOf(text: string, schnorr: Schnorr | undefined): Uint8Array {
+  const words = text.split(/\s+/).join(' ');
+  if (schnorr?.bip39Validate(words) !== true) throw new KeyError('the words are not a valid English BIP39 phrase');
+  return schnorr.bip39ToMiniSecret(words, '');
+}
+
 /** The secret half of a twin. Signs and agrees on keys; its bytes do not come out. */
 export class Identity {
   readonly keyType: KeyType;
@@ -31,22 +39,22 @@ export class Identity {
   readonly #sign: (message: Uint8Array) => Uint8Array;
   readonly #agree: (otherKey: Uint8Array) => Uint8Array;
 
-  private constructor(keyType: KeyType, miniSecret: Uint8Array) {
+  private constructor(keyType: KeyType, miniSecret: Uint8Array, schnorr: Schnorr | undefined) {
     this.keyType = keyType;
     const curve = createECDH('secp256k1');
     curve.setPrivateKey(miniSecret);
     this.encryptionKey = new Uint8Array(curve.getPublicKey(null, 'compressed'));
     this.#agree = (otherKey) => curve.computeSecret(otherKey);
-    if (keyType === 'ed25519') {
+    if (schnorr === undefined) {
       const key = createPrivateKey({ key: Buffer.concat([ED25519_PKCS8, miniSecret]), format: 'der', type: 'pkcs8' });
       this.publicKey = ed25519PublicKey(key);
       this.#sign = (message) => signWithKey(null, message, key);
     } else {
-      const pair = sr25519KeypairFromSeed(miniSecret);
+      const pair = schnorr.sr25519KeypairFromSeed(miniSecret);
       const secretKey = pair.slice(0, 64);
       const publicKey = pair.slice(64);
       this.publicKey = publicKey;
-      this.#sign = (message) => sr25519Sign(publicKey, secretKey, message);
+      this.#sign = (message) => schnorr.sr25519Sign(publicKey, secretKey, message);
     }
   }
 
@@ -56,19 +64,13 @@ export class Identity {
    * BIP39 seed). Throws `KeyError`, which never repeats the secret.
    */
   static async fromSecret(secret: string, keyType: KeyType): Promise<Identity> {
-    await waitReady();
     const text = secret.trim();
     const hex = /^(?:0x)?([0-9a-fA-F]{64})$/.exec(text)?.[1];
-    if (hex !== undefined) return Identity.#fromMiniSecret(Buffer.from(hex, 'hex'), keyType);
-    if (text.startsWith('0x')) throw new KeyError('the seed is not 0x and 64 hex digits');
-    const words = text.split(/\s+/).join(' ');
-    if (!bip39Validate(words)) throw new KeyError('the words are not a valid English BIP39 phrase');
-    return Identity.#fromMiniSecret(bip39ToMiniSecret(words, ''), keyType);
-  }
-
-  static #fromMiniSecret(miniSecret: Uint8Array, keyType: KeyType): Identity {
+    if (hex === undefined && text.startsWith('0x')) throw new KeyError('the seed is not 0x and 64 hex digits');
+    const schnorr = keyType === 'sr25519' || hex === undefined ? await loadSchnorr() : undefined;
+    const miniSecret = hex === undefined ? miniSecretOf(text, schnorr) : Buffer.from(hex, 'hex');
     try {
-      return new Identity(keyType, miniSecret);
+      return new Identity(keyType, miniSecret, keyType === 'sr25519' ? schnorr : undefined);
     } catch {
       throw new KeyError('the seed is not a valid secp256k1 scalar');
     }

@@ -48,6 +48,11 @@ export class SignatureVerifier {
     return valid ? undefined : 'sr25519 signature verification failed';
   }
 
+  /** For services: what the first sr25519 signature needs is loaded before it comes. */
+  warm(): void {
+    this.#pool.warm();
+  }
+
   async close(): Promise<void> {
     await this.#pool.close();
   }

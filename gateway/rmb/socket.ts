@@ -16,7 +16,7 @@ export interface RelaySocketOptions {
   readonly timing?: Partial<SocketTiming>;
 }
 
-export type SocketState = 'open' | 'lost';
+type SocketState = 'open' | 'lost';
 
 export interface SocketTiming {
   /** Milliseconds between pings. */

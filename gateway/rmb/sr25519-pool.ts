@@ -33,6 +33,9 @@ interface Thread {
 
 const BATCH = 32;
 
+/** A thread holds one batch; without a limit V8 lets its heap grow to three times that. */
+const THREAD_MEMORY = { maxOldGenerationSizeMb: 64, maxYoungGenerationSizeMb: 4 };
+
 /** The pool cannot take or finish a job; the signature is neither good nor bad. */
 export class VerifierBusyError extends Error {
   override readonly name = 'VerifierBusyError';
@@ -54,6 +57,13 @@ export class Sr25519Pool {
     this.#threadLimit = options.threads ?? Math.min(4, Math.max(1, availableParallelism() - 1));
     this.#limit = options.limit ?? 4096;
     this.#deadlineMs = options.deadlineMs ?? 10_000;
+  }
+
+  /** Starts the first thread, so that the first signature does not wait for it. */
+  warm(): void {
+    if (this.#closed || this.#threads.size > 0) return;
+    const { worker } = this.#start();
+    worker.unref();
   }
 
   /** Whether the 64-byte `signature` is the account's. Rejects with `VerifierBusyError` when full or too late. */
@@ -106,7 +116,7 @@ export class Sr25519Pool {
   }
 
   #start(): Thread {
-    const worker = new Worker(new URL('./sr25519-worker.ts', import.meta.url), { stdin: false });
+    const worker = new Worker(new URL('./sr25519-worker.ts', import.meta.url), { resourceLimits: THREAD_MEMORY });
     const thread: Thread = { worker, jobs: new Set() };
     this.#threads.add(thread);
     worker.on('message', (verdicts: Sr25519Verdicts) => {
@@ -142,7 +152,7 @@ export class Sr25519Pool {
     // A thread that does not answer is replaced, not waited for.
     for (const thread of this.#threads) {
       if (thread.jobs.size === 0 || [...thread.jobs].some((id) => this.#waiting.has(id))) continue;
-      void thread.worker.terminate(); // its exit is handled as a lost thread
+      thread.worker.terminate().catch(() => undefined); // its exit is handled as a lost thread
     }
     if (this.#waiting.size > 0) return;
     clearInterval(this.#sweep);

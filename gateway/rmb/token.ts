@@ -3,9 +3,9 @@ import { z } from 'zod';
 import { type Identity, signaturePrefix } from './keys.ts';
 
 /** Seconds our own tokens live: long enough for one handshake. */
-export const TOKEN_LIFETIME_SECONDS = 60;
+const TOKEN_LIFETIME_SECONDS = 60;
 
-export interface TokenClaims {
+interface TokenClaims {
   /** Twin id. */
   readonly sub: number;
   /** Session; absent and empty differ. */

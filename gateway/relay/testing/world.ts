@@ -10,7 +10,7 @@ import { SignatureVerifier } from '../../rmb/signature.ts';
 import { TwinCache, type TwinRecord, type TwinSource } from '../../rmb/twins.ts';
 import { Relay, type RelayOptions } from '../relay.ts';
 
-export const DOMAIN = 'relay.example';
+const DOMAIN = 'relay.example';
 
 export interface TestTwin {
   readonly id: number;
