@@ -1,6 +1,7 @@
 import { CliError, type Command, readOptions } from '../command.ts';
 import { type DemoResult, demoFolder, runDemo } from '../demo/run.ts';
 import { Stages } from '../demo/stages.ts';
+import { UserNetwork } from '../demo/user-network.ts';
 import { type Layout, layoutOf } from '../node/layout.ts';
 import { stopNode } from '../node/lifecycle.ts';
 import { findTraces } from '../node/traces.ts';
@@ -62,9 +63,11 @@ export const command: Command = {
     } catch (error) {
       failure = error;
     }
-    if (values.keep && result !== undefined) {
-      report(values.json, stages, result, null);
+    // What failed is kept, too: it is there to be looked at. An interrupted demo is not.
+    if (values.keep && !stopping.signal.aborted) {
+      if (result !== undefined) report(values.json, stages, result, null);
       if (!values.json) stages.say(howToTalk(layout));
+      if (failure !== undefined) throw failure;
       return 0;
     }
     const traces = await cleanUp(layout, stages);
@@ -87,6 +90,7 @@ function abortable<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
 
 async function cleanUp(layout: Layout, stages: Stages): Promise<string[]> {
   await stages.run('clean up', async (note) => {
+    await new UserNetwork(layout).leave();
     await stopNode(layout, { purge: true, onStep: note });
   });
   return findTraces(layout);

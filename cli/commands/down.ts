@@ -1,4 +1,5 @@
 import { type Command, readOptions } from '../command.ts';
+import { UserNetwork } from '../demo/user-network.ts';
 import { loadConfig } from '../node/config.ts';
 import { layoutOf } from '../node/layout.ts';
 import { stopNode } from '../node/lifecycle.ts';
@@ -20,6 +21,8 @@ export const command: Command = {
     const layout = layoutOf(values.state);
     // A purge must work on what a broken start left, too.
     if (!values.purge) await loadConfig(layout);
+    // A demo that was kept has its user's network beside the node's.
+    if (values.purge) await new UserNetwork(layout).leave();
     await stopNode(layout, { purge: values.purge, onStep: (text) => process.stdout.write(`${text}\n`) });
     if (!values.purge) return 0;
     const traces = await findTraces(layout);

@@ -30,7 +30,7 @@ export const command: Command = {
       return 0;
     }
     if (verb === 'list' && first !== undefined) {
-      for (const entry of readFlist(resolve(first)).entries) process.stdout.write(`${entry.path}\n`);
+      for (const entry of readFlist(resolve(first)).entries) process.stdout.write(`/${entry.path}\n`);
       return 0;
     }
     throw new CliError(usage);

@@ -9,6 +9,8 @@ import type { Layout } from '../node/layout.ts';
 import type { DemoPlan } from './deployment.ts';
 
 const DEADLINE_MS = 10_000;
+/** bash speaks TCP by itself, so that no HTTP client has to be installed. */
+const HTTP_GET = 'exec 3<>"/dev/tcp/$0/80"; printf "GET / HTTP/1.0\\r\\n\\r\\n" >&3; cat <&3';
 
 export class UserNetwork {
   readonly #namespace: string;
@@ -59,31 +61,26 @@ export class UserNetwork {
     let last = '';
     while (Date.now() < until) {
       signal.throwIfAborted();
-      const words = [
-        'netns',
-        'exec',
-        this.#namespace,
-        '/bin/busybox',
-        'wget',
-        '-q',
-        '-T',
-        '2',
-        '-O',
-        '-',
-        `http://${address}/`,
-      ];
       try {
-        return (await run('ip', words, { deadlineMs: 5_000, signal })).stdout;
+        const { stdout } = await run('ip', ['netns', 'exec', this.#namespace, 'bash', '-c', HTTP_GET, address], {
+          deadlineMs: 3_000,
+          signal,
+        });
+        const [head = '', body = ''] = stdout.split(/\r\n\r\n([^]*)/);
+        if (/^HTTP\/1\.\d 200 /.test(head)) return body;
+        last = head.split('\r\n')[0] ?? '';
       } catch (error) {
         last = (error as Error).message;
       }
-      await sleep(100);
+      await sleep(50);
     }
     throw new CliError(`no page from ${address} within ${deadlineMs / 1000} s: ${last}`);
   }
 
+  /** Takes device and namespace away; what is not there is not missed. */
   async leave(): Promise<void> {
-    await this.#driver?.remove(this.#place());
+    const driver = this.#driver ?? (await openWireguard({ folder: this.#folder }));
+    await driver.remove(this.#place()).catch(() => undefined);
     await run('ip', ['netns', 'del', this.#namespace], { deadlineMs: DEADLINE_MS }).catch(() => undefined);
   }
 

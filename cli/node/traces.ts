@@ -1,9 +1,7 @@
 /** What of a node exists on the host beside its files: the proof that nothing leaks. */
 import { existsSync } from 'node:fs';
 import { readdir, readFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import { run } from '../../modules/host/run.ts';
-import { namespaceOf } from './isolation.ts';
 import type { Layout } from './layout.ts';
 
 /** One line a finding: processes, mounts, loop devices, links, namespaces, cgroups, files. */
@@ -36,7 +34,9 @@ export async function findTraces(layout: Layout): Promise<string[]> {
   }
   const links = JSON.parse((await run('ip', ['-j', 'link'], { deadlineMs: 10_000 })).stdout) as { ifname: string }[];
   for (const { ifname } of links) if (ifname.includes(id)) found.push(`interface ${ifname}`);
-  if (existsSync(join('/run/netns', namespaceOf(layout)))) found.push(`network namespace ${namespaceOf(layout)}`);
+  for (const name of await readdir('/run/netns').catch(() => [])) {
+    if (name.includes(id)) found.push(`network namespace ${name}`);
+  }
   const groups = await readdir('/sys/fs/cgroup', { recursive: true }).catch(() => []);
   for (const group of groups) if (group.split('/').at(-1)?.includes(id)) found.push(`cgroup ${group}`);
   if (existsSync(state)) found.push(`folder ${state}`);
