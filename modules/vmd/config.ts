@@ -10,7 +10,7 @@ import type { VM, VMIface } from './interface.ts';
 
 const MIB = 1024 * 1024;
 /** Smallest memory of a machine, from the grid's rules. */
-export const MINIMUM_MEMORY_BYTES = 250 * MIB;
+const MINIMUM_MEMORY_BYTES = 250 * MIB;
 /** PCI slots on the root bus that are left for disks, shares and interfaces. */
 const MAX_DEVICES = 24;
 

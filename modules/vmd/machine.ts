@@ -108,7 +108,7 @@ export class Machine {
         await this.#dispose();
         return;
       }
-      if (this.#record.state === 'given_up') void this.#giveUp(); // retries by itself, ends with the machine
+      if (this.#record.state === 'given_up') this.#startGivingUp();
       if (this.#record.state !== 'running') return;
       const qemu = this.#process('qemu');
       if (qemu === undefined || !isAlive(qemu)) {
@@ -281,7 +281,7 @@ export class Machine {
       record.reason = `deleting vm due to so many crashes: ${crashes.length} within ${this.#context.policy.windowMs / 1000} s, the last because ${cause}; end of its console: ${printable(tail)}`;
       this.#save();
       this.#log.error({ cause, crashes: crashes.length }, 'vm crashed too often');
-      void this.#giveUp(); // retries by itself, ends with the machine
+      this.#startGivingUp();
       return;
     }
     this.#save();
@@ -300,6 +300,11 @@ export class Machine {
         await this.#crashed((await this.#startFailure(error)).message);
       }
     });
+  }
+
+  /** Goes on by itself; ends with the machine. */
+  #startGivingUp(): void {
+    this.#giveUp().catch((error: unknown) => this.#log.error({ err: error }, 'vm could not be given up'));
   }
 
   /** Tells the owner until it is heard; the owner then deletes the machine. */

@@ -12,7 +12,7 @@ import { type ProcessIdentity, waitGone } from './processes.ts';
 import { leftovers } from './testing/leftovers.ts';
 import { canRunMachines, makeRig, type Rig, type TestVM, testVM, textOf, until } from './testing/rig.ts';
 
-const BOOT_MS = 30_000;
+const BOOT_MS = 60_000;
 const MIB = 1024 * 1024;
 const CAP_SYS_RESOURCE = 24n;
 
@@ -22,7 +22,7 @@ async function mayProtect(): Promise<boolean> {
   return ((BigInt(`0x${mask}`) >> CAP_SYS_RESOURCE) & 1n) === 1n;
 }
 
-describe.skipIf(!canRunMachines)('machines', { timeout: 60_000 }, () => {
+describe.skipIf(!canRunMachines)('machines', { timeout: 180_000 }, () => {
   let rig: Rig;
   let machines: Machines;
   const gaveUp: { name: string; reason: string }[] = [];

@@ -15,9 +15,9 @@ import { canRunMachines, makeRig, type Rig, testVM, textOf, until } from './test
 
 const namespace = `gnvm${process.pid}`;
 const tap = `t-vm${process.pid % 100_000}`;
-const BOOT_MS = 30_000;
+const BOOT_MS = 60_000;
 
-describe.skipIf(!canRunMachines)('vmd on the bus', { timeout: 60_000 }, () => {
+describe.skipIf(!canRunMachines)('vmd on the bus', { timeout: 180_000 }, () => {
   let rig: Rig;
   let redis: TestRedis;
   let bus: ZbusClient;
@@ -60,6 +60,7 @@ describe.skipIf(!canRunMachines)('vmd on the bus', { timeout: 60_000 }, () => {
     inside('ip', 'link', 'set', 'lo', 'up');
     inside('ip', 'tuntap', 'add', 'dev', tap, 'mode', 'tap');
     inside('ip', 'addr', 'add', '10.77.0.1/24', 'dev', tap);
+    inside('ip', '-6', 'addr', 'add', 'fd77::1/64', 'dev', tap, 'nodad');
     inside('ip', 'link', 'set', tap, 'up');
   }, 120_000);
   afterEach(() => endDaemon('SIGTERM'), 20_000);
@@ -74,23 +75,28 @@ describe.skipIf(!canRunMachines)('vmd on the bus', { timeout: 60_000 }, () => {
     await startDaemon();
     const root = await rig.root(
       'net',
-      `ip addr show eth0 >/addr; ip route >/routes; cat /etc/resolv.conf >/resolv
+      `ip addr show eth0 >/addr; ip route >/routes; ip -6 route >/routes6; cat /etc/resolv.conf >/resolv
        i=0; while :; do i=$((i + 1)); echo tick $i; sleep 0.1; done`,
     );
     const name = '7-8-net';
     const v4 = (last: number) => Uint8Array.of(10, 77, 0, last);
+    const v6 = (last: number) => Uint8Array.of(0xfd, 0x77, ...new Array<number>(13).fill(0), last);
     const vm = testVM(rig, name, root, {
       Network: {
         Ifaces: [
           {
             Tap: tap,
             MAC: '52:54:00:aa:bb:cc',
-            IPs: [{ IP: v4(2), Mask: Uint8Array.of(255, 255, 255, 0) }],
+            IPs: [
+              { IP: v4(2), Mask: Uint8Array.of(255, 255, 255, 0) },
+              { IP: v6(2), Mask: new Uint8Array(16).fill(255, 0, 8) },
+            ],
             Routes: [
+              { Net: { IP: Uint8Array.of(10, 99, 0, 0), Mask: Uint8Array.of(255, 255, 0, 0) }, Gateway: null },
               { Net: { IP: Uint8Array.of(100, 64, 0, 0), Mask: Uint8Array.of(255, 255, 0, 0) }, Gateway: v4(1) },
             ],
             IP4DefaultGateway: v4(1),
-            IP6DefaultGateway: null,
+            IP6DefaultGateway: v6(1),
             PublicIPv4: false,
             PublicIPv6: false,
             NetID: 'net',
@@ -109,10 +115,14 @@ describe.skipIf(!canRunMachines)('vmd on the bus', { timeout: 60_000 }, () => {
     expect(await textOf(join(root, 'addr'))).toMatch(/inet 10\.77\.0\.2\/24/);
     const routes = await textOf(join(root, 'routes'));
     expect(routes).toMatch(/^default via 10\.77\.0\.1 dev eth0/m);
+    expect(routes).toMatch(/^10\.99\.0\.0\/16 dev eth0/m);
     expect(routes).toMatch(/^100\.64\.0\.0\/16 via 10\.77\.0\.1 dev eth0/m);
+    expect(await textOf(join(root, 'addr'))).toMatch(/inet6 fd77::2\/64/);
+    expect(await textOf(join(root, 'routes6'))).toMatch(/^default via fd77::1 dev eth0/m);
     expect(await textOf(join(root, 'resolv'))).toBe('nameserver 8.8.8.8\nnameserver 1.1.1.1\n');
     expect(inside('/bin/busybox', 'ping', '-c', '3', '-i', '0.2', '-W', '2', '10.77.0.2')).toMatch(/ 0% packet loss/);
 
+    inside('/bin/busybox', 'ping', '-c', '1', '-W', '5', 'fd77::2');
     expect(await client.List({})).toEqual([name]);
     expect(await client.Exists({ name })).toBe(true);
     expect(await client.Inspect({ name })).toEqual({ HtEnabled: false, Memory: 256, CPU: 1 });

@@ -1,5 +1,5 @@
 /** What vmd keeps of a machine on disk; written before and after every change of its processes. */
-import { closeSync, fsyncSync, openSync, renameSync, writeSync } from 'node:fs';
+import { renameSync, writeFileSync } from 'node:fs';
 import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
@@ -28,17 +28,12 @@ export type MachineRecord = z.infer<typeof recordSchema>;
 
 /**
  * Replaces the record at once: no other event may come between a process's
- * start and its being known.
+ * start and its being known. Not forced to the disk, since a record means
+ * nothing once the host, and with it every process in it, has gone down.
  */
 export function saveRecord(path: string, record: MachineRecord): void {
   const temporary = `${path}.tmp`;
-  const file = openSync(temporary, 'w', 0o600);
-  try {
-    writeSync(file, `${JSON.stringify(record)}\n`);
-    fsyncSync(file);
-  } finally {
-    closeSync(file);
-  }
+  writeFileSync(temporary, `${JSON.stringify(record)}\n`, { mode: 0o600 });
   renameSync(temporary, path);
 }
 

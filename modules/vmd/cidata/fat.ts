@@ -1,6 +1,6 @@
 /** Writer of a small FAT volume: one root folder of read-only files, long names. */
 
-export interface FatFile {
+interface FatFile {
   readonly name: string;
   readonly data: Uint8Array;
 }

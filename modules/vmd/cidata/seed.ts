@@ -5,8 +5,8 @@ import { type SeedInterface, type SeedMount, seedDocuments } from './documents.t
 import { FatFullError, writeFat } from './fat.ts';
 
 /** Size of the seed disk, from the grid's contract with its images. */
-export const SEED_BYTES = 2 * 1024 * 1024;
-export const SEED_LABEL = 'cidata';
+const SEED_BYTES = 2 * 1024 * 1024;
+const SEED_LABEL = 'cidata';
 
 /** The image of the disk labelled `cidata`. Throws `machine_seed_full`. */
 export function seedImage(config: MachineConfig): Buffer {

@@ -100,7 +100,7 @@ const SIGNATURE_MARK = Buffer.from('~Module signature appended~\n', 'latin1');
  * by apt; hashing and checking megabytes again inside an emulated guest costs
  * more than loading them.
  */
-export function withoutSignature(data: Buffer): Buffer {
+function withoutSignature(data: Buffer): Buffer {
   if (!data.subarray(-SIGNATURE_MARK.length).equals(SIGNATURE_MARK)) return data;
   const info = data.length - SIGNATURE_MARK.length - 12;
   const signatureLength = data.readUInt32BE(info + 8);

@@ -1,5 +1,5 @@
 /** The distribution's cloud kernel, downloaded as a package and unpacked, never installed. */
-import { mkdir, readdir, rename, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { GridError } from '../../../schemas/errors/index.ts';
 import { HostCommandError, run } from '../../host/run.ts';
@@ -31,10 +31,8 @@ export async function obtainKernelPackage(folder: string, signal?: AbortSignal):
   if (cached !== undefined) return cached;
 
   const options = { ...(signal === undefined ? {} : { signal }) };
-  const scratch = join(folder, 'download');
+  const scratch = await mkdtemp(join(folder, 'download-'));
   try {
-    await rm(scratch, { recursive: true, force: true });
-    await mkdir(scratch);
     const { stdout } = await run('apt-cache', ['depends', '--important', `linux-image-cloud-${architecture}`], {
       deadlineMs: QUERY_DEADLINE_MS,
       env: { ...process.env, LC_ALL: 'C' },

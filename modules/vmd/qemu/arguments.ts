@@ -5,7 +5,7 @@ const MIB = 1024 * 1024;
 /** Translated guest code that software emulation keeps; unbounded it takes a gigabyte. */
 const TRANSLATION_BUFFER_MIB = 256;
 /** Tag of the share that is a container guest's root, from the grid's contract with its images. */
-export const ROOT_TAG = 'vroot';
+const ROOT_TAG = 'vroot';
 
 export interface QemuPlan {
   readonly config: MachineConfig;

@@ -12,8 +12,8 @@ import { purge } from '../purge.ts';
 export type TestVM = Infer<typeof VM>;
 
 const MIB = 1024 * 1024;
-/** Where the guest is kept between test runs, so that only the first one downloads a kernel. */
-export const GUEST_CACHE = join(tmpdir(), 'gridnode-test-guest');
+/** Where the guest is kept between test runs, so that only the first one downloads a kernel. Not under version control. */
+export const GUEST_CACHE = join(import.meta.dirname, '../../../.state/test-guest');
 const BUSYBOX = '/bin/busybox';
 const APPLETS = ['sh', 'cat', 'ip', 'poweroff', 'sleep', 'df', 'hostname', 'ping', 'sync', 'nc', 'reboot'] as const;
 
