@@ -1,0 +1,90 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { getPublicKey, secretFromSeed, sign } from '@scure/sr25519';
+import { beforeEach, describe, expect, it } from 'vitest';
+import { signedMessage } from '../schemas/challenge.ts';
+import type { Deployment } from '../schemas/deployment.ts';
+import { parseDeployment } from '../schemas/deployment.ts';
+import { verifySignatures } from '../schemas/signatures.ts';
+import { deploymentFromStruct, deploymentToStruct } from './interface.ts';
+import { TwinKeys, verifySignature } from './keys.ts';
+import { TestHost } from './testing/host.ts';
+import { networkWorkload, Tenant } from './testing/tenant.ts';
+
+const secret = secretFromSeed(new Uint8Array(32).fill(0x11));
+const publicKey = getPublicKey(secret);
+
+describe('signatures', () => {
+  const message = Buffer.from('0123456789abcdef');
+
+  it('of sr25519 are those of another implementation', async () => {
+    const signature = sign(secret, message);
+    expect(await verifySignature('sr25519', message, signature, publicKey)).toBe(true);
+    expect(await verifySignature('ed25519', message, signature, publicKey)).toBe(false);
+    signature[3] = (signature[3] ?? 0) ^ 1;
+    expect(await verifySignature('sr25519', message, signature, publicKey)).toBe(false);
+  });
+
+  it('of a wrong length, or with a key that is none, are wrong and no crash', async () => {
+    expect(await verifySignature('ed25519', message, new Uint8Array(63), publicKey)).toBe(false);
+    expect(await verifySignature('ed25519', message, new Uint8Array(64), new Uint8Array(31))).toBe(false);
+    expect(await verifySignature('ed25519', message, new Uint8Array(64), new Uint8Array(32).fill(0xff))).toBe(false);
+    expect(await verifySignature('sr25519', message, new Uint8Array(64), new Uint8Array(32).fill(0xff))).toBe(false);
+  });
+});
+
+describe('keys of twins', () => {
+  let host: TestHost;
+  beforeEach(() => {
+    host = new TestHost('/nowhere');
+  });
+  const reads = (): number => host.calls.filter((call) => call.method === 'Twin').length;
+
+  it('are kept, and read again when a twin signs with another one', async () => {
+    const before = new Tenant(7);
+    const after = new Tenant(7);
+    host.twins.set(7, before.publicKey);
+    const keys = new TwinKeys(host.chainClient);
+    const verify = (deployment: Deployment): Promise<void> =>
+      verifySignatures(deployment, keys.verifier({ deadlineMs: 1_000 }));
+    await verify(before.deployment(1n, [networkWorkload('n')]));
+    await verify(before.deployment(2n, [networkWorkload('n')]));
+    expect(reads()).toBe(1);
+    host.twins.set(7, after.publicKey);
+    await verify(after.deployment(3n, [networkWorkload('n')]));
+    expect(reads()).toBe(2);
+    await expect(verify(before.deployment(4n, [networkWorkload('n')]))).rejects.toThrow(/^failed to verify signature/);
+    keys.forget(7);
+    await verify(after.deployment(5n, [networkWorkload('n')]));
+    expect(reads()).toBe(4);
+  });
+});
+
+describe('deployments on the bus', () => {
+  const path = join(fileURLToPath(new URL('..', import.meta.url)), 'test', 'vectors', 'deployment.json');
+  const vectors = JSON.parse(readFileSync(path, 'utf8')) as { vectors?: unknown; cases?: unknown };
+
+  it('keep every byte of the signed document both ways', () => {
+    const list = Object.values(vectors).find(
+      (value) => Array.isArray(value) && typeof value[0] === 'object' && value[0] !== null && 'deployment' in value[0],
+    ) as Array<{ deployment: unknown }>;
+    expect(list.length).toBeGreaterThan(10);
+    for (const { deployment } of list) {
+      const parsed = parseDeployment(JSON.stringify(deployment), { results: 'keep' });
+      const back = deploymentFromStruct(deploymentToStruct(parsed), { results: 'keep' });
+      expect(back).toEqual(parsed);
+      expect(
+        deploymentFromStruct(deploymentToStruct(parsed), { results: 'drop' }).workloads.every(
+          (one) => one.result.state === '',
+        ),
+      ).toBe(true);
+    }
+  });
+
+  it('sign the same message after the bus', () => {
+    const deployment = new Tenant(7).deployment(1n, [networkWorkload('n')]);
+    const back = deploymentFromStruct(deploymentToStruct(deployment), { results: 'drop' });
+    expect(signedMessage(back)).toEqual(signedMessage(deployment));
+  });
+});
