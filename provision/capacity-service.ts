@@ -6,11 +6,12 @@ import { GridError } from '../schemas/errors/index.ts';
 import { validateDeployment } from '../schemas/validate.ts';
 import type { Acceptor } from './accept.ts';
 import { refusal } from './accept.ts';
-import { deploymentFromStruct, type planner, type StepEvent, type statistics } from './interface.ts';
+import type { planner, StepEvent, statistics } from './interface.ts';
 import type { NodeReader, PoolReading } from './node.ts';
 import type { Snapshot } from './plan/capacity.ts';
 import { capacityReport, countersOf, openConnections, runningWorkloads, stepEvent, totalOf, usedOf } from './report.ts';
 import { deploymentId, type Journal } from './store/journal.ts';
+import { deploymentFromStruct } from './wire.ts';
 import { nodeFeatures } from './workloads/index.ts';
 
 const READ_DEADLINE_MS = 3_000;

@@ -212,13 +212,3 @@ export const planner = defineInterface({
   },
   streams: { Steps: StepEvent },
 });
-
-export {
-  type DeploymentStruct,
-  deploymentFromStruct,
-  deploymentToStruct,
-  type FromStructOptions,
-  type WorkloadStruct,
-  workloadFromStruct,
-  workloadToStruct,
-} from './wire.ts';

@@ -7,10 +7,10 @@ import { signedMessage } from '../schemas/challenge.ts';
 import type { Deployment } from '../schemas/deployment.ts';
 import { parseDeployment } from '../schemas/deployment.ts';
 import { verifySignatures } from '../schemas/signatures.ts';
-import { deploymentFromStruct, deploymentToStruct } from './interface.ts';
 import { TwinKeys, verifySignature } from './keys.ts';
 import { TestHost } from './testing/host.ts';
 import { networkWorkload, Tenant } from './testing/tenant.ts';
+import { deploymentFromStruct, deploymentToStruct } from './wire.ts';
 
 const secret = secretFromSeed(new Uint8Array(32).fill(0x11));
 const publicKey = getPublicKey(secret);

@@ -66,7 +66,9 @@ export class UserNetwork {
           deadlineMs: 3_000,
           signal,
         });
-        const [head = '', body = ''] = stdout.split(/\r\n\r\n([^]*)/);
+        const end = stdout.indexOf('\r\n\r\n');
+        const head = stdout.slice(0, Math.max(end, 0));
+        const body = stdout.slice(end + 4);
         if (/^HTTP\/1\.\d 200 /.test(head)) return body;
         last = head.split('\r\n')[0] ?? '';
       } catch (error) {

@@ -35,9 +35,11 @@ const exit = (): void => {
   if (exiting) return;
   exiting = true;
   control.close();
-  Promise.all(
-    ['supervisor.json', 'run'].map((name) => rm(join(folder, name), { recursive: true, force: true })),
-  ).finally(() => process.exit(0));
+  const records = ['supervisor.json', 'run'].map((name) => rm(join(folder, name), { recursive: true, force: true }));
+  Promise.all(records).then(
+    () => process.exit(0),
+    () => process.exit(1),
+  );
 };
 const control = await serveControl(supervisor, join(state, 'zinit.sock'), exit);
 for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {

@@ -29,10 +29,10 @@ export async function startDaemon(main: string, flags: Record<string, string>): 
       child.kill('SIGKILL');
       reject(new Error(`not ready within ${START_DEADLINE_MS} ms: ${JSON.stringify(log)} ${stderr}`));
     }, START_DEADLINE_MS);
-    void ended.then((code) => {
+    ended.then((code) => {
       clearTimeout(timer);
       reject(new Error(`ended with ${code} before it was ready: ${JSON.stringify(log)} ${stderr}`));
-    });
+    }, reject);
     if (child.stdout === null) return;
     createInterface(child.stdout).on('line', (line) => {
       const entry = JSON.parse(line) as Record<string, unknown>;
