@@ -1,6 +1,5 @@
 /** Signatures of twins: keys from the chain, kept for a while; both key types of the grid. */
 import { createPublicKey, verify } from 'node:crypto';
-import { sr25519Verify, waitReady } from '@polkadot/wasm-crypto';
 import { LRUCache } from 'lru-cache';
 import type { chain } from '../modules/api-gateway/interface.ts';
 import type { CallOptions, Client } from '../modules/zbus/definition.ts';
@@ -58,6 +57,8 @@ export async function verifySignature(
 ): Promise<boolean> {
   if (signature.length !== SIGNATURE_BYTES || key.length !== KEY_BYTES) return false;
   if (type === 'sr25519') {
+    // Loaded when the first such twin comes: it is most of what an idle provisiond would weigh.
+    const { sr25519Verify, waitReady } = await import('@polkadot/wasm-crypto');
     await waitReady();
     return sr25519Verify(signature, message, key);
   }

@@ -18,7 +18,7 @@ export type Heard = (state: 'started' | 'done' | 'failed', message: string) => v
  * Whether the same call may succeed a moment later: the daemon was not there,
  * did not answer, or says so itself.
  */
-export function isTransient(error: unknown): boolean {
+function isTransient(error: unknown): boolean {
   if (isGridError(error)) return error.retryable;
   if (!isZbusError(error)) return false;
   if (error.kind !== 'call_failed') return error.kind !== 'protocol';

@@ -14,6 +14,7 @@ import type { DeploymentId, DeploymentRecord, Journal, StepEntry, WorkloadRecord
 import { driverOf } from '../workloads/index.ts';
 import type { Daemons, GuestBoot, Step, Work } from '../workloads/workload.ts';
 import { attemptStep, type RetryBudget, undoStep } from './attempt.ts';
+import { inOrder, isLeaving, isUnfinished } from './record.ts';
 import { Slots } from './slots.ts';
 
 export interface EngineLimits {
@@ -403,19 +404,4 @@ export class Engine {
   async #until(signal: AbortSignal, isSo: () => boolean): Promise<void> {
     while (!isSo()) await once(this.#settled, 'change', { signal });
   }
-}
-
-/** Its resources are to be removed: it is not wanted any more, or it failed. */
-function isLeaving(workload: WorkloadRecord): boolean {
-  if (workload.removal !== undefined) return workload.state !== 'deleted' || workload.held !== undefined;
-  return workload.state === 'error' && workload.held !== undefined;
-}
-
-function isUnfinished(record: DeploymentRecord): boolean {
-  return record.cancelled !== undefined || record.workloads.some((one) => one.state === 'init' || isLeaving(one));
-}
-
-/** Every workload after those it depends on. The plan has no circles: only machines depend on others. */
-function inOrder(workloads: readonly WorkloadRecord[]): WorkloadRecord[] {
-  return [...workloads].sort((a, b) => a.after.length - b.after.length);
 }
