@@ -173,6 +173,20 @@ describe('a grid on the development chain', () => {
   }, 60_000);
 });
 
+describe('many at once', () => {
+  it('endows accounts and sends calls of one account side by side', async () => {
+    const people = await Promise.all(
+      ['sr25519', 'ed25519', 'sr25519', 'ed25519'].map((type) => person(type as KeyType)),
+    );
+    await Promise.all(people.map((one) => one.endow()));
+    const [first] = people as [ChainClient];
+    await first.ensureTwin({ relay: 'relay.example' });
+    const names = Array.from({ length: 10 }, (_, index) => `side-by-side-${index}`);
+    const ids = await Promise.all(names.map((name) => first.createNameContract(name)));
+    expect(new Set(ids).size).toBe(names.length);
+  }, 60_000);
+});
+
 describe('what goes wrong', () => {
   it('names the account that cannot pay', async () => {
     const poor = await person('sr25519');

@@ -1,5 +1,5 @@
 /** The chain for a program that acts as one twin: the command line, the demo, tests, our chain process. */
-import { decodeAddress } from '@polkadot/util-crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { GridError, isGridError } from '../../schemas/errors/index.ts';
 import { Identity } from '../rmb/keys.ts';
 import { ChainConnection, type ConnectionOptions } from './connection.ts';
@@ -23,6 +23,7 @@ const TERMS = { link: 'http://zos.tf/terms/v0.1', hash: '9021d4dee05a661e2cb6838
 /** The mini secret behind the development account `//Alice`, known to everyone. */
 const DEVELOPMENT_FUNDER = '0xe5be9a5092b81bca64be81d212e7f2f9eba183bb7a90954f7b76361f6edb5c0a';
 const DEVELOPMENT_FUNDS = 10_000_000_000n;
+const ENDOW_ATTEMPTS = 10;
 
 export interface TwinInput {
   /** Relay domains; more than one are joined by `_`, or a list. */
@@ -79,13 +80,13 @@ export class ChainClient extends ChainReader {
     }
   }
 
-  /** SS58 address of the identity. */
+  /** SS58 address of the identity; known once the connection has been up. */
   get address(): string {
     return this.#signing().address;
   }
 
   get publicKey(): Uint8Array {
-    return decodeAddress(this.address);
+    return this.#signing().publicKey;
   }
 
   #signing(): Transactions {
@@ -222,7 +223,16 @@ export class ChainClient extends ChainReader {
     if (data.free >= amount / 2n) return;
     const funder = await Identity.fromSecret(DEVELOPMENT_FUNDER, 'sr25519');
     const call = { pallet: 'balances', method: 'transferKeepAlive', args: [this.address, amount] };
-    await new Transactions(this.connection, funder).submit(call, limits);
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        await new Transactions(this.connection, funder).submit(call, limits);
+        return;
+      } catch (error) {
+        // Everyone signs with this key, so another program may have taken the nonce.
+        if (!isGridError(error, 'chain_rejected') || attempt === ENDOW_ATTEMPTS) throw error;
+        await sleep(50 * attempt * Math.random());
+      }
+    }
   }
 
   /**

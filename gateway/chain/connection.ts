@@ -1,7 +1,8 @@
 /** One living connection to one of several endpoints, and reads pinned to a block. */
-import { ApiPromise, WsProvider } from '@polkadot/api';
+import type { ApiPromise } from '@polkadot/api';
 import type { ApiOptions } from '@polkadot/api/types';
 import type { Codec } from '@polkadot/types/types';
+import { waitReady } from '@polkadot/wasm-crypto';
 import type { z } from 'zod';
 import { GridError } from '../../schemas/errors/index.ts';
 import { type CallLimits, typedFailure, within } from './failures.ts';
@@ -46,9 +47,9 @@ const signedExtensions = { ContractIdProvides: { extrinsic: {}, payload: {} } };
 export class ChainConnection {
   readonly endpoints: readonly string[];
   readonly deadlineMs: number;
-  readonly #provider: WsProvider;
-  readonly #api: ApiPromise;
+  readonly #opening: Promise<ApiPromise>;
   readonly #connected = new Set<() => void>();
+  readonly #lost = new Set<() => void>();
   #genesis: string | undefined;
   #ready = false;
 
@@ -57,20 +58,32 @@ export class ChainConnection {
     this.endpoints = options.endpoints;
     this.deadlineMs = options.deadlineMs ?? DEADLINE_MS;
     this.#genesis = options.genesis;
-    this.#provider = new WsProvider([...options.endpoints], RECONNECT_MS, {}, ANSWER_MS, CACHED_READS);
+    this.#opening = this.#open();
+    // Each call that needs the connection tells of its failure.
+    this.#opening.catch(() => undefined);
+  }
+
+  /** The library is a thousand files: it loads while its user is already at work. */
+  async #open(): Promise<ApiPromise> {
+    const { ApiPromise, WsProvider } = await import('@polkadot/api');
+    await waitReady();
+    const provider = new WsProvider([...this.endpoints], RECONNECT_MS, {}, ANSWER_MS, CACHED_READS);
     // The library's own types disagree under exactOptionalPropertyTypes.
-    const provider = { provider: this.#provider, noInitWarn: true, signedExtensions } as unknown as ApiOptions;
-    this.#api = new ApiPromise(provider);
+    const api = new ApiPromise({ provider, noInitWarn: true, signedExtensions } as unknown as ApiOptions);
     // Losses are told by the calls that meet them; unheard, they would end the process.
-    this.#api.on('error', () => undefined);
-    this.#api.isReadyOrError.catch(() => undefined);
-    this.#api.on('ready', () => {
+    api.on('error', () => undefined);
+    api.isReadyOrError.catch(() => undefined);
+    api.on('ready', () => {
       this.#ready = true;
       this.#tell();
     });
-    this.#api.on('connected', () => {
+    api.on('connected', () => {
       if (this.#ready) this.#tell();
     });
+    api.on('disconnected', () => {
+      for (const listener of this.#lost) listener();
+    });
+    return api;
   }
 
   #tell(): void {
@@ -83,40 +96,45 @@ export class ChainConnection {
     return () => this.#connected.delete(listener);
   }
 
+  /** Calls `listener` when the connection goes; returns what ends that. */
   onLost(listener: () => void): () => void {
-    this.#api.on('disconnected', listener);
-    return () => this.#api.off('disconnected', listener);
+    this.#lost.add(listener);
+    return () => this.#lost.delete(listener);
   }
 
   /** The library's interface once it is connected and knows the runtime. @throws GridError `chain_lost` */
   async api(what: string, limits: CallLimits = {}): Promise<ApiPromise> {
     const deadlineMs = limits.deadlineMs ?? this.deadlineMs;
+    let api: ApiPromise;
     try {
-      await within(what, this.#waitReady(), deadlineMs, limits.signal);
+      api = await within(what, this.#waitReady(), deadlineMs, limits.signal);
     } catch (error) {
       if (error instanceof GridError && error.code === 'chain_deadline') {
         throw new GridError('chain_lost', { what, endpoints: [...this.endpoints] }, { cause: error });
       }
       throw error;
     }
-    const found = this.#api.genesisHash.toHex();
+    const found = api.genesisHash.toHex();
     this.#genesis ??= found;
     if (found !== this.#genesis) {
       const endpoint = this.endpoints.join(', ');
       throw new GridError('chain_genesis', { endpoint, expected: this.#genesis, found });
     }
-    return this.#api;
+    return api;
   }
 
-  async #waitReady(): Promise<void> {
-    await this.#api.isReady;
-    if (this.#api.isConnected) return;
-    await new Promise<void>((resolve) => {
-      const stop = this.onConnected(() => {
-        stop();
-        resolve();
+  async #waitReady(): Promise<ApiPromise> {
+    const api = await this.#opening;
+    await api.isReady;
+    if (!api.isConnected) {
+      await new Promise<void>((resolve) => {
+        const stop = this.onConnected(() => {
+          stop();
+          resolve();
+        });
       });
-    });
+    }
+    return api;
   }
 
   /** Runs one exchange with the chain under a deadline, with typed failures. */
@@ -156,8 +174,9 @@ export class ChainConnection {
 
   async close(): Promise<void> {
     this.#connected.clear();
+    this.#lost.clear();
     // A connection that never came up has nothing to say goodbye to.
-    await this.#api.disconnect().catch(() => undefined);
+    await this.#opening.then((api) => api.disconnect()).catch(() => undefined);
   }
 }
 

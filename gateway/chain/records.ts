@@ -1,7 +1,7 @@
 /** What the chain stores, as plain values. Unknown fields of newer runtimes are ignored. */
-import { decodeAddress } from '@polkadot/util-crypto';
 import { z } from 'zod';
 import { parseRelayDomains } from '../rmb/twins.ts';
+import { accountFromAddress } from './ss58.ts';
 
 /** The decoder gives small integers as numbers, wide ones as hex. */
 const integer = z
@@ -12,7 +12,7 @@ const hexBytes = z
   .regex(/^0x([0-9a-f]{2})*$/)
   .transform((hex) => new Uint8Array(Buffer.from(hex.slice(2), 'hex')));
 const utf8 = hexBytes.transform((bytes) => new TextDecoder().decode(bytes));
-const account = z.string().transform((address) => decodeAddress(address));
+const account = z.string().transform((address) => accountFromAddress(address));
 const id32 = z.int().nonnegative();
 
 const twin = z

@@ -3,10 +3,10 @@ import type { ApiPromise } from '@polkadot/api';
 import type { SubmittableExtrinsic } from '@polkadot/api/types';
 import type { DispatchError } from '@polkadot/types/interfaces';
 import type { ISubmittableResult } from '@polkadot/types/types';
-import { encodeAddress } from '@polkadot/util-crypto';
 import { GridError } from '../../schemas/errors/index.ts';
 import type { ChainConnection } from './connection.ts';
 import type { CallLimits } from './failures.ts';
+import { addressFromAccount } from './ss58.ts';
 
 /** Who signs. `sign` gives a type byte of its own and 64 signature bytes, as `Identity` of gateway/rmb does. */
 export interface ChainSigner {
@@ -52,7 +52,6 @@ export function describeDispatchError(
 }
 
 export class Transactions {
-  readonly address: string;
   readonly #connection: ChainConnection;
   readonly #signer: ChainSigner;
   /** Sends one at a time: each takes the nonce after the one before. */
@@ -61,7 +60,15 @@ export class Transactions {
   constructor(connection: ChainConnection, signer: ChainSigner) {
     this.#connection = connection;
     this.#signer = signer;
-    this.address = encodeAddress(signer.publicKey, 42);
+  }
+
+  /** SS58 address of the signer; known once the connection has been up. */
+  get address(): string {
+    return addressFromAccount(this.#signer.publicKey);
+  }
+
+  get publicKey(): Uint8Array {
+    return this.#signer.publicKey;
   }
 
   /**

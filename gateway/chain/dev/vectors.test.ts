@@ -2,6 +2,7 @@
 import { waitReady } from '@polkadot/wasm-crypto';
 import fc from 'fast-check';
 import { beforeAll, describe, expect, it } from 'vitest';
+import { accountFromAddress, addressFromAccount } from '../ss58.ts';
 import { Contract, contracts } from './description/contracts.ts';
 import { Twin } from './description/grid-types.ts';
 import { timestamp } from './description/money.ts';
@@ -14,7 +15,7 @@ import { RuntimeCall } from './description/types.ts';
 import { devAccounts } from './genesis.ts';
 import { Reader, ScaleError, Writer } from './scale/bytes.ts';
 import { decode, encode } from './scale/codec.ts';
-import { accountFromAddress, fromHex, toHex } from './scale/hashing.ts';
+import { fromHex, toHex } from './scale/hashing.ts';
 
 const packed = (hex: string): string => `0x${hex.replaceAll(' ', '')}`;
 const ascii = (text: string): Uint8Array => new TextEncoder().encode(text);
@@ -186,7 +187,9 @@ describe('records', () => {
       'Bob/ed25519': '5GoNkf6WdbxCFnPdAnYYQyCjAKPJgLNxXwPjwTh6DGg6gN3E',
     };
     for (const [name, address] of Object.entries(addresses)) {
-      expect(toHex(accountFromAddress(address))).toBe(devAccounts[name as keyof typeof devAccounts]);
+      const account = devAccounts[name as keyof typeof devAccounts];
+      expect(toHex(accountFromAddress(address))).toBe(account);
+      expect(addressFromAccount(fromHex(account))).toBe(address);
     }
     expect(() => accountFromAddress('5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQZ')).toThrow(RangeError);
   });

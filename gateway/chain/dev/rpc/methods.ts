@@ -1,12 +1,13 @@
 /** The JSON-RPC methods that Substrate clients call. */
 import { z } from 'zod';
+import { accountFromAddress } from '../../ss58.ts';
 import type { Block, DevChain } from '../chain.ts';
 import { runtimeVersion } from '../description/system.ts';
 import { DigestItem } from '../description/types.ts';
 import { TRANSACTION_FEE } from '../dispatch.ts';
 import { PoolError } from '../pool.ts';
 import { encode } from '../scale/codec.ts';
-import { accountFromAddress, blake2_256, fromHex, toHex } from '../scale/hashing.ts';
+import { blake2_256, fromHex, toHex } from '../scale/hashing.ts';
 import { callRuntime, runtimeVersionJson } from './runtime-api.ts';
 import { RpcError, type Session } from './session.ts';
 

@@ -27,21 +27,3 @@ export function fromHex(hex: string): Uint8Array {
   if (!/^0x([0-9a-fA-F]{2})*$/.test(hex)) throw new RangeError('not a hex string');
   return new Uint8Array(Buffer.from(hex.slice(2), 'hex'));
 }
-
-const DIGITS = '123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz';
-const SS58_CONTEXT = new TextEncoder().encode('SS58PRE');
-
-/** The 32-byte public key of an SS58 address with a one-byte prefix; the checksum is verified. */
-export function accountFromAddress(address: string): Uint8Array {
-  let value = 0n;
-  for (const letter of address.slice(0, 64)) {
-    const digit = DIGITS.indexOf(letter);
-    if (digit < 0) throw new RangeError('not an SS58 address');
-    value = value * 58n + BigInt(digit);
-  }
-  const raw = Buffer.from(value.toString(16).padStart(70, '0'), 'hex');
-  if (raw.length !== 35) throw new RangeError('not an SS58 address of a 32-byte account');
-  const checksum = blake2b(Buffer.concat([SS58_CONTEXT, raw.subarray(0, 33)]), new Uint8Array(0), 64);
-  if (checksum[0] !== raw[33] || checksum[1] !== raw[34]) throw new RangeError('SS58 checksum does not match');
-  return new Uint8Array(raw.subarray(1, 33));
-}
