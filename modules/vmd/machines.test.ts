@@ -1,4 +1,4 @@
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { mkdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pino } from 'pino';
@@ -8,7 +8,7 @@ import { machineConfig } from './config.ts';
 import { consoleTail } from './console.ts';
 import type { CrashPolicy } from './crashes.ts';
 import { Machines } from './machines.ts';
-import { type ProcessIdentity, waitGone } from './processes.ts';
+import { isAlive, type ProcessIdentity, waitGone } from './processes.ts';
 import { leftovers } from './testing/leftovers.ts';
 import { canRunMachines, makeRig, type Rig, type TestVM, testVM, textOf, until } from './testing/rig.ts';
 
@@ -221,6 +221,28 @@ describe.skipIf(!canRunMachines)('machines', { timeout: 180_000 }, () => {
     expect(gaveUp).toEqual([]);
     await machines.delete('1-2-none');
     expect(await leftovers(rig.state)).toEqual([]);
+  });
+
+  it('purges a state folder from outside, and no process that is not its own', async () => {
+    await start(testVM(rig, '1-2-purged', await rig.root('purged', 'exec sleep 1000')));
+    await machines.close();
+    const path = join(rig.state, 'vmd/vms/1-2-purged.json');
+    const record = JSON.parse(await readFile(path, 'utf8')) as { processes: ProcessIdentity[] };
+    const bystander = spawn('sleep', ['1000'], { detached: true, stdio: 'ignore' });
+    const pid = bystander.pid as number;
+    try {
+      await writeFile(
+        path,
+        JSON.stringify({ ...record, processes: [...record.processes, { role: 'share9', pid, startTicks: '1' }] }),
+      );
+      const script = join(import.meta.dirname, 'purge.ts');
+      expect(execFileSync(process.execPath, [script, '--state', rig.state]).toString()).toBe('1-2-purged\n');
+      expect(await leftovers(rig.state)).toEqual([]);
+      expect(record.processes.some(isAlive)).toBe(false);
+      expect(bystander.exitCode ?? bystander.signalCode).toBeNull();
+    } finally {
+      bystander.kill('SIGKILL');
+    }
   });
 
   it('refuses what cannot run, and leaves nothing', async () => {

@@ -14,20 +14,28 @@ afterEach(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-it.skipIf(!hasQemu)('reaches 64-bit code of the probe guest under software emulation', async () => {
-  expect(await runProbe('tcg', folder)).toEqual({ works: true, reason: 'a 64-bit guest ran' });
-  expect(await readdir(folder)).toEqual([]);
-});
+it.skipIf(!hasQemu)(
+  'reaches 64-bit code of the probe guest under software emulation',
+  { timeout: 30_000 },
+  async () => {
+    expect(await runProbe('tcg', folder)).toEqual({ works: true, reason: 'a 64-bit guest ran' });
+    expect(await readdir(folder)).toEqual([]);
+  },
+);
 
-it.skipIf(!hasQemu)('decides within its deadline and keeps the finding of this boot', async () => {
-  const since = performance.now();
-  const first = await probeKvm({ stateDir: folder });
-  expect(performance.now() - since).toBeLessThan(8000);
-  expect(first.reason).not.toBe('');
-  const path = join(folder, 'vmd/kvm.json');
-  expect((await stat(path)).mode & 0o777).toBe(0o600);
-  const again = performance.now();
-  expect(await probeKvm({ stateDir: folder })).toEqual(first);
-  expect(performance.now() - again).toBeLessThan(500);
-  expect(await readFile(path, 'utf8')).toContain(String(first.works));
-});
+it.skipIf(!hasQemu || !existsSync('/dev/kvm'))(
+  'decides within its deadline and keeps the finding of this boot',
+  { timeout: 30_000 },
+  async () => {
+    const since = performance.now();
+    const first = await probeKvm({ stateDir: folder });
+    expect(performance.now() - since).toBeLessThan(12_000);
+    expect(first.reason).not.toBe('');
+    const path = join(folder, 'vmd/kvm.json');
+    expect((await stat(path)).mode & 0o777).toBe(0o600);
+    const { mtimeMs } = await stat(path);
+    expect(await probeKvm({ stateDir: folder })).toEqual(first);
+    expect((await stat(path)).mtimeMs).toBe(mtimeMs);
+    expect(await readFile(path, 'utf8')).toContain(String(first.works));
+  },
+);

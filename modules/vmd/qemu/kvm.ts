@@ -11,6 +11,7 @@ import { readJson, writeFileAtomic } from '../../host/files.ts';
 import { HostCommandError, run } from '../../host/run.ts';
 import { bootId } from '../processes.ts';
 
+const QEMU = '/usr/bin/qemu-system-x86_64';
 const PROBE_DEADLINE_MS = 3000;
 const FIRMWARE_BYTES = 64 * 1024;
 /** Where a processor starts, counted from the end of the firmware. */
@@ -58,19 +59,23 @@ export async function probeKvm(options: {
   const cached = cacheSchema.safeParse(await readJson(path).catch(() => undefined));
   if (cached.success && cached.data.key === key) return { works: cached.data.works, reason: cached.data.reason };
   await mkdir(folder, { recursive: true, mode: 0o700 });
-  const finding = await find(folder, options.signal);
+  const obstacle = await findObstacle();
+  // What an operator can mend at any moment is not kept.
+  if (obstacle !== undefined) return { works: false, reason: obstacle };
+  const finding = await runProbe('kvm', folder, options.signal);
   await writeFileAtomic(path, `${JSON.stringify({ key, ...finding })}\n`, 0o600);
   return finding;
 }
 
-async function find(folder: string, signal: AbortSignal | undefined): Promise<KvmFinding> {
+async function findObstacle(): Promise<string | undefined> {
   try {
     await access('/dev/kvm', constants.R_OK | constants.W_OK);
+    await access(QEMU, constants.X_OK);
+    return undefined;
   } catch (error) {
-    const missing = (error as NodeJS.ErrnoException).code === 'ENOENT';
-    return { works: false, reason: missing ? 'there is no /dev/kvm' : 'this user may not open /dev/kvm' };
+    const { code, path } = error as NodeJS.ErrnoException;
+    return code === 'ENOENT' ? `there is no ${path}` : `this user may not open ${path}`;
   }
-  return runProbe('kvm', folder, signal);
 }
 
 /** Runs the probe guest under one accelerator; `works` when its 64-bit code was reached. */
@@ -84,7 +89,7 @@ export async function runProbe(accelerator: 'kvm' | 'tcg', folder: string, signa
   const quiet = ['-nodefaults', '-no-user-config', '-display', 'none', '-no-reboot'];
   const exit = ['-device', `isa-debug-exit,iobase=0x${EXIT_PORT.toString(16)},iosize=4`];
   try {
-    await run('qemu-system-x86_64', [...machine, ...quiet, ...exit], {
+    await run(QEMU, [...machine, ...quiet, ...exit], {
       deadlineMs: PROBE_DEADLINE_MS,
       ...(signal === undefined ? {} : { signal }),
     });
