@@ -11,20 +11,14 @@ import { ZbusServer } from '../modules/zbus/server.ts';
 import { startRedis, type TestRedis } from '../modules/zbus/testing/redis.ts';
 import type { Deployment } from '../schemas/deployment.ts';
 import { ENGINE_LIMITS } from './engine/engine.ts';
-import {
-  deploymentFromStruct,
-  deploymentToStruct,
-  planner,
-  provision,
-  statistics,
-  workloadFromStruct,
-} from './interface.ts';
+import { planner, provision, statistics } from './interface.ts';
 import { type Provisiond, type ProvisiondOptions, startProvisiond } from './provisiond.ts';
 import { failingJournal } from './store/failing.ts';
 import { MemoryJournal } from './store/memory.ts';
 import { SqliteJournal } from './store/sqlite.ts';
 import { TestHost } from './testing/host.ts';
 import { diskWorkload, machineWorkload, networkWorkload, Tenant } from './testing/tenant.ts';
+import { deploymentFromStruct, deploymentToStruct, workloadFromStruct } from './wire.ts';
 
 const GIB = 1024 ** 3;
 const MAIN = fileURLToPath(new URL('./main.ts', import.meta.url));

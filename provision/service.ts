@@ -5,14 +5,9 @@ import { GridError } from '../schemas/errors/index.ts';
 import { parseWorkloadId } from '../schemas/ids.ts';
 import type { Acceptor } from './accept.ts';
 import type { Engine } from './engine/engine.ts';
-import {
-  type DeploymentStruct,
-  deploymentFromStruct,
-  deploymentToStruct,
-  type provision,
-  workloadToStruct,
-} from './interface.ts';
+import type { provision } from './interface.ts';
 import { type Change, type DeploymentRecord, deploymentId, type Journal } from './store/journal.ts';
+import { type DeploymentStruct, deploymentFromStruct, deploymentToStruct, workloadToStruct } from './wire.ts';
 
 /** Milliseconds that another daemon's request to remove a workload may take. */
 const DECOMMISSION_DEADLINE_MS = 180_000;
