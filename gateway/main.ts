@@ -85,10 +85,7 @@ await runDaemon({
     client.serve(
       // The envelope's uid is the correlation id: the sender knows it, too.
       door.handler(({ uid, command, payload, twin }) =>
-        withTrace(uid, () => {
-          log.debug({ trace: uid, command, twin: twin.id }, 'request');
-          return dispatcher.answer({ command, payload, twin: twin.id });
-        }),
+        withTrace(uid, () => dispatcher.answer({ command, payload, twin: twin.id })),
       ),
     );
     const following = followTwins();

@@ -127,7 +127,7 @@ function howToTalk(layout: Layout): string {
     `  ./gridnode status --state ${layout.state}`,
     `  ./gridnode capacity --state ${layout.state}`,
     `  ./gridnode logs provisiond --follow --state ${layout.state}`,
-    `  ip netns exec gnu-${layout.id} busybox wget -qO- http://10.20.2.2/`,
+    `  ip netns exec gnu-${layout.id} bash -c 'exec 3<>/dev/tcp/10.20.2.2/80; printf "GET / HTTP/1.0\\r\\n\\r\\n" >&3; cat <&3'`,
     'Take it away:',
     `  ./gridnode down --purge --state ${layout.state}`,
   ].join('\n');

@@ -37,7 +37,9 @@ export class Dispatcher {
     try {
       if (handler === undefined) throw new GridError('command_unknown', { command: request.command });
       const payload = await this.#run(handler, request);
-      this.#options.onDone?.(known, true, (performance.now() - startedAt) / 1000);
+      const tookMs = performance.now() - startedAt;
+      this.#options.log.info({ command: request.command, twin: request.twin, tookMs: Math.round(tookMs) }, 'answered');
+      this.#options.onDone?.(known, true, tookMs / 1000);
       return { kind: 'response', payload };
     } catch (error) {
       const refusal = toGridError(error, request.command);

@@ -5,6 +5,7 @@ import { parseArgs } from 'node:util';
 import { type Logger, pino } from 'pino';
 import { ZbusClient } from './client.ts';
 import { ZbusServer } from './server.ts';
+import { currentTrace } from './trace.ts';
 
 export interface DaemonContext<O extends readonly string[]> {
   readonly server: ZbusServer;
@@ -48,7 +49,15 @@ export async function runDaemon<const O extends readonly string[] = []>(
   });
   const state = values.state;
   if (state === undefined) throw new Error(`${definition.name}: --state DIR is required`);
-  const log = pino({ name: definition.name, level: values['log-level'] });
+  const log = pino({
+    name: definition.name,
+    level: values['log-level'],
+    // What is logged while a request is worked on names it, wherever in the code that is.
+    mixin: () => {
+      const trace = currentTrace();
+      return trace === undefined ? {} : { trace };
+    },
+  });
   const root = join(state, definition.name);
   await mkdir(root, { recursive: true, mode: 0o700 });
   process.title = definition.name;
