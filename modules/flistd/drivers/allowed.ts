@@ -1,6 +1,6 @@
 /** Files that flists may name on this host: only below the folders given by `--allow-file`. */
-import { constants, realpathSync } from 'node:fs';
-import { type FileHandle, open, readlink } from 'node:fs/promises';
+import { constants, fstatSync, readlinkSync, realpathSync } from 'node:fs';
+import { type FileHandle, open } from 'node:fs/promises';
 import { resolve } from 'node:path';
 
 export class NotAllowedError extends Error {
@@ -34,16 +34,19 @@ export class AllowedFolders {
    * is decides, after it was opened: a link that leads out is refused.
    * @throws NotAllowedError; a system error when there is no such file
    */
-  async open(path: string): Promise<FileHandle> {
+  async open(path: string): Promise<{ file: FileHandle; size: number }> {
     const wanted = resolve(path);
-    if (!this.#holds(wanted) && !this.#holds(realParent(wanted)))
+    if (!this.#holds(wanted) && !this.#holds(realParent(wanted))) {
       throw new NotAllowedError('it is outside the allowed folders');
+    }
     const file = await open(wanted, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
     try {
-      if (!(await file.stat()).isFile()) throw new NotAllowedError('it is not a regular file');
-      const real = await readlink(`/proc/self/fd/${file.fd}`);
+      // On an open file these never wait for a disk.
+      const stats = fstatSync(file.fd);
+      if (!stats.isFile()) throw new NotAllowedError('it is not a regular file');
+      const real = readlinkSync(`/proc/self/fd/${file.fd}`);
       if (!this.#holds(real)) throw new NotAllowedError('it is outside the allowed folders');
-      return file;
+      return { file, size: stats.size };
     } catch (error) {
       await file.close();
       throw error;

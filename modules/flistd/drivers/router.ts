@@ -114,11 +114,11 @@ function folderStore(folder: string, allowed: AllowedFolders): Store {
   return async (hex) => {
     for (const path of [join(folder, hex.slice(0, 2), hex), join(folder, hex)]) {
       try {
-        const file = await allowed.open(path);
+        const { file, size } = await allowed.open(path);
         try {
-          const { size } = await file.stat();
           if (size > BLOB_LIMIT_BYTES) throw new BodyLimitError(`it has ${size} bytes, at most ${BLOB_LIMIT_BYTES}`);
-          return await file.readFile();
+          const { buffer, bytesRead } = await file.read(Buffer.allocUnsafe(size), 0, size, 0);
+          return buffer.subarray(0, bytesRead);
         } finally {
           await file.close();
         }

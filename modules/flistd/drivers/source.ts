@@ -101,9 +101,8 @@ export class FlistSource {
   async #fromFile(url: URL): Promise<FlistFile> {
     const shown = shownUrl(url.href);
     try {
-      const file = await this.#allowed.open(fileURLToPath(url));
+      const { file, size } = await this.#allowed.open(fileURLToPath(url));
       try {
-        const { size } = await file.stat();
         this.#checkSize(shown, size);
         const content = await file.readFile();
         this.#checkSize(shown, content.length);

@@ -35,6 +35,8 @@ const AHEAD = 12;
 const PAIR_BYTES = ID_BYTES + KEY_BYTES;
 /** Entries without content after which other work gets its turn. */
 const TURN_ENTRIES = 200;
+/** Milliseconds of decoding after which other work gets its turn. */
+const TURN_MS = 20;
 /** What every file system can keep as a time, seconds. */
 const TIME_LIMIT = 2 ** 33;
 
@@ -99,8 +101,14 @@ async function writeFiles(
     }
   };
   let open: { entry: FlistEntry; fd: number; written: number } | undefined;
+  let turnedAt = performance.now();
   try {
     for (refill(); ; refill()) {
+      if (performance.now() - turnedAt > TURN_MS) {
+        await turn();
+        signal.throwIfAborted();
+        turnedAt = performance.now();
+      }
       const piece = queue.shift();
       if (piece === undefined) return;
       const { entry } = piece;

@@ -1,14 +1,33 @@
 /** Packs a directory into a flist file and a folder of blocks. */
-import { createHash, randomBytes } from 'node:crypto';
-import { constants, lstatSync, readdirSync, readlinkSync, type Stats } from 'node:fs';
-import { mkdir, open, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
-import { isAbsolute, join } from 'node:path';
+import { createHash } from 'node:crypto';
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readlinkSync,
+  readSync,
+  renameSync,
+  rmSync,
+  type Stats,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { mkdir, readFile } from 'node:fs/promises';
+import { dirname, isAbsolute, join } from 'node:path';
+import { setImmediate as turn } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { GridError } from '../../../schemas/errors/index.ts';
 import { writeFileAtomic } from '../../host/files.ts';
 import { BLOCK_BYTES, type EncodedBlock, encodeBlock } from './block.ts';
 import { byName, type FlistEntry, kindOf, type Route, TYPE_MASK } from './tree.ts';
 import { writeFlist } from './write.ts';
+
+/** Milliseconds of work after which a caller's other work, and its signal, get their turn. */
+const TURN_MS = 20;
 
 export interface PackOptions {
   readonly directory: string;
@@ -56,26 +75,29 @@ export async function packFlist(options: PackOptions): Promise<PackResult> {
   let newBlocks = 0;
   let bytes = 0;
   let blocks = 0;
-  const store = async (block: EncodedBlock): Promise<void> => {
+  const store = (block: EncodedBlock): void => {
     const hex = block.id.toString('hex');
     if (seen.has(hex)) return;
     seen.add(hex);
     const path = blockPath(folder, hex);
-    const found = await stat(path).catch(() => undefined);
-    if (found?.size === block.blob.length) return;
-    await mkdir(join(folder, hex.slice(0, 2)), { recursive: true });
-    await writeBlock(path, block.blob);
+    if (statSync(path, { throwIfNoEntry: false })?.size === block.blob.length) return;
+    writeBlock(path, block.blob);
     newBlocks++;
   };
 
   const entries: FlistEntry[] = [];
+  let turnedAt = performance.now();
   for (const found of walk(options.directory)) {
-    options.signal?.throwIfAborted();
+    if (performance.now() - turnedAt > TURN_MS) {
+      await turn();
+      options.signal?.throwIfAborted();
+      turnedAt = performance.now();
+    }
     if (found.kind !== 'file') {
       entries.push(found);
       continue;
     }
-    const encoded = await packFile(join(options.directory, found.path), store);
+    const encoded = packFile(join(options.directory, found.path), store);
     bytes += encoded.size;
     blocks += encoded.blocks.length / 64;
     entries.push({ ...found, ...encoded });
@@ -90,13 +112,14 @@ export async function packFlist(options: PackOptions): Promise<PackResult> {
 }
 
 /** Not synced: a block that a crash cut short has the wrong size, and the next pack writes it again. */
-async function writeBlock(path: string, blob: Buffer): Promise<void> {
-  const temporary = `${path}.${randomBytes(6).toString('hex')}.tmp`;
+function writeBlock(path: string, blob: Buffer): void {
+  const temporary = `${path}.${process.pid}.tmp`;
   try {
-    await writeFile(temporary, blob, { mode: 0o644, flag: 'wx' });
-    await rename(temporary, path);
+    mkdirSync(dirname(path), { recursive: true });
+    writeFileSync(temporary, blob, { mode: 0o644 });
+    renameSync(temporary, path);
   } catch (error) {
-    await rm(temporary, { force: true });
+    rmSync(temporary, { force: true });
     throw error;
   }
 }
@@ -153,32 +176,29 @@ function targetOf(link: string): string {
   throw new GridError('flist_pack_refused', { path: link, reason: 'its target is not UTF-8' });
 }
 
-async function packFile(
-  path: string,
-  store: (block: EncodedBlock) => Promise<void>,
-): Promise<{ size: number; blocks: Buffer }> {
-  const file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+function packFile(path: string, store: (block: EncodedBlock) => void): { size: number; blocks: Buffer } {
+  const file = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
   try {
     const parts: Buffer[] = [];
-    const buffer = Buffer.alloc(BLOCK_BYTES);
+    const buffer = Buffer.alloc(Math.min(BLOCK_BYTES, fstatSync(file).size + 1));
     let size = 0;
     for (;;) {
       // Short reads happen; a block in the middle of a file must be whole.
       let filled = 0;
-      while (filled < BLOCK_BYTES) {
-        const { bytesRead } = await file.read(buffer, filled, BLOCK_BYTES - filled, size + filled);
-        if (bytesRead === 0) break;
-        filled += bytesRead;
+      while (filled < buffer.length) {
+        const read = readSync(file, buffer, filled, buffer.length - filled, size + filled);
+        if (read === 0) break;
+        filled += read;
       }
       if (filled === 0) break;
       const block = encodeBlock(buffer.subarray(0, filled));
-      await store(block);
+      store(block);
       parts.push(block.id, block.key);
       size += filled;
       if (filled < BLOCK_BYTES) break;
     }
     return { size, blocks: Buffer.concat(parts) };
   } finally {
-    await file.close();
+    closeSync(file);
   }
 }
