@@ -1,5 +1,5 @@
 /**
- * Makes cancellations follow the chain. Events are hints: each is confirmed by a
+ * Makes cancellations and grace periods follow the chain. Events are hints: each is confirmed by a
  * read, and a comparison at start and at intervals finds what events missed. A
  * wrong answer of the chain must not empty the node, so a contract counts as gone
  * only after two separate reads, and only so many are given up in one run.
@@ -58,9 +58,11 @@ export class ContractWatch {
     while (!signal.aborted) {
       try {
         for await (const event of this.#options.events()) {
-          if (event.Kind !== 'cancelled') continue;
           const record = this.#holder(event.ContractID);
           if (record === undefined) continue;
+          if (event.Kind === 'grace_started') this.#options.engine.pause(record.id, true);
+          if (event.Kind === 'grace_ended') this.#options.engine.pause(record.id, false);
+          if (event.Kind !== 'cancelled') continue;
           this.#confirmEvent(record, signal).catch((error: unknown) => {
             if (!signal.aborted) this.#options.log.warn({ err: error, deployment: record.id }, 'event not confirmed');
           });
@@ -104,7 +106,7 @@ export class ContractWatch {
     }
   }
 
-  /** Cancels what the chain does not hold any more. Returns how many deployments that were. */
+  /** Pauses what is in its grace period, cancels what the chain does not hold any more. Returns how many deployments that were. */
   async compare(signal: AbortSignal): Promise<number> {
     const { journal, chain: client, log, engine } = this.#options;
     // Read first: what is accepted while the chain answers is newer than the answer.
@@ -112,6 +114,10 @@ export class ContractWatch {
     if (held.length === 0) return 0;
     const calling = { deadlineMs: this.#limits.readDeadlineMs, signal };
     const active = new Set(await client.ActiveContracts({}, calling));
+    for (const { id, contract } of held.filter((record) => active.has(record.contract))) {
+      const facts = await client.Contract({ id: contract }, calling);
+      if (facts.Found && facts.State !== 'deleted') engine.pause(id, facts.State === 'grace');
+    }
     const missing = held.filter((record) => !active.has(record.contract));
     if (missing.length > this.#limits.removalsPerRun) {
       log.error(

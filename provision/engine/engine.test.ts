@@ -526,9 +526,48 @@ describe('contract watch', () => {
     host.calls.length = 0;
     expect(await watch.compare(signal)).toBe(1);
     await finished(engine);
-    expect(host.calls.filter((call) => call.method === 'Contract')).toHaveLength(2);
+    expect(host.calls.filter((call) => call.method === 'Contract' && call.args.id === 1n)).toHaveLength(2);
     expect(journal.deployments().map((one) => one.id)).toEqual(['7-2']);
     expect(journal.history()[0]?.reason).toBe('contract not active on chain');
+  });
+
+  it('pauses a deployment for the grace period, also after a start, and lets it go on once', async () => {
+    const { journal, engine, watch } = await running([1n]);
+    const deployment = tenant.contracted(host, 2n, [machineWorkload('vm', { network: 'net1' })]);
+    engine.submit((await accept(journal, deployment)).id);
+    await finished(engine);
+    const grace = (contract: bigint, State: string): void => {
+      const facts = host.contracts.get(contract);
+      if (facts !== undefined) host.contracts.set(contract, { ...facts, State });
+    };
+    grace(2n, 'grace');
+    await watch.compare(signal);
+    await finished(engine);
+    expect(states(journal, '7-2')).toEqual({ vm: 'paused' });
+    expect(states(journal, '7-1')).toEqual({ net1: 'ok' });
+    expect([...host.locked]).toEqual(['7-2-vm']);
+    expect(journal.changes('7-2').map((one) => [one.state, one.message])).toEqual([
+      ['init', ''],
+      ['ok', ''],
+      ['paused', 'paused'],
+    ]);
+    await engine.stop();
+    host.machines.delete('7-2-vm');
+    const second = startEngine(journal);
+    second.resume();
+    await finished(second);
+    expect(host.machines.size).toBe(0);
+    second.pause('7-2', false);
+    await finished(second);
+    expect(states(journal, '7-2')).toEqual({ vm: 'ok' });
+    expect([...host.machines.keys()]).toEqual(['7-2-vm']);
+    expect(host.locked.size).toBe(0);
+    expect(oks(journal, '7-2')).toEqual(['vm']);
+    second.pause('7-2', true);
+    await finished(second);
+    second.cancel('7-2', 'x');
+    await finished(second);
+    expect(journal.deployment('7-2')).toBeUndefined();
   });
 
   it('does not empty the node on one wrong answer', async () => {

@@ -44,6 +44,8 @@ export interface EngineOptions {
   readonly onStep?: (record: DeploymentRecord, entry: StepEntry) => void;
 }
 
+const PAUSE_DEADLINE_MS = 30_000;
+
 interface Lane {
   /** Ends the present run, so that the lane looks at the journal again. */
   interrupt: AbortController;
@@ -63,6 +65,7 @@ export class Engine {
   readonly #limits: EngineLimits;
   readonly #log: BusLog;
   readonly #lanes = new Map<DeploymentId, Lane>();
+  readonly #pauses = new Map<DeploymentId, boolean>();
   readonly #slots: Slots;
   /** storaged chooses pools as the plan did only if it is asked in the plan's order, one at a time. */
   readonly #allocations = new Slots(1);
@@ -92,6 +95,17 @@ export class Engine {
     if (!this.#journal.cancel(id, reason)) return false;
     this.#interrupt(id);
     return true;
+  }
+
+  /**
+   * Pauses what runs, or lets what is paused go on. The wish lives in memory:
+   * after a start the chain says again which deployments are to be paused.
+   */
+  pause(id: DeploymentId, paused: boolean): void {
+    const record = this.#journal.deployment(id);
+    if (record === undefined || record.cancelled !== undefined) return;
+    this.#pauses.set(id, paused);
+    if (this.#isPauseDue(record)) this.#lane(id, false);
   }
 
   /**
@@ -136,7 +150,8 @@ export class Engine {
         this.#settled.emit('change');
         // What was asked for while the lane ended must not wait for the next start.
         const record = this.#journal.deployment(id);
-        if (record !== undefined && isUnfinished(record)) this.#lane(id, false);
+        if (record === undefined) this.#pauses.delete(id);
+        else if (isUnfinished(record) || this.#isPauseDue(record)) this.#lane(id, false);
       });
   }
 
@@ -150,7 +165,7 @@ export class Engine {
       if (record === undefined) return;
       const signal = AbortSignal.any([this.#stopping.signal, lane.interrupt.signal]);
       try {
-        if (!isUnfinished(record) && !lane.unverified) return;
+        if (!isUnfinished(record) && !lane.unverified && !this.#isPauseDue(record)) return;
         if (await this.#work(record, lane, signal)) {
           delayMs = firstDelayMs;
           continue;
@@ -177,6 +192,7 @@ export class Engine {
       await this.#provision(record, lane, signal);
       return true;
     }
+    if (this.#isPauseDue(record)) await this.#applyPause(record, signal);
     if (!lane.unverified) return true;
     const isWhole = await this.#verify(record, signal);
     lane.unverified = !isWhole;
@@ -335,6 +351,28 @@ export class Engine {
     this.#journal.release(record.id, workload.name);
     this.#settled.emit('change');
     return true;
+  }
+
+  #isPauseDue({ id, workloads }: DeploymentRecord): boolean {
+    const wanted = this.#pauses.get(id);
+    if (wanted === undefined) return false;
+    return workloads.some((one) => one.removal === undefined && one.state === (wanted ? 'ok' : 'paused'));
+  }
+
+  /** Machines stop before what they use is flagged, and go on after it. */
+  async #applyPause(record: DeploymentRecord, signal: AbortSignal): Promise<void> {
+    const paused = this.#pauses.get(record.id) === true;
+    const document = parseDeployment(record.document);
+    const ordered = inOrder(record.workloads);
+    for (const workload of paused ? ordered.reverse() : ordered) {
+      if (workload.removal !== undefined || workload.state !== (paused ? 'ok' : 'paused')) continue;
+      // A machine may have vanished while it was paused, with the host.
+      if (!paused) await this.#repair(record, document, workload, [], signal);
+      await this.#workOf(record, document, workload).pause?.(paused, { deadlineMs: PAUSE_DEADLINE_MS, signal });
+      const { name, data } = workload;
+      this.#journal.finish(record.id, name, paused ? { state: 'paused' } : { state: 'ok', data });
+      this.#settled.emit('change');
+    }
   }
 
   /** After a start: is what runs by the journal really there? */

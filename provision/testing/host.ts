@@ -51,6 +51,7 @@ export class TestHost {
   readonly taps = new Set<string>();
   readonly mounts = new Map<string, string>();
   readonly machines = new Map<string, unknown>();
+  readonly locked = new Set<string>();
   readonly contracts = new Map<bigint, Infer<typeof ContractFacts>>();
   readonly twins = new Map<number, Uint8Array>();
   readonly events = new Channel<Infer<typeof ContractEvent>>(1000);
@@ -207,6 +208,10 @@ export class TestHost {
       if (this.machines.has(vm.Name)) throw new Error('a vm with same name already exists');
       this.machines.set(vm.Name, vm);
       return { ConsoleURL: '10.1.2.1:20005' };
+    },
+    Lock: ({ name, lock }) => {
+      if (lock) this.locked.add(name);
+      else this.locked.delete(name);
     },
     Delete: ({ name }) => {
       this.machines.delete(name);

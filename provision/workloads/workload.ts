@@ -59,6 +59,8 @@ export interface Work {
   readonly steps: readonly Step[];
   /** Whether the whole workload runs already. */
   readonly present: (calling: Calling) => Promise<boolean>;
+  /** Stops or goes on, keeping everything it holds; types without it are only flagged. May be called twice. */
+  readonly pause?: (paused: boolean, calling: Calling) => Promise<void>;
   /** The type's result as JSON text, empty for null. */
   readonly result: (calling: Calling) => Promise<string>;
 }

@@ -151,6 +151,11 @@ export const zmachineDriver: WorkloadDriver = {
     return {
       steps,
       present: (calling) => daemons.vmd.Exists({ name: name.machine }, calling),
+      pause: async (lock, calling) => {
+        if (await daemons.vmd.Exists({ name: name.machine }, calling)) {
+          await daemons.vmd.Lock({ name: name.machine, lock }, calling);
+        }
+      },
       result: async (calling) =>
         JSON.stringify({
           id: name.machine,
