@@ -13,15 +13,17 @@ export const NO_LOGS = 'no logs available';
 /**
  * Arguments: bound, file, pipe. Waits for QEMU to open the pipe and ends with
  * it. What cannot be written, as on a full disk, is thrown away: a guest must
- * not stall on its console.
+ * not stall on its console. A serial port gives single bytes, so the reader
+ * lets some gather in the pipe.
  */
 const READER = `
 my ($limit, $file, $pipe) = @ARGV;
 umask 077;
 open(my $in, '<', $pipe) or exit 1;
+my $most = $limit < 65536 ? $limit : 65536;
 my ($out, $size);
 while (1) {
-  my $count = sysread($in, my $bytes, 65536);
+  my $count = sysread($in, my $bytes, $most);
   next if !defined($count) && $!{EINTR};
   last if !$count;
   if (!$out) { open($out, '>>', $file) or next; $size = -s $out; }
@@ -32,6 +34,7 @@ while (1) {
   }
   my $written = syswrite($out, $bytes);
   $size += $written if defined $written;
+  select(undef, undef, undef, 0.01) if $count < 4096;
 }
 `;
 
