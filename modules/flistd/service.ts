@@ -75,6 +75,13 @@ export function flistService({ bases, mounts, records, source, bus, log }: Flist
     }
   };
 
+  const unmount = async (name: string): Promise<void> => {
+    const record = await records.read(name);
+    await mounts.unmount(name);
+    if (record?.ownVolume) await volumes.VolumeDelete({ name }, { deadlineMs: VOLUME_DEADLINE_MS });
+    await records.remove(name);
+  };
+
   return {
     async Mount({ name, url, opt }, { signal, trace }) {
       checkMountName(name);
@@ -86,6 +93,7 @@ export function flistService({ bases, mounts, records, source, bus, log }: Flist
       const file = await source.get(url, signal);
       try {
         return await bases.with(file, signal, async (tree) => {
+          signal.throwIfAborted();
           let path: string;
           if (opt.ReadOnly) {
             const before = await records.read(name);
@@ -97,6 +105,11 @@ export function flistService({ bases, mounts, records, source, bus, log }: Flist
               throw error;
             }
           } else path = await mountWritable(name, tree, url, opt);
+          if (signal.aborted) {
+            // A caller that has given up believes that nothing is mounted.
+            await unmount(name);
+            throw signal.reason;
+          }
           const milliseconds = Math.round(performance.now() - started);
           log.info({ trace, name, url: file.url, readOnly: opt.ReadOnly, milliseconds }, 'flist mounted');
           return path;
@@ -108,10 +121,7 @@ export function flistService({ bases, mounts, records, source, bus, log }: Flist
 
     async Unmount({ name }, { trace }) {
       checkMountName(name);
-      const record = await records.read(name);
-      await mounts.unmount(name);
-      if (record?.ownVolume) await volumes.VolumeDelete({ name }, { deadlineMs: VOLUME_DEADLINE_MS });
-      await records.remove(name);
+      await unmount(name);
       log.info({ trace, name }, 'flist unmounted');
     },
 

@@ -38,7 +38,12 @@ function noRoom(pools: readonly Pool[], type: PoolType, requested: number): Grid
 }
 
 /** `work` again until the space of lately deleted volumes is free; the books say that it fits. */
-async function whileCleaning<T>(pool: Pool, requested: number, work: () => Promise<T>): Promise<T> {
+async function whileCleaning<T>(
+  pool: Pool,
+  requested: number,
+  signal: AbortSignal,
+  work: () => Promise<T>,
+): Promise<T> {
   const deadline = performance.now() + CLEANING_WAIT_MS;
   for (;;) {
     try {
@@ -47,7 +52,7 @@ async function whileCleaning<T>(pool: Pool, requested: number, work: () => Promi
       if (!(error instanceof NoRoomError)) throw error;
       if (!pool.isCleaning(CLEANING_MS) || performance.now() > deadline) throw noRoom([pool], pool.type, requested);
       await pool.commit();
-      await delay(CLEANING_POLL_MS);
+      await delay(CLEANING_POLL_MS, undefined, { signal });
     }
   }
 }
@@ -111,14 +116,18 @@ export function storageService(opened: OpenedPools, serial: Serial): Service<typ
       return found;
     },
 
-    VolumeCreate: ({ name, size }) =>
+    VolumeCreate: ({ name, size }, { signal }) =>
       serial.run(async () => {
         checkVolumeName(name);
+        signal.throwIfAborted();
         if (ssd.some((pool) => pool.has(name))) return lookup(name);
         checkSize(name, size);
         const [pool] = candidates(ssd, size);
         if (pool === undefined) throw noRoom(ssd, 'ssd', size);
         await pool.createVolume(name, size);
+        // A caller that has given up believes that nothing was made.
+        if (signal.aborted) await pool.deleteVolume(name);
+        signal.throwIfAborted();
         return lookup(name);
       }),
     VolumeUpdate: ({ name, size }) =>
@@ -148,9 +157,10 @@ export function storageService(opened: OpenedPools, serial: Serial): Service<typ
           .flatMap((name) => volumeOf(pool, name) ?? []),
       ),
 
-    DiskCreate: ({ name, size }) =>
+    DiskCreate: ({ name, size }, { signal }) =>
       serial.run(async () => {
         checkDiskName(name);
+        signal.throwIfAborted();
         const found = findDisk(name);
         if (found?.disk.size === size) return vdisk(found.disk);
         if (found !== undefined) {
@@ -161,17 +171,21 @@ export function storageService(opened: OpenedPools, serial: Serial): Service<typ
         if (pool === undefined) throw noRoom(ssd, 'ssd', size);
         if (!pool.has(DISKS_VOLUME)) await pool.createVolume(DISKS_VOLUME);
         const folder = pool.path(DISKS_VOLUME);
-        return vdisk(await whileCleaning(pool, size, () => disks.createDisk(folder, name, size)));
+        const disk = await whileCleaning(pool, size, signal, () => disks.createDisk(folder, name, size));
+        if (signal.aborted) await disks.deleteDisk(folder, name);
+        signal.throwIfAborted();
+        return vdisk(disk);
       }),
-    DiskResize: ({ name, size }) =>
+    DiskResize: ({ name, size }, { signal }) =>
       serial.run(async () => {
+        signal.throwIfAborted();
         const { pool, disk } = needDisk(name);
         if (size === disk.size) return vdisk(disk);
         if (size < disk.size) {
           throw new GridError('storage_shrink', { kind: 'disk', name, size: disk.size, requested: size });
         }
         if (!fits(pool, size, disk.size)) throw noRoom([pool], 'ssd', size - disk.size);
-        return vdisk(await whileCleaning(pool, size - disk.size, () => disks.growDisk(disk, size)));
+        return vdisk(await whileCleaning(pool, size - disk.size, signal, () => disks.growDisk(disk, size)));
       }),
     async DiskWrite({ name, image }, { signal }) {
       const { folder, disk } = needDisk(name);

@@ -272,6 +272,27 @@ describe.skipIf(!isRoot)('storaged', () => {
     for (const name of ['a', 'b', 'c', 'd']) await client.VolumeDelete({ name });
   });
 
+  it('makes nothing for a caller that has given up', async () => {
+    const before = await used();
+    const names = Array.from({ length: 12 }, (_, index) => `gone-${index}`);
+    const calls = names.flatMap((name) => [
+      client.VolumeCreate({ name, size: 2 * MIB }, { deadlineMs: 25 }),
+      client.DiskCreate({ name, size: 2 * MIB }, { deadlineMs: 25 }),
+    ]);
+    const settled = await Promise.allSettled(calls);
+    const kept = settled.filter((result) => result.status === 'fulfilled').length;
+    expect(kept).toBeLessThan(calls.length);
+    await expect
+      .poll(async () => (await client.VolumeList({})).length + (await client.DiskList({})).length, { timeout: 10_000 })
+      // The one that ran at that instant may have ended with its answer on the way.
+      .toBeLessThanOrEqual(kept + 1);
+    for (const name of names) {
+      await client.VolumeDelete({ name });
+      await client.DiskDelete({ name });
+    }
+    expect(await used()).toBe(before);
+  });
+
   it('refuses device calls where there is no hdd, and what has no size', async () => {
     expect(await client.Devices({})).toEqual([]);
     await expect(client.DeviceAllocate({ min: MIB })).rejects.toThrow('no more free devices found');
