@@ -342,7 +342,8 @@ describe.skipIf(!isRoot)('storaged', () => {
   });
 
   it('is killed at any instant of its work and never leaves half of anything', async () => {
-    const sizes = new Map<string, number>();
+    const sizes = new Map([['first', MIB]]);
+    await client.DiskCreate({ name: 'first', size: MIB });
     for (let round = 0; round < 6; round++) {
       const names = ['a', 'b', 'c', 'd'].map((name) => `r${round}${name}`);
       const work = names.flatMap((name, index) => {
