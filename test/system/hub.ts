@@ -1,0 +1,67 @@
+/** A hub for test nodes: packs trees, serves flists and blocks on the person's side of the link, and misbehaves as told. */
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import type { ServerResponse } from 'node:http';
+import { join, normalize } from 'node:path';
+import { writeSite } from '../../cli/demo/site.ts';
+import { packFlist } from '../../modules/flistd/format/index.ts';
+import { serveHttp, type TestNode } from './test-node.ts';
+
+export interface Hub {
+  readonly url: string;
+  readonly folder: string;
+  /** Paths asked for so far. */
+  readonly requests: string[];
+  /** Answers a request itself and returns true, or leaves it to the folder. */
+  intercept: ((path: string, response: ServerResponse) => boolean) | undefined;
+  /** Packs what `fill` writes into a folder; returns the flist's URL. */
+  pack(name: string, fill: (folder: string) => Promise<void>): Promise<string>;
+  close(): Promise<void>;
+}
+
+export async function openHub(node: Pick<TestNode, 'config' | 'layout'>): Promise<Hub> {
+  const folder = join(node.layout.state, 'hub');
+  await mkdir(folder, { recursive: true, mode: 0o700 });
+  const requests: string[] = [];
+  const served = await serveHttp(node.config, (request, response) => {
+    const path = normalize(new URL(request.url ?? '/', 'http://hub').pathname);
+    requests.push(path);
+    if (hub.intercept?.(path, response) === true) return;
+    readFile(join(folder, path)).then(
+      (bytes) => response.writeHead(200, { 'content-length': bytes.length }).end(bytes),
+      () => response.writeHead(404).end(),
+    );
+  });
+  const hub: Hub = {
+    url: served.url,
+    folder,
+    requests,
+    intercept: undefined,
+    async pack(name, fill) {
+      const tree = join(folder, `${name}.tree`);
+      await mkdir(tree, { recursive: true });
+      await fill(tree);
+      await packFlist({
+        directory: tree,
+        output: join(folder, `${name}.fl`),
+        store: `dir://${join(folder, `${name}.blocks`)}`,
+        routes: [{ start: 0, end: 255, url: `${served.url}/${name}.blocks` }],
+      });
+      return `${served.url}/${name}.fl`;
+    },
+    async close() {
+      served.server.closeAllConnections();
+      await served.close();
+    },
+  };
+  return hub;
+}
+
+/** The demo's site as a flist of the hub. */
+export function packSite(hub: Hub): Promise<string> {
+  return hub.pack('site', (folder) => writeSite(folder));
+}
+
+/** A file that no other test packed, so that its blocks are in no cache. */
+export function packFile(hub: Hub, name: string, content: string): Promise<string> {
+  return hub.pack(name, (folder) => writeFile(join(folder, 'file'), content));
+}
