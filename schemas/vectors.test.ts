@@ -109,7 +109,7 @@ describe('cases', () => {
   }
 });
 
-/** Cases named after a type test that type's own rules; they run once the type has a file. */
+/** Cases named after a type test that type's own rules; they belong to the suite once the type has a file. */
 const subjects: Record<string, string> = {
   zdb: 'zdb',
   gw: 'gateway-name-proxy',
@@ -119,9 +119,12 @@ const subjects: Record<string, string> = {
 };
 
 describe('edge cases of the structure', () => {
-  for (const edge of vectors.edge_cases.filter((known) => known.kind === 'valid')) {
-    const subject = subjects[edge.name.split('_')[0] as string];
-    it.skipIf(subject !== undefined && findWorkloadType(subject) === undefined)(edge.name, () => {
+  const described = (name: string): boolean => {
+    const subject = subjects[name.split('_')[0] as string];
+    return subject === undefined || findWorkloadType(subject) !== undefined;
+  };
+  for (const edge of vectors.edge_cases.filter((known) => known.kind === 'valid' && described(known.name))) {
+    it(edge.name, () => {
       expect(structure(parse(edge.deployment))).toBe(edge.expect.ok ? 'ok' : edge.expect.error);
     });
   }

@@ -53,9 +53,9 @@ export function capacityTable(report: Report): string {
     size(pool.free),
   ]);
   return [
-    table(['', 'CPU', 'memory', 'SSD', 'HDD'], rows),
+    table(['', 'vCPU', 'memory', 'SSD', 'HDD'], rows),
     '',
-    `largest single disk: ${size(report.largest_disk)}`,
+    `largest single disk: ${size(report.largest_disk)}; logical CPUs: ${report.logical_cpus}`,
     '',
     table(['pool', 'type', 'total', 'taken', 'free'], pools),
   ].join('\n');

@@ -8,17 +8,12 @@ import type { Layout } from './layout.ts';
 export async function findTraces(layout: Layout): Promise<string[]> {
   const { state, id } = layout;
   const found: string[] = [];
+  const asking = await ancestors();
   for (const pid of await readdir('/proc')) {
-    if (!/^\d+$/.test(pid) || Number(pid) === process.pid) continue;
-    const words = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '');
-    if (
-      words
-        .split('\0')
-        .slice(1)
-        .some((word) => word.includes(`${state}/`) || word === state) &&
-      !words.includes('cli/main.ts')
-    ) {
-      found.push(`process ${pid}: ${words.replaceAll('\0', ' ').slice(0, 120)}`);
+    if (!/^\d+$/.test(pid) || asking.has(Number(pid))) continue;
+    const words = (await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')).split('\0');
+    if (words.slice(1).some((word) => word.includes(`${state}/`) || word === state)) {
+      found.push(`process ${pid}: ${words.join(' ').slice(0, 120)}`);
     }
   }
   const mounts = await readFile('/proc/self/mountinfo', 'utf8');
@@ -40,5 +35,17 @@ export async function findTraces(layout: Layout): Promise<string[]> {
   const groups = await readdir('/sys/fs/cgroup', { recursive: true }).catch(() => []);
   for (const group of groups) if (group.split('/').at(-1)?.includes(id)) found.push(`cgroup ${group}`);
   if (existsSync(state)) found.push(`folder ${state}`);
+  return found;
+}
+
+/** This process and those that started it: they name the folder because they ask about it. */
+async function ancestors(): Promise<Set<number>> {
+  const found = new Set<number>();
+  let pid = process.pid;
+  while (pid > 1 && !found.has(pid)) {
+    found.add(pid);
+    const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '');
+    pid = Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1] ?? 0);
+  }
   return found;
 }

@@ -31,6 +31,7 @@ export const capacityHandlers = [
       committed: fromWire(report.Committed),
       pending: fromWire(report.Pending),
       free: fromWire(report.Free),
+      logical_cpus: report.LogicalCPUs,
       largest_disk: report.LargestDisk,
       pools: report.Pools.map((pool) => ({
         name: pool.Name,

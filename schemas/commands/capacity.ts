@@ -2,7 +2,7 @@
 import type { z } from 'zod';
 import { Capacity } from '../capacity.ts';
 import { list, struct } from '../gojson/codec.ts';
-import { text, unit } from '../gojson/values.ts';
+import { count, text, unit } from '../gojson/values.ts';
 import { defineCommand, nothing } from './command.ts';
 
 export const CapacityReport = struct('gridnode.CapacityReport', {
@@ -14,6 +14,8 @@ export const CapacityReport = struct('gridnode.CapacityReport', {
   /** Workloads that were accepted and do not run yet. */
   pending: Capacity,
   free: Capacity,
+  /** Logical CPUs of the host; `cru` above counts vCPUs, which may be sold several times over. */
+  logical_cpus: count,
   /** Bytes of the largest single disk that still fits. */
   largest_disk: unit,
   pools: list(

@@ -77,6 +77,7 @@ describe('outputs', () => {
       committed: capacity,
       pending: capacity,
       free: capacity,
+      logical_cpus: 2,
       largest_disk: 6,
       pools: [pool],
     };
