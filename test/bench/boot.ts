@@ -16,6 +16,8 @@ import { makeRig, type Rig, testVM } from '../../modules/vmd/testing/rig.ts';
 const ROUNDS = 3;
 const BOOT_DEADLINE_MS = 60_000;
 const LOOK_MS = 2;
+/** In a session of its own as vmd starts it, since the kernel shares processor time between sessions. */
+const ALONE = { stdio: 'ignore', detached: true } as const;
 
 /** Milliseconds, medians of three rounds that alternate between the two ways. */
 export async function bench(): Promise<{ name: string; metrics: Record<string, number> }> {
@@ -25,8 +27,10 @@ export async function bench(): Promise<{ name: string; metrics: Record<string, n
     const ours: Boot[] = [];
     const byHand: Boot[] = [];
     for (let round = 0; round < ROUNDS; round += 1) {
+      // Whoever goes second finds warm caches, so they take turns.
+      if (round % 2 === 1) byHand.push(await startedByHand(rig, accelerator, round));
       ours.push(await throughRun(rig, accelerator, round));
-      byHand.push(await startedByHand(rig, accelerator, round));
+      if (round % 2 === 0) byHand.push(await startedByHand(rig, accelerator, round));
     }
     const runToProcess = median(ours.map(({ process }) => process));
     const handToProcess = median(byHand.map(({ process }) => process));
@@ -98,9 +102,9 @@ async function startedByHand(rig: Rig, accelerator: 'kvm' | 'tcg', round: number
     const since = performance.now();
     await writeFile(path('seed'), seedImage(config));
     const share = ['-o', `source=${root}`, '-o', 'cache=auto', '-o', 'xattr', '-f'];
-    started.push(spawn('/usr/lib/qemu/virtiofsd', [`--socket-path=${path('fs')}`, ...share], { stdio: 'ignore' }));
+    started.push(spawn('/usr/lib/qemu/virtiofsd', [`--socket-path=${path('fs')}`, ...share], ALONE));
     await appears(path('fs'));
-    started.push(spawn('cat', [path('con.out')], { stdio: 'ignore' }));
+    started.push(spawn('cat', [path('con.out')], ALONE));
     const args = qemuArguments({
       config,
       accelerator,
@@ -111,7 +115,7 @@ async function startedByHand(rig: Rig, accelerator: 'kvm' | 'tcg', round: number
       uncached: new Set(),
       paused: false,
     });
-    const qemu = spawn('/usr/bin/qemu-system-x86_64', args, { stdio: 'ignore' });
+    const qemu = spawn('/usr/bin/qemu-system-x86_64', args, ALONE);
     started.push(qemu);
     const answer = performance.now() - since;
     await appears(join(root, 'out'));
