@@ -15,6 +15,11 @@ interface UnitFile {
   readonly shutdown_timeout?: number;
 }
 
+/** Compiled modules, kept across nodes and restarts: without it each process compiles all it loads, and weighs 20 MiB more. */
+const compileCache = process.env.NODE_COMPILE_CACHE ?? join(checkout, '.tools', 'compile-cache');
+/** A daemon is small and long-lived: a small nursery, and a heap that gives back what loading took. */
+const nodeOptions = '--disable-warning=ExperimentalWarning --max-semi-space-size=2 --expose-gc';
+
 const words = (...list: readonly string[]): string => list.map(quoteWord).join(' ');
 
 /** Port and host of a ws:// URL. */
@@ -44,10 +49,7 @@ export function unitFiles(layout: Layout, config: NodeConfig): Record<string, Un
     const [host = '', port = ''] = listenAddress(url).split(':');
     return words('bash', '-c', 'exec 3<>/dev/tcp/$0/$1', host, port);
   };
-  const env = {
-    NODE_COMPILE_CACHE: process.env.NODE_COMPILE_CACHE ?? join(state, 'compile-cache'),
-    NODE_OPTIONS: '--disable-warning=ExperimentalWarning --max-semi-space-size=2',
-  };
+  const env = { NODE_COMPILE_CACHE: compileCache, NODE_OPTIONS: nodeOptions };
   const [chainUrl = ''] = config.chain;
   const [relayUrl = ''] = config.relay;
   const development: Record<string, UnitFile> = config.development

@@ -1,6 +1,7 @@
 /** The process `chaind`, bus module `api-gateway`: `--chain URL[,URL] --key-file FILE [--genesis HASH]`. */
 import { chain, substrateGateway } from '../../modules/api-gateway/interface.ts';
 import { runDaemon } from '../../modules/zbus/daemon.ts';
+import { finishStartup } from '../../modules/zbus/startup.ts';
 import { readKeyFile } from '../rmb/keys.ts';
 import { chainService } from './chain-service.ts';
 import { ChainClient } from './client.ts';
@@ -22,7 +23,11 @@ await runDaemon({
     const identity = await readKeyFile(keyFile);
     const genesis = options.genesis === undefined ? {} : { genesis: options.genesis };
     const client = new ChainClient({ endpoints, identity, ...genesis });
-    client.connection.onConnected(() => log.info({ endpoints }, 'connected to the chain'));
+    client.connection.onConnected(() => {
+      log.info({ endpoints }, 'connected to the chain');
+      // The library came after the process was ready.
+      finishStartup();
+    });
     client.connection.onLost(() => log.warn({ endpoints }, 'connection to the chain lost, reconnecting'));
     const membership = new NodeMembership(client, identity.publicKey);
     server.serve(chain, chainService(client, membership));

@@ -4,6 +4,7 @@ import { parseArgs } from 'node:util';
 import { pino } from 'pino';
 import { chain } from '../../modules/api-gateway/interface.ts';
 import { ZbusClient } from '../../modules/zbus/client.ts';
+import { finishStartup } from '../../modules/zbus/startup.ts';
 import { busTwins } from '../rmb/bus-twins.ts';
 import { TwinCache } from '../rmb/twins.ts';
 import { RelayMetrics } from './metrics.ts';
@@ -67,3 +68,4 @@ async function followTwins(): Promise<void> {
 followTwins().catch((error: unknown) => log.error({ err: error }, 'events of twins ended'));
 const listening = await relay.listen(host, Number(port));
 log.info({ host, port: listening, domains: values.domain }, 'ready');
+finishStartup();

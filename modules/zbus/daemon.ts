@@ -5,6 +5,7 @@ import { parseArgs } from 'node:util';
 import { type Logger, pino } from 'pino';
 import { ZbusClient } from './client.ts';
 import { ZbusServer } from './server.ts';
+import { finishStartup } from './startup.ts';
 import { currentTrace } from './trace.ts';
 
 export interface DaemonContext<O extends readonly string[]> {
@@ -91,4 +92,5 @@ export async function runDaemon<const O extends readonly string[] = []>(
   stop = await definition.start({ server, bus, log, root, state, options, signal: stopping.signal });
   await server.start();
   log.info({ module: definition.module }, 'ready');
+  finishStartup();
 }
