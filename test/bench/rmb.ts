@@ -1,157 +1,119 @@
 /**
- * Signed requests a second: a caller, a relay with its Redis, and a serving
- * peer behind the door, each a process of its own, all keys on all messages
- * verified, payloads encrypted. Run directly it prints one JSON object.
+ * Signed requests a second, both key types: callers, the relay, the gateway
+ * with its door, dispatcher and a module on the bus, each a process of its own,
+ * every signature verified, every payload encrypted. In the same run the same
+ * callers ask a plain peer through the same relay: it verifies nothing and
+ * answers at once, so the ratio is what the gateway's checks and the bus cost.
  */
-import { type ChildProcess, fork } from 'node:child_process';
-import { randomBytes } from 'node:crypto';
-import { once } from 'node:events';
-import { fileURLToPath } from 'node:url';
-import { pino } from 'pino';
-import { Door } from '../../gateway/door/door.ts';
-import { Relay } from '../../gateway/relay/relay.ts';
-import { PayloadCipher } from '../../gateway/rmb/cipher.ts';
-import { RmbClient } from '../../gateway/rmb/client.ts';
-import { Identity, type KeyType, keyTypes } from '../../gateway/rmb/keys.ts';
-import { SignatureVerifier } from '../../gateway/rmb/signature.ts';
-import type { TwinRecord, TwinSource } from '../../gateway/rmb/twins.ts';
+import type { ChildProcess } from 'node:child_process';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { RmbClient, SignatureVerifier, writeKeyFile } from '../../gateway/rmb/index.ts';
+import { type KeyType, keyTypes } from '../../gateway/rmb/keys.ts';
 import { startRedis } from '../../modules/zbus/testing/redis.ts';
+import { end, start } from './peers/child.ts';
+import { CALLERS, DOMAIN, identityOf, NODE, PLAIN, secretOf, twinsOf } from './peers/twins.ts';
 
-const CALLER = 7;
-const SERVER = 17;
-const SIDE_BY_SIDE = 64;
-const WARM_UP_MS = 1000;
-const MEASURED_MS = 4000;
-const START_DEADLINE_MS = 20_000;
-const DOMAIN = 'bench.example';
+/** Requests on their way at any moment. */
+const LANES = 64;
+/** The two are measured in turns, so that what else the machine does hits both. */
+const TURNS = 5;
+const TURN_MS = 700;
+const WARM_UP_MS = 700;
+const CALL_DEADLINE_MS = 20_000;
 
-interface Setup {
-  readonly role: 'relay' | 'server';
-  readonly keyType: KeyType;
-  readonly secrets: Readonly<Record<number, string>>;
-  readonly broker: string;
-  readonly port: number;
+type Metrics = Record<string, number>;
+
+export async function bench(): Promise<{ name: string; metrics: Metrics }> {
+  const metrics: Metrics = {};
+  for (const keyType of keyTypes) Object.assign(metrics, await measure(keyType));
+  return { name: 'rmb', metrics };
 }
 
-const log = pino({ level: 'silent' });
-
-async function twinsOf({ secrets, keyType }: Pick<Setup, 'secrets' | 'keyType'>): Promise<TwinSource> {
-  const records = new Map<number, TwinRecord>();
-  for (const [id, secret] of Object.entries(secrets)) {
-    const { publicKey, encryptionKey } = await Identity.fromSecret(secret, keyType);
-    records.set(Number(id), { id: Number(id), account: publicKey, relay: [DOMAIN], encryptionKey });
-  }
-  return { twin: async (id) => records.get(id) };
-}
-
-async function runRelay(setup: Setup): Promise<number> {
-  const relay = new Relay({ domains: [DOMAIN], twins: await twinsOf(setup), broker: setup.broker, log });
-  return await relay.listen('127.0.0.1', 0);
-}
-
-async function runServer(setup: Setup): Promise<number> {
-  const identity = await Identity.fromSecret(setup.secrets[SERVER] ?? '', setup.keyType);
-  const twins = await twinsOf(setup);
-  const verifier = new SignatureVerifier();
-  const relays = [`ws://127.0.0.1:${setup.port}`];
-  const client = new RmbClient({ relays, identity, twinId: SERVER, twins, verifier });
-  const door = new Door({
-    twinId: SERVER,
-    twins,
-    verifier,
-    cipher: new PayloadCipher(identity),
-    answer: (request, twin, answer) => client.answer(request, twin, answer),
-    log,
-    limits: {
-      ratePerSecond: 1e6,
-      rateBurst: 1e6,
-      concurrencyPerTwin: 1024,
-      concurrency: 1024,
-      replayEntriesPerTwin: 200_000,
-    },
-  });
-  client.serve(door.handler(async () => ({ kind: 'response', payload: '{"zos":"0.1.0","zinit":"0.1.0"}' })));
-  await client.connect();
-  return setup.port;
-}
-
-async function start(setup: Setup): Promise<{ child: ChildProcess; port: number }> {
-  const child = fork(fileURLToPath(import.meta.url), ['--part'], { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
-  child.send(setup);
-  const deadline = AbortSignal.timeout(START_DEADLINE_MS);
-  const [port] = (await once(child, 'message', { signal: deadline })) as [number];
-  return { child, port };
-}
-
-async function measure(keyType: KeyType, broker: string): Promise<Record<string, number>> {
-  const secrets = { [CALLER]: randomBytes(32).toString('hex'), [SERVER]: randomBytes(32).toString('hex') };
+async function measure(keyType: KeyType): Promise<Metrics> {
+  const state = await mkdtemp(join(tmpdir(), 'gn-rmb-'));
+  const redis = await startRedis();
   const children: ChildProcess[] = [];
-  let client: RmbClient | undefined;
+  const clients: RmbClient[] = [];
+  const verifier = new SignatureVerifier();
+  const run = async (script: string, ...args: string[]): Promise<Readonly<Record<string, unknown>>> => {
+    const { child, ready } = await start(join(import.meta.dirname, script), args);
+    children.push(child);
+    return ready;
+  };
   try {
-    const relay = await start({ role: 'relay', keyType, secrets, broker, port: 0 });
-    children.push(relay.child);
-    const server = await start({ role: 'server', keyType, secrets, broker, port: relay.port });
-    children.push(server.child);
-    const identity = await Identity.fromSecret(secrets[CALLER] ?? '', keyType);
-    const relays = [`ws://127.0.0.1:${relay.port}`];
-    client = new RmbClient({
-      relays,
-      identity,
-      twinId: CALLER,
-      session: 'bench',
-      twins: await twinsOf({ secrets, keyType }),
-    });
-    await client.connect();
-    await callFor(client, WARM_UP_MS);
-    const started = performance.now();
-    const milliseconds = (await callFor(client, MEASURED_MS)).sort((a, b) => a - b);
-    const seconds = (performance.now() - started) / 1000;
-    const at = (share: number): number => round(milliseconds[Math.floor(milliseconds.length * share)] ?? 0);
+    const keyFile = join(state, 'key.json');
+    await writeKeyFile(keyFile, { keyType, secret: secretOf(NODE) });
+    await run('peers/grid.ts', redis.broker, keyType);
+    const bus = ['--broker', redis.broker, '--state', state, '--log-level', 'info'];
+    const listen = ['--listen', '127.0.0.1:0', '--domain', DOMAIN];
+    const { port } = await run('../../gateway/relay/main.ts', ...bus, ...listen);
+    const relay = `ws://127.0.0.1:${port}`;
+    await run('../../gateway/main.ts', ...bus, '--relay', relay, '--key-file', keyFile);
+    await run('peers/plain.ts', relay, keyType);
+
+    const twins = await twinsOf(keyType);
+    for (const twinId of CALLERS) {
+      const identity = await identityOf(twinId, keyType);
+      const client = new RmbClient({ relays: [relay], identity, twinId, session: 'bench', twins, verifier });
+      clients.push(client);
+      await client.connect();
+    }
+    const turns: Record<'gateway' | 'plain', Turn[]> = { gateway: [], plain: [] };
+    for (const twin of [NODE, PLAIN]) await callFor(clients, twin, WARM_UP_MS);
+    for (let turn = 0; turn < TURNS; turn += 1) {
+      turns.gateway.push(await callFor(clients, NODE, TURN_MS));
+      turns.plain.push(await callFor(clients, PLAIN, TURN_MS));
+    }
+    const [gateway, plain] = [figures(turns.gateway), figures(turns.plain)];
     return {
-      [`${keyType}_requests_per_second`]: round(milliseconds.length / seconds),
-      [`${keyType}_p50_ms`]: at(0.5),
-      [`${keyType}_p99_ms`]: at(0.99),
+      [`${keyType}_requests_per_second`]: gateway.perSecond,
+      [`${keyType}_p50_ms`]: gateway.p50,
+      [`${keyType}_p99_ms`]: gateway.p99,
+      [`${keyType}_plain_per_second`]: plain.perSecond,
+      [`${keyType}_plain_p50_ms`]: plain.p50,
+      [`${keyType}_ratio`]: round(gateway.perSecond / plain.perSecond, 1000),
     };
   } finally {
-    await client?.close();
-    for (const child of children) child.kill('SIGKILL');
+    await Promise.all(clients.map((client) => client.close()));
+    await verifier.close();
+    await Promise.all(children.map(end));
+    await redis.stop();
+    await rm(state, { recursive: true, force: true });
   }
 }
 
-/** Calls side by side for a while; each call's milliseconds. */
-async function callFor(client: RmbClient, durationMs: number): Promise<number[]> {
-  const end = performance.now() + durationMs;
+interface Turn {
+  readonly milliseconds: readonly number[];
+  readonly seconds: number;
+}
+
+/** Calls side by side for a while; the lanes share the callers among them. */
+async function callFor(clients: readonly RmbClient[], twin: number, durationMs: number): Promise<Turn> {
+  const started = performance.now();
   const milliseconds: number[] = [];
-  const lane = async (): Promise<void> => {
-    while (performance.now() < end) {
+  const lane = async (index: number): Promise<void> => {
+    for (let at = index; performance.now() - started < durationMs; at += LANES) {
+      const client = clients[at % clients.length] as RmbClient;
       const sent = performance.now();
-      await client.call({ twin: SERVER, command: 'zos.system.version', payload: 'null', deadlineMs: 20_000 });
+      await client.call({ twin, command: 'zos.storage.pools', payload: 'null', deadlineMs: CALL_DEADLINE_MS });
       milliseconds.push(performance.now() - sent);
     }
   };
-  await Promise.all(Array.from({ length: SIDE_BY_SIDE }, lane));
-  return milliseconds;
+  await Promise.all(Array.from({ length: LANES }, (_, index) => lane(index)));
+  return { milliseconds, seconds: (performance.now() - started) / 1000 };
 }
 
-function round(value: number): number {
-  return Math.round(value * 10) / 10;
+function figures(turns: readonly Turn[]): { perSecond: number; p50: number; p99: number } {
+  const milliseconds = turns.flatMap((turn) => turn.milliseconds).sort((a, b) => a - b);
+  const rates = turns.map((turn) => turn.milliseconds.length / turn.seconds).sort((a, b) => a - b);
+  const at = (share: number): number => round(milliseconds[Math.floor(milliseconds.length * share)] ?? 0, 10);
+  return { perSecond: Math.round(rates[Math.floor(TURNS / 2)] ?? 0), p50: at(0.5), p99: at(0.99) };
 }
 
-export async function bench(): Promise<{ name: string; metrics: Record<string, number> }> {
-  const redis = await startRedis();
-  try {
-    const metrics: Record<string, number> = {};
-    for (const keyType of keyTypes) Object.assign(metrics, await measure(keyType, redis.broker));
-    return { name: 'rmb', metrics };
-  } finally {
-    await redis.stop();
-  }
+function round(value: number, parts: number): number {
+  return Math.round(value * parts) / parts;
 }
 
-if (process.argv[2] === '--part') {
-  const [setup] = (await once(process, 'message')) as [Setup];
-  process.once('disconnect', () => process.exit(0));
-  process.send?.(setup.role === 'relay' ? await runRelay(setup) : await runServer(setup));
-} else if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  process.stdout.write(`${JSON.stringify(await bench())}\n`);
-}
+if (import.meta.main) process.stdout.write(`${JSON.stringify(await bench())}\n`);

@@ -11,7 +11,7 @@ import { decode, encode } from '../../modules/zbus/codec.ts';
 import { decodeResponse, encodeRequest } from '../../modules/zbus/frames.ts';
 import { startRedis } from '../../modules/zbus/testing/redis.ts';
 import { float64 } from '../../modules/zbus/wire.ts';
-import { calculator, PLAIN_QUEUE } from './zbus-peer.ts';
+import { calculator, PLAIN_QUEUE } from './peers/zbus.ts';
 
 /** The two are measured in turns, so that what else the machine does hits both. */
 const TURNS = 6;
@@ -117,7 +117,7 @@ function plainCallers(path: string, count: number): { adds: Add[]; close: () => 
 }
 
 async function startPeer(kind: string, broker: string): Promise<ChildProcess> {
-  const script = new URL('./zbus-peer.ts', import.meta.url).pathname;
+  const script = new URL('./peers/zbus.ts', import.meta.url).pathname;
   const peer = spawn(process.execPath, [script, kind, broker], { stdio: ['ignore', 'pipe', 'inherit'] });
   await once(peer.stdout, 'data', { signal: AbortSignal.timeout(20_000) });
   return peer;

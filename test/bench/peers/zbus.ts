@@ -1,11 +1,11 @@
-/** The serving side of the zbus benchmark, a process of its own: `node zbus-peer.ts zbus|plain BROKER`. */
+/** The serving side of the zbus benchmark, a process of its own: `node zbus.ts zbus|plain BROKER`. */
 import { Redis } from 'ioredis';
-import { defineInterface } from '../../modules/zbus/definition.ts';
-import { Dispatcher } from '../../modules/zbus/dispatch.ts';
-import { decodeRequest, encodeResponse } from '../../modules/zbus/frames.ts';
-import { Lanes } from '../../modules/zbus/order.ts';
-import { ZbusServer } from '../../modules/zbus/server.ts';
-import { float64 } from '../../modules/zbus/wire.ts';
+import { defineInterface } from '../../../modules/zbus/definition.ts';
+import { Dispatcher } from '../../../modules/zbus/dispatch.ts';
+import { decodeRequest, encodeResponse } from '../../../modules/zbus/frames.ts';
+import { Lanes } from '../../../modules/zbus/order.ts';
+import { ZbusServer } from '../../../modules/zbus/server.ts';
+import { float64 } from '../../../modules/zbus/wire.ts';
 
 export const calculator = defineInterface({
   module: 'server',

@@ -1,0 +1,38 @@
+/** The processes a benchmark runs beside itself. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { createInterface } from 'node:readline';
+
+const READY_DEADLINE_MS = 30_000;
+
+export interface Started {
+  readonly child: ChildProcess;
+  /** The line that said it is ready. */
+  readonly ready: Readonly<Record<string, unknown>>;
+}
+
+/** Runs a script of ours until it writes a JSON line whose `msg` is `ready`, as every daemon does. */
+export async function start(script: string, args: readonly string[]): Promise<Started> {
+  const child = spawn(process.execPath, [script, ...args], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const deadline = AbortSignal.timeout(READY_DEADLINE_MS);
+  try {
+    for await (const line of createInterface({ input: child.stdout, signal: deadline })) {
+      const said = JSON.parse(line) as Record<string, unknown>;
+      if (said.msg !== 'ready') continue;
+      child.stdout.resume();
+      return { child, ready: said };
+    }
+  } catch (error) {
+    child.kill('SIGKILL');
+    throw new Error(`${script} was not ready within ${READY_DEADLINE_MS} ms`, { cause: error });
+  }
+  child.kill('SIGKILL');
+  throw new Error(`${script} ended before it was ready${deadline.aborted ? ': out of time' : ''}`);
+}
+
+export async function end(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  const ended = once(child, 'exit');
+  child.kill('SIGKILL');
+  await ended;
+}
