@@ -11,7 +11,7 @@ export async function inventory(layout: Layout): Promise<string[]> {
   const supervisor = await supervisorOf(layout);
   if (supervisor === undefined) return [];
   const { pid } = supervisor;
-  const inside = ['--target', `${pid}`, '--net', '--mount'];
+  const inside = ['--target', `${pid}`, '--net', '--mount', '--root'];
   const found: string[] = [];
   const links = await run('nsenter', [...inside, 'ip', '-j', 'link'], { deadlineMs: DEADLINE_MS });
   for (const { ifname } of JSON.parse(links.stdout) as { ifname: string }[]) found.push(`interface ${ifname}`);

@@ -96,7 +96,8 @@ const PURGES = [
 
 async function purgeDaemon(layout: Layout, file: string, inside: ProcessMark | undefined): Promise<void> {
   const own = [process.execPath, join(checkout, file), '--state', layout.state];
-  const words = inside === undefined ? own : ['nsenter', '--target', `${inside.pid}`, '--mount', '--net', ...own];
+  const words =
+    inside === undefined ? own : ['nsenter', '--target', `${inside.pid}`, '--mount', '--net', '--root', ...own];
   const [program = '', ...args] = words;
   await run(program, args, { deadlineMs: PURGE_DEADLINE_MS });
 }

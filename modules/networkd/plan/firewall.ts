@@ -4,6 +4,10 @@
  */
 import { PUBLIC, ROUTER } from './names.ts';
 
+/** Protocol numbers: names would need /etc/protocols, which a small system does not have. */
+const ICMP = 1;
+const ICMPV6 = 58;
+
 /** Table in the node's own network namespace; no other table there is touched. */
 const HOST_TABLE = 'gridnode';
 
@@ -31,7 +35,7 @@ table inet filter {
     type filter hook input priority filter; policy accept;
     ${ESTABLISHED}
     ${INVALID}
-    iifname "${PUBLIC}" meta l4proto ipv6-icmp accept
+    iifname "${PUBLIC}" meta l4proto ${ICMPV6} accept
     iifname "${PUBLIC}" counter drop
   }
   chain forward {
@@ -62,7 +66,7 @@ table inet filter {
     iifname "lo" accept
     ${ESTABLISHED}
     ${INVALID}
-    meta l4proto { icmp, ipv6-icmp } accept
+    meta l4proto { ${ICMP}, ${ICMPV6} } accept
   }
   chain forward {
     type filter hook forward priority filter; policy drop;
