@@ -18,28 +18,45 @@ const READ_DEADLINE_MS = 3_000;
 /** A reading of the pools serves so many milliseconds. */
 const READING_VALID_MS = 500;
 const RESERVED_PERIOD_MS = 120_000;
+const CONSISTENT_READS = 3;
 
 /** The node as last read; an older reading serves while storaged does not answer. */
 export class LatestSnapshot {
   readonly #node: NodeReader;
-  #latest: { readonly reading: PoolReading; readonly at: number } | undefined;
+  readonly #journal: Journal;
+  #latest: { readonly reading: PoolReading; readonly at: number; readonly owned: string } | undefined;
 
-  constructor(node: NodeReader) {
+  constructor(node: NodeReader, journal: Journal) {
     this.#node = node;
+    this.#journal = journal;
   }
 
   /** Throws `ZbusError` only when there never was a reading. */
   async read(signal: AbortSignal): Promise<Snapshot> {
-    const known = this.#latest;
-    if (known === undefined || performance.now() - known.at > READING_VALID_MS) {
+    // What lost its owner since the reading would count as the system's own until the next one.
+    for (let read = 0; read < CONSISTENT_READS && !this.#isCurrent(); read++) {
+      const owned = this.#owned();
       try {
         const reading = await this.#node.pools({ deadlineMs: READ_DEADLINE_MS, signal });
-        this.#latest = { reading, at: performance.now() };
+        this.#latest = { reading, at: performance.now(), owned };
       } catch (error) {
-        if (known === undefined) throw error;
+        if (this.#latest === undefined) throw error;
+        break;
       }
     }
     return this.#node.snapshot(this.#latest?.reading ?? { cacheBytes: 0, pools: [], residents: [] });
+  }
+
+  #isCurrent(): boolean {
+    const latest = this.#latest;
+    return latest !== undefined && performance.now() - latest.at <= READING_VALID_MS && latest.owned === this.#owned();
+  }
+
+  #owned(): string {
+    const names = this.#journal
+      .reservations()
+      .flatMap(({ workloads }) => workloads.flatMap(({ allocations }) => allocations.map(({ resource }) => resource)));
+    return names.sort().join('\n');
   }
 }
 

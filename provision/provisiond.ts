@@ -91,7 +91,7 @@ export function startProvisiond(options: ProvisiondOptions): Provisiond {
     ...(options.kycUrl === undefined ? {} : { kycUrl: options.kycUrl }),
   });
   const acceptor = new Acceptor({ journal, engine, node, verifier, networkWaitMs: options.networkWaitMs });
-  const latest = new LatestSnapshot(node);
+  const latest = new LatestSnapshot(node, journal);
   const contracts = new ContractWatch({
     journal,
     engine,
