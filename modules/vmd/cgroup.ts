@@ -1,9 +1,11 @@
 /** One control group for each machine: limits where the host offers version 2 controllers. */
 import { existsSync } from 'node:fs';
-import { mkdir, readdir, readFile, rmdir, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rmdir, statfs, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
+/** File system type of a version 2 hierarchy, from the kernel's magic.h. */
+const CGROUP2_MAGIC = 0x63677270;
 const CONTROLLERS = ['memory', 'cpu'] as const;
 /** Microseconds of the period that processor shares are counted in. */
 const CPU_PERIOD_US = 100_000;
@@ -28,7 +30,8 @@ export class MachineGroups {
    */
   static async open(name: string): Promise<MachineGroups> {
     const mount = await mountPoint();
-    if (mount === undefined) return new MachineGroups(undefined);
+    // Another mount may hide the hierarchy, as `ip netns exec` does with its own /sys.
+    if (mount === undefined || (await statfs(mount)).type !== CGROUP2_MAGIC) return new MachineGroups(undefined);
     const root = join(mount, name);
     try {
       await mkdir(root, { recursive: true });
