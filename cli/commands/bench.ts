@@ -1,32 +1,56 @@
 import { spawn } from 'node:child_process';
-import { readdir } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { z } from 'zod';
+import { type BenchResult, benchResult, boundOf, type Judged, judge, promiseList } from '../bench/promises.ts';
 import { CliError, type Command, readOptions } from '../command.ts';
 import { checkout } from '../node/layout.ts';
 import { table } from '../table.ts';
 
 const usage = `usage: gridnode bench [name ...] [--json]
 
-Runs the benchmarks of test/bench one after another, each in a process of its own.`;
+Runs the benchmarks of test/bench one after another, each in a process of its own,
+and holds what they measured against the promises of SPECIFICATION.md. Ends with
+status 1 when a promise is broken.
 
-const result = z.object({ name: z.string(), metrics: z.record(z.string(), z.number()) });
+  --json   one JSON object: results, promises with value and kept`;
+
 const DEADLINE_MS = 10 * 60_000;
+const SIGNALS = ['SIGINT', 'SIGTERM'] as const;
 
-function runBench(file: string): Promise<z.infer<typeof result>> {
+/** Runs one benchmark; its last line is the result. A signal to us is the benchmark's to answer, by cleaning up. */
+function runBench(file: string): Promise<BenchResult> {
   return new Promise((resolve, reject) => {
     const child = spawn(process.execPath, [file], { stdio: ['ignore', 'pipe', 'inherit'], timeout: DEADLINE_MS });
+    const pass = (signal: NodeJS.Signals): void => {
+      child.kill(signal);
+    };
+    for (const signal of SIGNALS) process.on(signal, pass);
     let text = '';
     child.stdout.on('data', (chunk: Buffer) => {
       text += chunk.toString('utf8');
     });
     child.on('error', reject);
-    child.on('exit', (code) => {
-      const last = text.trim().split('\n').at(-1) ?? '';
-      if (code === 0) resolve(result.parse(JSON.parse(last)));
-      else reject(new CliError(`${file} ended with status ${code}`));
+    child.on('close', (code, signal) => {
+      for (const one of SIGNALS) process.off(one, pass);
+      if (code !== 0) reject(new CliError(`${file} ended with ${signal ?? `status ${code}`}`));
+      else resolve(benchResult.parse(JSON.parse(text.trim().split('\n').at(-1) ?? '')));
     });
   });
+}
+
+function written(value: number): string {
+  return value.toFixed(Math.abs(value) < 10 ? 2 : 0);
+}
+
+function promiseTable(judged: readonly Judged[]): string {
+  const rows = judged.map((one) => [
+    one.kept ? 'ok' : 'BROKEN',
+    one.promise,
+    `${one.bench} ${one.metric}`,
+    boundOf(one),
+    one.value === null ? 'none' : written(one.value),
+  ]);
+  return table(['', 'promise', 'measured by', 'bound', 'value'], rows);
 }
 
 export const command: Command = {
@@ -39,16 +63,27 @@ export const command: Command = {
     for (const name of positionals) {
       if (!names.includes(name)) throw new CliError(`no benchmark '${name}'; there are ${names.join(', ')}`);
     }
-    const results: z.infer<typeof result>[] = [];
-    for (const name of positionals.length > 0 ? positionals : names) {
-      const one = await runBench(join(folder, `${name}.ts`));
-      results.push(one);
-      if (!values.json) {
-        const rows = Object.entries(one.metrics).map(([metric, value]) => [metric, value.toFixed(value < 10 ? 2 : 0)]);
-        process.stdout.write(`${table([one.name, 'value'], rows)}\n\n`);
+    const chosen = positionals.length > 0 ? [...new Set(positionals)] : names;
+    const promises = promiseList.parse(JSON.parse(await readFile(join(folder, 'promises.json'), 'utf8')));
+    const results: BenchResult[] = [];
+    let failed = false;
+    for (const name of chosen) {
+      try {
+        const one = await runBench(join(folder, `${name}.ts`));
+        results.push(one);
+        const rows = Object.entries(one.metrics).map(([metric, value]) => [metric, written(value)]);
+        if (!values.json) process.stdout.write(`${table([name, 'value'], rows)}\n\n`);
+      } catch (error) {
+        failed = true;
+        process.stderr.write(`${name} failed: ${(error as Error).message}\n`);
       }
     }
-    if (values.json) process.stdout.write(`${JSON.stringify(results)}\n`);
-    return 0;
+    const judged = judge(
+      promises.filter(({ bench }) => chosen.includes(bench)),
+      results,
+    );
+    if (values.json) process.stdout.write(`${JSON.stringify({ results, promises: judged })}\n`);
+    else if (judged.length > 0) process.stdout.write(`${promiseTable(judged)}\n`);
+    return failed || judged.some(({ kept }) => !kept) ? 1 : 0;
   },
 };

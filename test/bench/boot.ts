@@ -32,6 +32,7 @@ export async function bench(): Promise<{ name: string; metrics: Record<string, n
         run_to_first_process_ms: runToProcess,
         by_hand_to_first_process_ms: handToProcess,
         overhead_ms: runToProcess - handToProcess,
+        ratio: Math.round((runToProcess / handToProcess) * 100) / 100,
         run_qemu_cpu_ms: median(ours.map(({ cpu }) => cpu)),
         by_hand_qemu_cpu_ms: median(byHand.map(({ cpu }) => cpu)),
         kvm: accelerator === 'kvm' ? 1 : 0,

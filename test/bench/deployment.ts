@@ -14,8 +14,9 @@ import { makeRig, type Rig, testVM } from '../../modules/vmd/testing/rig.ts';
 import { type Hub, openHub } from '../system/hub.ts';
 import { logLines } from '../system/node-log.ts';
 import { diskWorkload, MiB, machineAddress, machineWorkload, networkWorkload, Tenant } from '../system/tenant.ts';
-import { startTestNode, type TestNode } from '../system/test-node.ts';
+import type { TestNode } from '../system/test-node.ts';
 import { appears, type Boot, bootByHand, median, processorMs, SCRIPT } from './peers/by-hand.ts';
+import { withNode } from './peers/node.ts';
 
 const ROUNDS = 3;
 const DISK_BYTES = 128 * MiB;
@@ -27,13 +28,13 @@ interface Deployed extends Record<(typeof stages)[number], number> {
 }
 const stages = ['accepted', 'network', 'disk', 'image', 'machine', 'first_process'] as const;
 
-export async function bench(): Promise<{ name: string; metrics: Record<string, number> }> {
-  const node = await startTestNode({ accel: 'auto' });
-  const rig = await makeRig();
-  let hub: Hub | undefined;
-  try {
+export function bench(): Promise<{ name: string; metrics: Record<string, number> }> {
+  return withNode({ accel: 'auto' }, async (node, closing) => {
+    const rig = await makeRig();
+    closing(() => rig.close());
     const tenant = await Tenant.open(node);
-    hub = await openHub(node);
+    const hub = await openHub(node);
+    closing(() => hub.close());
     const accelerator = (await usesKvm(node)) ? 'kvm' : 'tcg';
     const deployed: Deployed[] = [];
     const byHand: Boot[] = [];
@@ -59,11 +60,7 @@ export async function bench(): Promise<{ name: string; metrics: Record<string, n
         kvm: accelerator === 'kvm' ? 1 : 0,
       },
     };
-  } finally {
-    await hub?.close();
-    await rig.close();
-    await node.stop();
-  }
+  });
 }
 
 async function deploy(tenant: Tenant, hub: Hub, round: number): Promise<Deployed> {
