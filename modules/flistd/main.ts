@@ -3,18 +3,19 @@
  *
  *     flistd --state DIR [--allow-file DIR,…] [--cache-size BYTES]
  *
- * Mounts stay over a stop and a restart. `purge.ts` takes everything down.
+ * Mounts stay over a stop and a restart; after a start of the host, what was
+ * mounted is mounted again without the network. `purge.ts` takes everything down.
  */
 import { mkdirSync, realpathSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { runDaemon } from '../zbus/daemon.ts';
 import { AllowedFolders } from './drivers/allowed.ts';
 import { Bases } from './drivers/bases.ts';
 import { Mounts } from './drivers/mounts.ts';
 import { Records } from './drivers/records.ts';
 import { FlistSource } from './drivers/source.ts';
-import { DEFAULT_LIMITS } from './format/read.ts';
+import { DEFAULT_LIMITS } from './format/limits.ts';
 import { flist } from './interface.ts';
 import { flistService } from './service.ts';
 
@@ -38,18 +39,21 @@ await runDaemon({
     const fetched = join(cache, 'fetched');
     // Private copies that a crash left behind.
     await rm(fetched, { recursive: true, force: true });
-    for (const folder of [fetched, join(real, 'mnt'), join(real, 'mounts')]) {
+    for (const folder of [fetched, join(real, 'mnt')]) {
       mkdirSync(folder, { recursive: true, mode: 0o700 });
     }
-    const allowed = new AllowedFolders((options['allow-file'] ?? '').split(',').filter((folder) => folder !== ''));
+    const folders = (options['allow-file'] ?? '').split(',').filter((folder) => folder !== '');
+    const allowed = new AllowedFolders(folders);
     const mounts = new Mounts(join(real, 'mnt'));
-    const records = new Records(join(real, 'mounts'));
     await mounts.settle();
-    for (const name of records.names()) {
-      const isNeeded = mounts.find(name) !== undefined || (await records.read(name))?.ownVolume === true;
-      if (!isNeeded) await records.remove(name);
-    }
-    const bases = await Bases.open(join(cache, 'base'), cacheBytes(options['cache-size']), allowed, log);
+    const records = await Records.open(join(real, 'mounts'));
+    const bases = await Bases.open({
+      folder: join(cache, 'base'),
+      limitBytes: cacheBytes(options['cache-size']),
+      allowed: folders.map((folder) => resolve(folder)),
+      held: () => records.hashes(),
+      log,
+    });
     const source = new FlistSource(fetched, allowed, DEFAULT_LIMITS.fileBytes, (hash) => bases.get(hash) !== undefined);
     server.serve(flist, flistService({ bases, mounts, records, source, bus, log }));
     return undefined;

@@ -10,7 +10,7 @@ import type { Bases } from './drivers/bases.ts';
 import { shownUrl } from './drivers/http.ts';
 import type { FlistMount, Mounts } from './drivers/mounts.ts';
 import type { MountRecord, Records } from './drivers/records.ts';
-import { type FlistSource, parseFlistUrl } from './drivers/source.ts';
+import { type FlistFile, type FlistSource, parseFlistUrl } from './drivers/source.ts';
 import type { flist, MountOptions } from './interface.ts';
 import { checkMountName } from './names.ts';
 
@@ -27,6 +27,7 @@ export interface FlistParts {
 }
 
 type Options = Infer<typeof MountOptions>;
+type Mounting = Omit<MountRecord, 'ownVolume'>;
 
 function describe(url: string, readOnly: boolean): string {
   return `${shownUrl(url)} (${readOnly ? 'read-only' : 'writable'})`;
@@ -36,53 +37,81 @@ export function flistService({ bases, mounts, records, source, bus, log }: Flist
   const volumes = bus.of(storage);
 
   /** The path of what is mounted under this name, if it is what is asked for. */
-  const mounted = async (found: FlistMount, name: string, url: string, readOnly: boolean): Promise<string> => {
-    const record = await records.read(name);
+  const mounted = (found: FlistMount, name: string, url: string, readOnly: boolean): string => {
+    const record = records.get(name);
     if (record?.url === url && found.readOnly === readOnly) return found.path;
     const now = record === undefined ? 'another flist' : describe(record.url, found.readOnly);
     throw new GridError('flist_mounted_otherwise', { name, mounted: now, requested: describe(url, readOnly) });
   };
 
-  /** The folder that takes what is written: given, or a volume of the mount's own. */
-  const volumeFor = async (name: string, opt: Options, record: MountRecord): Promise<string> => {
-    if (!record.ownVolume) return opt.PersistedVolume;
-    const volume = await volumes.VolumeCreate({ name, size: opt.Limit }, { deadlineMs: VOLUME_DEADLINE_MS });
-    return volume.Path;
+  /** What the name was given, if it is the same address and still at hand: it needs no network. */
+  const kept = (name: string, url: string): FlistFile | undefined => {
+    const record = records.get(name);
+    const base = record?.url === url ? bases.get(record.sha256) : undefined;
+    if (base === undefined) return undefined;
+    const { sha256, md5 } = base;
+    return { url: shownUrl(url), sha256, md5, path: undefined, discard: async () => undefined };
   };
 
-  const mountWritable = async (name: string, tree: string, url: string, opt: Options): Promise<string> => {
-    const ownVolume = opt.PersistedVolume === '';
-    if (ownVolume && opt.Limit === 0) {
-      throw new GridError('flist_option_refused', {
-        name,
-        reason: 'missing disk type: neither Limit nor PersistedVolume',
-      });
-    }
-    const record: MountRecord = { url, readOnly: false, ownVolume };
-    const before = await records.read(name);
-    const existed = ownVolume && (await volumes.VolumeExists({ name }, { deadlineMs: VOLUME_DEADLINE_MS })) === true;
-    await records.write(name, { ...record, ownVolume: ownVolume && (!existed || before?.ownVolume === true) });
+  const deleteVolume = async (name: string): Promise<boolean> => {
     try {
-      return await mounts.mountWritable(name, tree, await volumeFor(name, opt, record));
+      await volumes.VolumeDelete({ name }, { deadlineMs: VOLUME_DEADLINE_MS });
+      return true;
     } catch (error) {
-      if (ownVolume && !existed) {
-        await volumes
-          .VolumeDelete({ name }, { deadlineMs: VOLUME_DEADLINE_MS })
-          .catch((failure: unknown) => log.warn({ err: failure, name }, 'volume of a failed mount not deleted'));
-      }
+      log.warn({ err: error, name }, 'volume of a failed mount not deleted');
+      return false;
+    }
+  };
+
+  /**
+   * Mounts a base's tree under a name. What was made for it goes again when
+   * that fails or the caller has given up, who then believes that nothing is
+   * mounted; a record from before stands.
+   */
+  const mountTree = async (name: string, tree: string, record: Mounting, opt: Options, signal: AbortSignal) => {
+    const wantsVolume = !opt.ReadOnly && opt.PersistedVolume === '';
+    if (wantsVolume && opt.Limit === 0) {
+      const reason = 'missing disk type: neither Limit nor PersistedVolume';
+      throw new GridError('flist_option_refused', { name, reason });
+    }
+    const before = records.get(name);
+    const calling = { deadlineMs: VOLUME_DEADLINE_MS };
+    const makesVolume = wantsVolume && !(await volumes.VolumeExists({ name }, calling));
+    signal.throwIfAborted();
+    await records.write(name, { ...record, ownVolume: makesVolume || before?.ownVolume === true });
+    try {
+      const volume = wantsVolume
+        ? (await volumes.VolumeCreate({ name, size: opt.Limit }, calling)).Path
+        : opt.PersistedVolume;
+      const path = opt.ReadOnly
+        ? await mounts.mountReadOnly(name, tree)
+        : await mounts.mountWritable(name, tree, volume);
+      signal.throwIfAborted();
+      return path;
+    } catch (error) {
+      await mounts.unmount(name);
+      // With the volume left its record stays, so that `Unmount` still finds it.
+      if (makesVolume && !(await deleteVolume(name))) throw error;
       if (before === undefined) await records.remove(name);
+      else await records.write(name, before);
       throw error;
     }
   };
 
   const unmount = async (name: string): Promise<void> => {
-    const record = await records.read(name);
+    const record = records.get(name);
     await mounts.unmount(name);
     if (record?.ownVolume) await volumes.VolumeDelete({ name }, { deadlineMs: VOLUME_DEADLINE_MS });
     await records.remove(name);
   };
 
   return {
+    /**
+     * A name keeps the very flist it was mounted with until `Unmount`: mounted
+     * again with the same address, as after a start of the host, it gets that
+     * content from the cache, without the network and whatever the address
+     * gives by now.
+     */
     async Mount({ name, url, opt }, { signal, trace }) {
       checkMountName(name);
       parseFlistUrl(url);
@@ -90,28 +119,17 @@ export function flistService({ bases, mounts, records, source, bus, log }: Flist
       if (found !== undefined) return mounted(found, name, url, opt.ReadOnly);
 
       const started = performance.now();
-      const file = await source.get(url, signal);
+      const again = kept(name, url);
+      const file = again ?? (await source.get(url, signal));
       try {
-        return await bases.with(file, signal, async (tree) => {
-          signal.throwIfAborted();
-          let path: string;
-          if (opt.ReadOnly) {
-            const before = await records.read(name);
-            await records.write(name, { url, readOnly: true, ownVolume: before?.ownVolume ?? false });
-            try {
-              path = await mounts.mountReadOnly(name, tree);
-            } catch (error) {
-              if (before === undefined) await records.remove(name);
-              throw error;
-            }
-          } else path = await mountWritable(name, tree, url, opt);
-          if (signal.aborted) {
-            // A caller that has given up believes that nothing is mounted.
-            await unmount(name);
-            throw signal.reason;
-          }
+        return await bases.with(file, signal, async (tree, { sha256 }) => {
+          const path = await mountTree(name, tree, { url, sha256, readOnly: opt.ReadOnly }, opt, signal);
           const milliseconds = Math.round(performance.now() - started);
-          log.info({ trace, name, url: file.url, readOnly: opt.ReadOnly, milliseconds }, 'flist mounted');
+          const said = { trace, name, url: file.url, sha256, readOnly: opt.ReadOnly, milliseconds };
+          log.info(
+            said,
+            again === undefined ? 'flist mounted' : 'flist mounted again from the cache, as first mounted',
+          );
           return path;
         });
       } finally {

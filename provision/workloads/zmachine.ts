@@ -1,4 +1,6 @@
 /** zmachine: a virtual machine whose root is an flist over a volume of its own (container mode). */
+import { existsSync } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { VM } from '../../modules/vmd/interface.ts';
 import type { NetIPNet } from '../../modules/zbus/gridtypes.ts';
@@ -101,15 +103,17 @@ export const zmachineDriver: WorkloadDriver = {
         failure: `failed to mount flist: ${name.machine}`,
         ensure: async (calling) => {
           const opt = { ReadOnly: false, Limit: 0, Storage: '', PersistedVolume: made.rootfs };
-          const isNew = !(await daemons.flist.Exists({ name: name.machine }, calling));
           made.mounted = await daemons.flist.Mount({ name: name.machine, url: data.flist, opt }, calling);
           boot = await imageBoot(name.hostname, made.mounted, join(made.rootfs, 'kernel'), guest, calling.signal);
-          if (isNew) await removeHostKeys(made.mounted);
+          // Once for each root file system: the keys that the machine made for itself stay.
+          const cleaned = join(made.rootfs, 'host-keys-removed');
+          if (existsSync(cleaned)) return;
+          await removeHostKeys(made.mounted);
+          await writeFile(cleaned, '');
         },
         undo: async (calling) => {
-          if (await daemons.flist.Exists({ name: name.machine }, calling)) {
-            await daemons.flist.Unmount({ name: name.machine }, calling);
-          }
+          // Also where nothing is mounted: flistd keeps the image of every name that was not unmounted.
+          await daemons.flist.Unmount({ name: name.machine }, calling);
           confirmGone(await daemons.flist.Exists({ name: name.machine }, calling), `image of ${name.machine}`);
         },
       },

@@ -162,4 +162,12 @@ export const flistErrors = {
     details: z.object({ path: z.string(), reason }),
     message: (d) => `cannot pack '${d.path}': ${d.reason}`,
   }),
+  flist_unpack_failed: entry({
+    number: 4218,
+    stage: 'flist',
+    fault: 'node',
+    retryable: true,
+    details: z.object({ url, reason }),
+    message: (d) => `unpacking flist '${d.url}' failed: ${d.reason}`,
+  }),
 } as const;

@@ -1,22 +1,18 @@
 /**
  * Unpacked flists by the hash of their file: each unpacked once, published in
- * one rename, never changed, evicted when unmounted and longest unused.
+ * one rename, never changed, evicted when nobody refers to it and longest unused.
  */
 import { randomBytes } from 'node:crypto';
-import { existsSync, readdirSync, readFileSync, statfsSync, statSync } from 'node:fs';
+import { existsSync, lstatSync, readdirSync, readFileSync, statfsSync, statSync } from 'node:fs';
 import { mkdir, rename, rm, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
-import { GridError } from '../../../schemas/errors/index.ts';
+import { GridError, isGridError } from '../../../schemas/errors/index.ts';
 import { listMounts } from '../../host/mounts.ts';
 import { run } from '../../host/run.ts';
-import { DEFAULT_LIMITS, readFlist } from '../format/read.ts';
-import type { Flist } from '../format/tree.ts';
-import type { AllowedFolders } from './allowed.ts';
-import { Router } from './router.ts';
 import { Shared } from './shared.ts';
 import type { FlistFile } from './source.ts';
-import { unpack } from './unpack.ts';
+import { unpackApart } from './unpacking.ts';
 
 export interface Base {
   readonly sha256: string;
@@ -39,9 +35,9 @@ const UNFINISHED = '.unpack-';
 const LEAVING = '.evict-';
 const HASH = /^[0-9a-f]{64}$/;
 const BASE_PATH = /\/base\/([0-9a-f]{64})\/root$/;
-const PAGE_BYTES = 4096;
 /** Free space that unpacking leaves on the host. */
 const HOST_RESERVE_BYTES = 64 * 1024 ** 2;
+const CALM_MS = 1500;
 
 /** The flist hash in a path of a base's tree, as mounts name it. */
 export function hashInPath(path: string): string | undefined {
@@ -52,16 +48,26 @@ function bootId(): string {
   return readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
 }
 
-/** Bytes that a tree takes on the host: whole pages, and one for each entry. */
-function treeBytes(flist: Flist): number {
-  const content = flist.entries.reduce((sum, entry) => sum + Math.ceil(entry.size / PAGE_BYTES) * PAGE_BYTES, 0);
-  return content + flist.entries.length * PAGE_BYTES;
+export interface BasesOptions {
+  readonly folder: string;
+  readonly limitBytes: number;
+  /** Folders from which `dir:` stores may be read. */
+  readonly allowed: readonly string[];
+  /** Hashes of flists that are kept although they may not be mounted now. */
+  readonly held: () => ReadonlySet<string>;
+  readonly log: Logger;
+}
+
+/** Soon returns what the flist's file took, which an idle heap would keep. Needs `--expose-gc`. */
+function giveBackMemory(): void {
+  setTimeout(() => globalThis.gc?.({ type: 'major', execution: 'async', flavor: 'last-resort' }), CALM_MS).unref();
 }
 
 export class Bases {
   readonly #folder: string;
   readonly #limitBytes: number;
-  readonly #allowed: AllowedFolders;
+  readonly #allowed: readonly string[];
+  readonly #held: () => ReadonlySet<string>;
   readonly #log: Logger;
   readonly #bases = new Map<string, Base>();
   /** Bases that a mount under way needs, with the number of such mounts. */
@@ -69,16 +75,18 @@ export class Bases {
   readonly #unpacking = new Shared<Base>();
   #reservedBytes = 0;
 
-  private constructor(folder: string, limitBytes: number, allowed: AllowedFolders, log: Logger) {
+  private constructor({ folder, limitBytes, allowed, held, log }: BasesOptions) {
     this.#folder = folder;
     this.#limitBytes = limitBytes;
     this.#allowed = allowed;
+    this.#held = held;
     this.#log = log;
   }
 
   /** Opens the cache: what a crash left unfinished goes, what the host may have lost too. */
-  static async open(folder: string, limitBytes: number, allowed: AllowedFolders, log: Logger): Promise<Bases> {
-    const bases = new Bases(folder, limitBytes, allowed, log);
+  static async open(options: BasesOptions): Promise<Bases> {
+    const { folder } = options;
+    const bases = new Bases(options);
     await mkdir(folder, { recursive: true, mode: 0o700 });
     const boot = bootId();
     for (const name of readdirSync(folder)) {
@@ -92,14 +100,20 @@ export class Bases {
 
   #readFacts(name: string): Base | undefined {
     try {
-      return JSON.parse(readFileSync(join(this.#folder, name, FACTS), 'utf8')) as Base;
+      const base = JSON.parse(readFileSync(join(this.#folder, name, FACTS), 'utf8')) as Base;
+      return base.sha256 === name ? base : undefined;
     } catch {
       return undefined;
     }
   }
 
+  /** The base of a flist, unless its tree has gone from under it. */
   get(sha256: string): Base | undefined {
-    return this.#bases.get(sha256);
+    const base = this.#bases.get(sha256);
+    if (base === undefined || lstatSync(this.path(sha256), { throwIfNoEntry: false })?.isDirectory()) return base;
+    this.#bases.delete(sha256);
+    this.#log.warn({ url: base.url, sha256 }, 'tree of a flist is gone from the cache');
+    return undefined;
   }
 
   /** Root folder of a base's tree. */
@@ -116,7 +130,7 @@ export class Bases {
     this.#pins.set(sha256, (this.#pins.get(sha256) ?? 0) + 1);
     try {
       const base =
-        this.#bases.get(sha256) ?? (await this.#unpacking.run(sha256, signal, (shared) => this.#unpack(file, shared)));
+        this.get(sha256) ?? (await this.#unpacking.run(sha256, signal, (shared) => this.#unpack(file, shared)));
       const now = new Date();
       await utimes(join(this.#folder, sha256, FACTS), now, now);
       return await use(this.path(sha256), base);
@@ -131,28 +145,34 @@ export class Bases {
     const { sha256, md5, url } = file;
     if (file.path === undefined) throw new GridError('flist_malformed', { url, reason: 'it left the cache meanwhile' });
     const started = performance.now();
-    const flist = readFlist(file.path, DEFAULT_LIMITS, url);
-    const bytes = treeBytes(flist);
-    await this.#makeRoom(bytes, url);
-    this.#reservedBytes += bytes;
+    let reserved = 0;
     const unfinished = join(this.#folder, `${UNFINISHED}${randomBytes(6).toString('hex')}`);
     try {
-      await mkdir(join(unfinished, TREE), { recursive: true, mode: 0o700 });
-      const router = new Router(flist.routes, this.#allowed);
-      const { skipped } = await unpack(flist, join(unfinished, TREE), router, url, signal);
-      const base: Base = { sha256, md5, url, bytes, entries: flist.entries.length, skipped, boot: bootId() };
-      await writeFile(join(unfinished, FACTS), JSON.stringify(base), { mode: 0o600 });
+      const folder = join(unfinished, TREE);
+      await mkdir(folder, { recursive: true, mode: 0o700 });
+      const job = { file: file.path, folder, url, allowed: this.#allowed };
+      const admit = async ({ treeBytes }: { treeBytes: number }): Promise<void> => {
+        await this.#makeRoom(treeBytes, url);
+        reserved = treeBytes;
+        this.#reservedBytes += treeBytes;
+      };
+      const { bytes, entries, skipped } = await unpackApart(job, admit, signal);
+      const base: Base = { sha256, md5, url, bytes: reserved, entries, skipped, boot: bootId() };
+      await writeFile(join(unfinished, FACTS), JSON.stringify(base), { mode: 0o600, flag: 'wx' });
+      await rm(join(this.#folder, sha256), { recursive: true, force: true });
       await rename(unfinished, join(this.#folder, sha256));
       this.#bases.set(sha256, base);
       const milliseconds = Math.round(performance.now() - started);
-      this.#log.info({ url, md5, bytes: flist.bytes, entries: base.entries, skipped, milliseconds }, 'flist unpacked');
+      this.#log.info({ url, md5, bytes, entries, skipped, milliseconds }, 'flist unpacked');
       this.#makeDurable(sha256);
       return base;
     } catch (error) {
       await rm(unfinished, { recursive: true, force: true });
+      if (isGridError(error, 'flist_unpack_failed')) this.#log.warn({ err: error }, 'flist not unpacked');
       throw error;
     } finally {
-      this.#reservedBytes -= bytes;
+      this.#reservedBytes -= reserved;
+      giveBackMemory();
     }
   }
 
@@ -184,21 +204,22 @@ export class Bases {
     return host.bavail * host.bsize - HOST_RESERVE_BYTES - this.#reservedBytes;
   }
 
-  /** Evicts, longest unused first, until `bytes` more fit; throws when what is mounted leaves no room. */
+  /** Evicts, longest unused first, until `bytes` more fit; throws when what is mounted or held leaves no room. */
   async #makeRoom(bytes: number, url: string): Promise<void> {
     const fits = (): boolean => this.#total() + bytes <= this.#limitBytes && bytes <= this.#hostFree();
     if (fits()) return;
     const mounted = this.mounted();
+    const isFree = ({ sha256 }: Base): boolean =>
+      !mounted.has(sha256) && !this.#pins.has(sha256) && !this.#held().has(sha256);
     const lastUse = (base: Base): number =>
       statSync(join(this.#folder, base.sha256, FACTS), { throwIfNoEntry: false })?.mtimeMs ?? 0;
-    const free = [...this.#bases.values()]
-      .filter(({ sha256 }) => !mounted.has(sha256) && !this.#pins.has(sha256))
-      .sort((a, b) => lastUse(a) - lastUse(b));
+    const free = [...this.#bases.values()].filter(isFree).sort((a, b) => lastUse(a) - lastUse(b));
     const occupied = this.#total() - free.reduce((sum, base) => sum + base.bytes, 0);
     if (bytes + occupied > this.#limitBytes) throw this.#full(bytes, occupied, url);
     for (const base of free) {
       if (fits()) return;
-      await this.#evict(base);
+      // Whatever was evicted before took its time: another mount may have come meanwhile.
+      if (isFree(base)) await this.#evict(base);
     }
     if (!fits()) throw this.#full(bytes, occupied, url);
   }

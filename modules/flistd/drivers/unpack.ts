@@ -19,24 +19,14 @@ import {
   writeSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import { setImmediate as turn } from 'node:timers/promises';
 import { GridError } from '../../../schemas/errors/index.ts';
 import { BLOCK_BYTES, ID_BYTES, KEY_BYTES } from '../format/block.ts';
 import type { Flist, FlistEntry } from '../format/tree.ts';
 import type { Router } from './router.ts';
 
-export interface Unpacked {
-  /** Devices, fifos and sockets of the flist: never made on the host. */
-  readonly skipped: number;
-}
-
 /** Blocks that are fetched ahead of the one being written. */
 const AHEAD = 12;
 const PAIR_BYTES = ID_BYTES + KEY_BYTES;
-/** Entries without content after which other work gets its turn. */
-const TURN_ENTRIES = 200;
-/** Milliseconds of decoding after which other work gets its turn. */
-const TURN_MS = 20;
 /** What every file system can keep as a time, seconds. */
 const TIME_LIMIT = 2 ** 33;
 
@@ -46,29 +36,22 @@ interface Piece {
   readonly plain: Promise<Uint8Array>;
 }
 
-/** Unpacks into `folder`, which must be empty. @throws GridError as `Router.block`; `flist_malformed` */
-export async function unpack(
-  flist: Flist,
-  folder: string,
-  router: Router,
-  url: string,
-  signal: AbortSignal,
-): Promise<Unpacked> {
+/**
+ * Unpacks into `folder`, which must be empty. Devices, fifos and sockets are
+ * never made on the host but counted in `skipped`.
+ * @throws GridError as `Router.block`; `flist_malformed`
+ */
+export async function unpack(flist: Flist, folder: string, router: Router, url: string): Promise<{ skipped: number }> {
   const directories = flist.entries.filter((entry) => entry.kind === 'directory');
   for (const { path } of directories) if (path !== '') mkdirSync(join(folder, path), { mode: 0o700 });
 
   let skipped = 0;
-  let done = 0;
   for (const entry of flist.entries) {
-    if (++done % TURN_ENTRIES === 0) {
-      await turn();
-      signal.throwIfAborted();
-    }
     if (entry.kind === 'link') makeLink(folder, entry);
     else if (entry.kind === 'file' && entry.size === 0) closeFile(createFile(folder, entry), entry);
     else if (entry.kind !== 'file' && entry.kind !== 'directory') skipped++;
   }
-  await writeFiles(flist, folder, router, url, signal);
+  await writeFiles(flist, folder, router, url);
 
   // Last, deepest first: what is put into a folder changes its time.
   for (const entry of directories.reverse()) {
@@ -80,16 +63,9 @@ export async function unpack(
   return { skipped };
 }
 
-async function writeFiles(
-  flist: Flist,
-  folder: string,
-  router: Router,
-  url: string,
-  signal: AbortSignal,
-): Promise<void> {
+async function writeFiles(flist: Flist, folder: string, router: Router, url: string): Promise<void> {
   const stop = new AbortController();
-  const fetching = AbortSignal.any([signal, stop.signal]);
-  const pieces = piecesOf(flist, (id, key) => router.block(id, key, fetching));
+  const pieces = piecesOf(flist, (id, key) => router.block(id, key, stop.signal));
   const queue: Piece[] = [];
   const refill = (): void => {
     while (queue.length < AHEAD) {
@@ -101,14 +77,8 @@ async function writeFiles(
     }
   };
   let open: { entry: FlistEntry; fd: number; written: number } | undefined;
-  let turnedAt = performance.now();
   try {
     for (refill(); ; refill()) {
-      if (performance.now() - turnedAt > TURN_MS) {
-        await turn();
-        signal.throwIfAborted();
-        turnedAt = performance.now();
-      }
       const piece = queue.shift();
       if (piece === undefined) return;
       const { entry } = piece;

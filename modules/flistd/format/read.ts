@@ -6,21 +6,8 @@ import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
 import { GridError } from '../../../schemas/errors/index.ts';
 import { BLOCK_BYTES, ID_BYTES, KEY_BYTES } from './block.ts';
+import { DEFAULT_LIMITS, type ReadLimits } from './limits.ts';
 import { byName, type Flist, type FlistEntry, kindOf, type Route, TYPE_MASK } from './tree.ts';
-
-export interface ReadLimits {
-  /** Bytes of the flist file. */
-  readonly fileBytes: number;
-  readonly entries: number;
-  /** Bytes of all files together. */
-  readonly treeBytes: number;
-}
-
-export const DEFAULT_LIMITS: ReadLimits = {
-  fileBytes: 64 * 1024 ** 2,
-  entries: 1_000_000,
-  treeBytes: 64 * 1024 ** 3,
-};
 
 const ROUTE_LIMIT = 64;
 const TAG_LIMIT = 256;
