@@ -26,8 +26,11 @@ export async function inventory(layout: Layout): Promise<string[]> {
     if (!/^\d+$/.test(process)) continue;
     const words = (await readFile(`/proc/${process}/cmdline`, 'utf8').catch(() => '')).split('\0');
     const program = words[0]?.split('/').at(-1) ?? '';
-    if (/^(qemu-system|virtiofsd|wireguard-go)/.test(program) && (await sameMountNamespace(process, pid))) {
-      found.push(`process ${program} ${words.find((word) => word.includes(layout.state)) ?? words[2] ?? ''}`);
+    if (!/^(qemu-system|virtiofsd|wireguard-go)/.test(program)) continue;
+    const place = words.find((word) => word.includes(`${layout.state}/`));
+    // virtiofsd enters a namespace of its own, and says what it serves; wireguard-go says nothing and stays.
+    if (place !== undefined || (await sameMountNamespace(process, pid))) {
+      found.push(`process ${program} ${place ?? words[2] ?? ''}`);
     }
   }
   return found.sort();
