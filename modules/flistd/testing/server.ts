@@ -16,7 +16,7 @@ export interface TestServer {
   stop(): Promise<void>;
 }
 
-export async function serveFolder(folder: string): Promise<TestServer> {
+export async function serveFolder(folder: string, listenPort = 0): Promise<TestServer> {
   const requests: string[] = [];
   const server = createServer((request, response) => {
     const path = normalize(new URL(request.url ?? '/', 'http://h').pathname);
@@ -39,7 +39,7 @@ export async function serveFolder(folder: string): Promise<TestServer> {
     };
     answer().catch(() => response.destroy());
   });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  await new Promise<void>((resolve) => server.listen(listenPort, '127.0.0.1', resolve));
   const { port } = server.address() as AddressInfo;
   const served: TestServer = {
     url: `http://127.0.0.1:${port}`,
