@@ -59,9 +59,17 @@ export class Dispatcher {
   /** A call that is answered without having run: an error with the zero values of its results. */
   notRun(request: Request, message: string): Response {
     const method = this.objects.get(objectName(request.object))?.definition.methods[request.method];
-    return { id: request.id, data: method === undefined ? null : zeroReturns(method), callError: { message } };
+    const data = method === undefined ? null : zeroReturns(method);
+    return {
+      id: request.id,
+      data,
+      callError: { message, remote: { code: INTERRUPTED, details: { reason: message } } },
+    };
   }
 }
+
+/** The error table's code for a call that may be made again. */
+const INTERRUPTED = 'bus_call_interrupted';
 
 function refuse(request: Request, protocolError: string): Dispatched {
   return { refused: { id: request.id, data: null, protocolError } };

@@ -30,6 +30,15 @@ export const busErrors = {
     message: (d) => `the node's bus went away while it asked module ${d.module}`,
     remedy: 'try again in some seconds',
   }),
+  bus_call_interrupted: entry({
+    number: 8003,
+    stage: 'bus',
+    fault: 'node',
+    retryable: true,
+    details: z.object({ reason: z.string() }),
+    message: (d) => d.reason,
+    remedy: 'try again',
+  }),
   module_failed: entry({
     number: 0,
     stage: 'bus',
