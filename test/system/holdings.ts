@@ -27,8 +27,11 @@ export async function holdings(layout: Layout): Promise<string[]> {
   const pools = `/proc/${pid}/root${layout.state}/pools`;
   for (const pool of await readdir(pools).catch(() => [])) {
     for (const name of await readdir(join(pools, pool)).catch(() => [])) {
-      found.push(`volume ${name}`);
-      if (name !== 'vdisks') continue;
+      // storaged's own folder for disks comes with the first disk and stays.
+      if (name !== 'vdisks') {
+        found.push(`volume ${name}`);
+        continue;
+      }
       for (const disk of await readdir(join(pools, pool, name)).catch(() => [])) found.push(`disk ${disk}`);
     }
   }

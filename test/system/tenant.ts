@@ -16,7 +16,6 @@ import {
   deploymentHash,
   deploymentList,
   formatDeployment,
-  GiB,
   MiB,
   network,
   parseOutput,
@@ -79,11 +78,14 @@ export function machineWorkload(name: string, wish: MachineWish): Workload {
   });
 }
 
+/** Size of the disk of `siteWorkloads`. */
+export const DISK_BYTES = 128 * MiB;
+
 /** A network, a disk and a machine on it, all named after `name`. */
 export function siteWorkloads(name: string, index: number, flist: string, greeting = name): Workload[] {
   return [
     networkWorkload(`${name}net`, index),
-    diskWorkload(`${name}disk`, 128 * MiB),
+    diskWorkload(`${name}disk`, DISK_BYTES),
     machineWorkload(`${name}vm`, {
       flist,
       network: `${name}net`,
@@ -206,5 +208,3 @@ export class Tenant {
     }
   }
 }
-
-export { GiB, MiB };
