@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { pino } from 'pino';
 import { serveControl } from './control.ts';
+import { ownLog } from './log.ts';
 import { isAlive, markProcess } from './process.ts';
 import { readMark, writeMark } from './record.ts';
 import { Supervisor } from './supervisor.ts';
@@ -14,7 +15,7 @@ const { values } = parseArgs({
 });
 if (values.state === undefined) throw new Error('zinit: --state DIR is required');
 const state = values.state;
-const log = pino({ name: 'zinit', level: values['log-level'] });
+const log = pino({ name: 'zinit', level: values['log-level'] }, ownLog);
 process.title = 'zinit';
 
 const folder = join(state, 'zinit');

@@ -110,7 +110,7 @@ export class Runner {
     let delayMs = BACKOFF_FIRST_MS;
     while (!stopped.aborted) {
       const startedAt = Date.now();
-      const ended = await this.#runOnce(stopped);
+      const ended = await this.#runOnce(stopped).catch((error: Error) => ({ ok: false, text: error.message }));
       if (stopped.aborted) break;
       if (this.unit.oneshot && ended.ok) {
         this.#change('success', '');
@@ -157,7 +157,10 @@ export class Runner {
     }
     if (child.pid !== undefined) {
       this.#mark = markProcess(child.pid);
-      if (this.#mark !== undefined) await writeMark(this.#options.recordFolder, unit.name, this.#mark);
+      // Without its record the unit still runs: a full disk costs no more than the clean-up after a killed supervisor.
+      if (this.#mark !== undefined) {
+        await writeMark(this.#options.recordFolder, unit.name, this.#mark).catch(() => undefined);
+      }
     }
     this.#change('spawned', '');
     const over = new AbortController();
@@ -169,7 +172,7 @@ export class Runner {
     if (this.#mark !== undefined) killGroup(this.#mark.pid);
     this.#child = undefined;
     this.#mark = undefined;
-    await rm(join(this.#options.recordFolder, `${unit.name}.json`), { force: true });
+    await rm(join(this.#options.recordFolder, `${unit.name}.json`), { force: true }).catch(() => undefined);
     return result;
   }
 
@@ -195,8 +198,9 @@ export class Runner {
   }
 }
 
+/** Never rejects: a test that cannot be started has not passed. */
 function testPasses(file: string, args: readonly string[], unit: Unit, over: AbortSignal): Promise<boolean> {
-  return new Promise((resolve) => {
+  return new Promise<boolean>((resolve) => {
     const test = spawn(file, args, {
       env: { ...process.env, ...unit.env },
       ...(unit.dir === undefined ? {} : { cwd: unit.dir }),
@@ -207,5 +211,5 @@ function testPasses(file: string, args: readonly string[], unit: Unit, over: Abo
     });
     test.on('error', () => resolve(false));
     test.on('exit', (code) => resolve(code === 0));
-  });
+  }).catch(() => false);
 }
