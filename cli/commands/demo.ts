@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { CliError, type Command, readOptions } from '../command.ts';
 import { type DemoResult, demoFolder, runDemo } from '../demo/run.ts';
 import { Stages } from '../demo/stages.ts';
@@ -49,7 +50,7 @@ export const command: Command = {
     let result: DemoResult | undefined;
     let failure: unknown;
     try {
-      result = await abortable(
+      result = await untilAborted(
         runDemo({
           layout,
           wishes: { isolated: true, poolSize, devices: [], accel, flistFolder: null, logLevel: 'info' },
@@ -79,13 +80,26 @@ export const command: Command = {
   },
 };
 
-/** Rejects as soon as the signal says so; work that does not listen must not hold the clean-up. */
-function abortable<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
-  return new Promise((resolve, reject) => {
-    if (signal.aborted) reject(signal.reason as Error);
-    signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true });
-    work.then(resolve, reject);
+/** How long an interrupted demo may take to let go of what it is doing. */
+const LET_GO_MS = 15_000;
+
+/**
+ * The work's result, or the reason of its abort. Clean-up must not begin while
+ * the work may still start something, so it is given time to notice.
+ */
+async function untilAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  const aborted = new Promise<void>((resolve) => {
+    if (signal.aborted) resolve();
+    signal.addEventListener('abort', () => resolve(), { once: true });
   });
+  const settled = work.then(
+    () => undefined,
+    () => undefined,
+  );
+  await Promise.race([settled, aborted]);
+  if (!signal.aborted) return work;
+  await Promise.race([settled, sleep(LET_GO_MS)]);
+  throw signal.reason as Error;
 }
 
 async function cleanUp(layout: Layout, stages: Stages): Promise<string[]> {

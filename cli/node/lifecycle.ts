@@ -115,7 +115,11 @@ export async function stopNode(
   const client = new ZinitClient(layout.control);
   if (supervisor !== undefined) {
     say('stopping daemons');
-    await stopUnits(client);
+    await stopUnits(client).catch(async () => {
+      // It does not listen (yet, or any more): its units are known by their records.
+      killGroup(supervisor.pid);
+      await endRecorded(layout);
+    });
   } else {
     await endRecorded(layout);
   }
@@ -125,7 +129,8 @@ export async function stopNode(
   for (const [name, file] of PURGES) {
     if (!options.purge && name !== 'vmd') continue;
     say(name === 'vmd' ? 'stopping machines' : `removing what ${name} made`);
-    await purgeDaemon(layout, file, supervisor).catch((error: Error) => problems.push(`${name}: ${error.message}`));
+    const inside = supervisor !== undefined && isAlive(supervisor) ? supervisor : undefined;
+    await purgeDaemon(layout, file, inside).catch((error: Error) => problems.push(`${name}: ${error.message}`));
   }
   if (supervisor !== undefined) {
     await client.shutdown().catch(() => undefined);

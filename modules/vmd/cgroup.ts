@@ -31,7 +31,8 @@ export class MachineGroups {
   static async open(name: string): Promise<MachineGroups> {
     const mount = await mountPoint();
     // Another mount may hide the hierarchy, as `ip netns exec` does with its own /sys.
-    if (mount === undefined || (await statfs(mount)).type !== CGROUP2_MAGIC) return new MachineGroups(undefined);
+    const type = mount === undefined ? undefined : await statfs(mount).catch(() => undefined);
+    if (mount === undefined || type?.type !== CGROUP2_MAGIC) return new MachineGroups(undefined);
     const root = join(mount, name);
     try {
       await mkdir(root, { recursive: true });
