@@ -1,5 +1,5 @@
 /** Values to bytes and back, driven by wire types: the whole of it in one import. */
-export { type DecodeOptions, decode, decodeFrom } from './decode.ts';
+export { decode, decodeFrom } from './decode.ts';
 export { encode, encodeInto } from './encode.ts';
 export { ZERO_TIME } from './gotime.ts';
 export { Typed } from './typed.ts';
