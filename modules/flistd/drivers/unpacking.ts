@@ -1,7 +1,7 @@
 /** Has a flist read and unpacked by a process of its own: bounded, confined, gone when the daemon is. */
 import { type ChildProcessByStdio, spawn } from 'node:child_process';
-import { join } from 'node:path';
 import type { Readable, Writable } from 'node:stream';
+import { fileURLToPath } from 'node:url';
 import { GridError, reviveError } from '../../../schemas/errors/index.ts';
 import { type FlistRead, GO, UnpackReport } from './unpack-report.ts';
 
@@ -24,7 +24,8 @@ export interface Unpacked {
 
 type Child = ChildProcessByStdio<Writable, Readable, Readable>;
 
-const PROGRAM = join(import.meta.dirname, 'unpack-process.ts');
+const PROGRAM = fileURLToPath(import.meta.resolve('./unpack-process.ts'));
+/** What takes longer is taken to be stuck. */
 const DEADLINE_MS = 60 * 60_000;
 const REPORTS_LIMIT_BYTES = 1024 ** 2;
 const STDERR_KEPT_BYTES = 2000;
