@@ -1,10 +1,12 @@
 /** One living connection to one of several endpoints, and reads pinned to a block. */
+import { createRequire } from 'node:module';
+import { setImmediate as afterOthers } from 'node:timers/promises';
 import type { ApiPromise } from '@polkadot/api';
 import type { ApiOptions } from '@polkadot/api/types';
 import type { Codec } from '@polkadot/types/types';
-import { waitReady } from '@polkadot/wasm-crypto';
 import type { z } from 'zod';
 import { GridError } from '../../schemas/errors/index.ts';
+import { waitReady } from '../rmb/wasm-crypto.ts';
 import { type CallLimits, typedFailure, within } from './failures.ts';
 
 export interface ConnectionOptions {
@@ -41,6 +43,9 @@ const ANSWER_MS = 20_000;
 /** Storage answers the library may keep. Reads name a block, so few are ever asked twice. */
 const CACHED_READS = 64;
 
+// As CommonJS a third of the time: see gateway/rmb/wasm-crypto.ts.
+const require = createRequire(import.meta.url);
+
 /** The chain's own signed extension adds no bytes; the library wants to be told. */
 const signedExtensions = { ContractIdProvides: { extrinsic: {}, payload: {} } };
 
@@ -65,7 +70,8 @@ export class ChainConnection {
 
   /** The library is a thousand files: it loads while its user is already at work. */
   async #open(): Promise<ApiPromise> {
-    const { ApiPromise, WsProvider } = await import('@polkadot/api');
+    await afterOthers();
+    const { ApiPromise, WsProvider } = require('@polkadot/api') as typeof import('@polkadot/api');
     await waitReady();
     const provider = new WsProvider([...this.endpoints], RECONNECT_MS, {}, ANSWER_MS, CACHED_READS);
     // The library's own types disagree under exactOptionalPropertyTypes.

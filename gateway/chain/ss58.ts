@@ -1,5 +1,5 @@
 /** SS58 addresses of 32-byte accounts. Needs `waitReady` of the crypto package to have resolved. */
-import { blake2b } from '@polkadot/wasm-crypto';
+import { blake2b } from '../rmb/wasm-crypto.ts';
 
 const DIGITS = '123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz';
 const CONTEXT = new TextEncoder().encode('SS58PRE');

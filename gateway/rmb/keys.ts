@@ -15,10 +15,10 @@ export const signaturePrefix: Readonly<Record<KeyType, number>> = { ed25519: 0x6
 const ED25519_PKCS8 = Buffer.from('302e020100300506032b657004220420', 'hex');
 
 /** Loaded when needed only: a node with an ed25519 seed is spared 60 MiB. */
-type Schnorr = typeof import('@polkadot/wasm-crypto');
+type Schnorr = typeof import('./wasm-crypto.ts');
 
 async function loadSchnorr(): Promise<Schnorr> {
-  const schnorr = await import('@polkadot/wasm-crypto');
+  const schnorr = await import('./wasm-crypto.ts');
   await schnorr.waitReady();
   return schnorr;
 }

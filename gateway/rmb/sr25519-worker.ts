@@ -1,8 +1,8 @@
 /** Worker thread: verifies batches of sr25519 signatures. */
 import { parentPort } from 'node:worker_threads';
-import { sr25519Verify, waitReady } from '@polkadot/wasm-crypto';
 import { finishStartup } from '../../modules/zbus/startup.ts';
 import type { Sr25519Batch, Sr25519Verdicts } from './sr25519-pool.ts';
+import { sr25519Verify, waitReady } from './wasm-crypto.ts';
 
 const port = parentPort;
 if (port === null) throw new Error('sr25519-worker runs as a worker thread only');

@@ -1,6 +1,6 @@
 /** Reads a submitted transaction and checks who signed it. */
 import { createPublicKey, type KeyObject, verify } from 'node:crypto';
-import { sr25519Verify } from '@polkadot/wasm-crypto';
+import { sr25519Verify } from '../../rmb/wasm-crypto.ts';
 import { runtimeVersion } from './description/system.ts';
 import { type Era, EraCodec, eraBirth } from './description/transaction.ts';
 import { MultiAddress, MultiSignature, RuntimeCall, type RuntimeCallValue } from './description/types.ts';

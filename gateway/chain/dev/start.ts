@@ -1,6 +1,7 @@
 /** A running development chain: state, blocks, JSON-RPC. */
-import { waitReady } from '@polkadot/wasm-crypto';
+
 import type { Logger } from 'pino';
+import { waitReady } from '../../rmb/wasm-crypto.ts';
 import { type ChainTiming, DevChain } from './chain.ts';
 import { buildMetadata } from './metadata.ts';
 import { RpcServer } from './rpc/server.ts';

@@ -1,7 +1,8 @@
 /** Bytes that the real runtime gives for the same values. */
-import { waitReady } from '@polkadot/wasm-crypto';
+
 import fc from 'fast-check';
 import { beforeAll, describe, expect, it } from 'vitest';
+import { waitReady } from '../../rmb/wasm-crypto.ts';
 import { accountFromAddress, addressFromAccount } from '../ss58.ts';
 import { Contract, contracts } from './description/contracts.ts';
 import { Twin } from './description/grid-types.ts';

@@ -1,5 +1,5 @@
 /** What `state_call` and the runtime version answer. */
-import { blake2b } from '@polkadot/wasm-crypto';
+import { blake2b } from '../../../rmb/wasm-crypto.ts';
 import type { DevChain } from '../chain.ts';
 import { runtimeVersion } from '../description/system.ts';
 import { DispatchClass, Weight } from '../description/types.ts';

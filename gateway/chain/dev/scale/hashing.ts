@@ -1,5 +1,5 @@
 /** The chain's hashes and the text forms of bytes and accounts. */
-import { blake2b, twox } from '@polkadot/wasm-crypto';
+import { blake2b, twox } from '../../../rmb/wasm-crypto.ts';
 
 export function blake2_256(data: Uint8Array): Uint8Array {
   return blake2b(data, new Uint8Array(0), 32);
