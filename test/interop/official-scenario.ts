@@ -3,14 +3,10 @@
  * relay behind TLS on the one port and host name that the official client can
  * write to the chain, a serving node. Prints what the official client got.
  */
-import { type ChildProcess, fork } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
-import { connect } from 'node:net';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createServer } from 'node:tls';
-import { fileURLToPath } from 'node:url';
 import { bip39Generate, waitReady } from '@polkadot/wasm-crypto';
 import { pino } from 'pino';
 import { ChainClient } from '../../gateway/chain/client.ts';
@@ -24,9 +20,9 @@ import { SignatureVerifier } from '../../gateway/rmb/signature.ts';
 import { TwinCache, type TwinSource } from '../../gateway/rmb/twins.ts';
 import { run } from '../../modules/host/run.ts';
 import { startRedis } from '../../modules/zbus/testing/redis.ts';
+import { callOfficial, startTls } from './official-client.ts';
 
 const HOST = 'localhost';
-const CALL_DEADLINE_MS = 90_000;
 
 const log = pino({ level: process.env.TEST_LOG ?? 'silent' }, pino.destination(2));
 const folder = await mkdtemp(join(tmpdir(), 'official-'));
@@ -57,7 +53,9 @@ async function play(): Promise<Record<string, unknown>> {
   const relay = new Relay({ domains: [HOST], twins, broker: redis.broker, log });
   ends.push(() => relay.close());
   const port = await relay.listen('127.0.0.1', 0);
-  const certificate = await startTls(port);
+  const target = { host: '127.0.0.1', port };
+  const { certificate, close } = await startTls(folder, { host: HOST, address: '127.0.0.1', target });
+  ends.push(close);
   await serve(node, nodeIdentity, twins, `ws://127.0.0.1:${port}`);
 
   await waitReady();
@@ -87,34 +85,9 @@ async function play(): Promise<Record<string, unknown>> {
       twin: node,
       calls,
     });
-    outcome[keyType] = { id, ...(answer as object), keyStored: (await user.twin(id))?.encryptionKey?.length };
+    outcome[keyType] = { id, ...answer, keyStored: (await user.twin(id))?.encryptionKey?.length };
   }
   return outcome;
-}
-
-/** TLS on port 443 before the relay; the path of its certificate. */
-async function startTls(port: number): Promise<string> {
-  const [key, certificate] = [join(folder, 'key.pem'), join(folder, 'certificate.pem')];
-  await run(
-    'openssl',
-    [
-      ...['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2'],
-      ...['-subj', `/CN=${HOST}`, '-addext', `subjectAltName=DNS:${HOST}`, '-keyout', key, '-out', certificate],
-    ],
-    { deadlineMs: 20_000 },
-  );
-  const server = createServer({ key: await readFile(key), cert: await readFile(certificate) }, (near) => {
-    const far = connect(port, '127.0.0.1');
-    near.pipe(far).pipe(near);
-    near.on('error', () => far.destroy());
-    far.on('error', () => near.destroy());
-  });
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject);
-    server.listen(443, '127.0.0.1', () => resolve());
-  });
-  ends.push(() => server.close());
-  return certificate;
 }
 
 async function serve(twinId: number, identity: Identity, twins: TwinSource, url: string): Promise<void> {
@@ -139,22 +112,4 @@ async function serve(twinId: number, identity: Identity, twins: TwinSource, url:
     }),
   );
   await client.connect();
-}
-
-async function callOfficial(certificate: string, work: Record<string, unknown>): Promise<unknown> {
-  const child: ChildProcess = fork(fileURLToPath(new URL('./official/call.cjs', import.meta.url)), [], {
-    stdio: ['ignore', process.env.TEST_LOG === undefined ? 'ignore' : 2, 2, 'ipc'],
-    env: { ...process.env, NODE_EXTRA_CA_CERTS: certificate },
-  });
-  const timer = setTimeout(() => child.kill('SIGKILL'), CALL_DEADLINE_MS);
-  try {
-    return await new Promise((resolve, reject) => {
-      child.once('message', resolve);
-      child.once('exit', (code, signal) => reject(new Error(`the official client ended: ${code ?? signal}`)));
-      child.send(work);
-    });
-  } finally {
-    clearTimeout(timer);
-    child.kill('SIGKILL');
-  }
 }
