@@ -7,7 +7,7 @@ import { promisify } from 'node:util';
 import type { NodeConfig } from '../../cli/node/config.ts';
 import { openChain, type Registration, readRegistration } from '../../cli/node/development.ts';
 import { ensureKey, type KeyName } from '../../cli/node/keys.ts';
-import { type Layout, layoutOf } from '../../cli/node/layout.ts';
+import { type Layout, makeLayout } from '../../cli/node/layout.ts';
 import { stopNode } from '../../cli/node/lifecycle.ts';
 import { openPeer, type Peer } from '../../cli/node/peer.ts';
 import { startNode, type Wishes } from '../../cli/node/start.ts';
@@ -33,7 +33,7 @@ export interface TestNode {
 export const isRoot = process.getuid?.() === 0;
 
 export async function startTestNode(wishes: Partial<Wishes> = {}): Promise<TestNode> {
-  const layout = layoutOf(await mkdtemp('/var/tmp/gn-sys-'));
+  const layout = makeLayout(await mkdtemp('/var/tmp/gn-sys-'));
   const open: { close(): Promise<void> }[] = [];
   const stop = async (): Promise<string[]> => {
     for (const one of open.splice(0)) await one.close();
