@@ -3,7 +3,7 @@ import { CliError, type Command, readOptions } from '../command.ts';
 import { type DemoResult, demoFolder, runDemo } from '../demo/run.ts';
 import { Stages } from '../demo/stages.ts';
 import { UserNetwork } from '../demo/user-network.ts';
-import { type Layout, layoutOf } from '../node/layout.ts';
+import { type Layout, makeLayout } from '../node/layout.ts';
 import { stopNode } from '../node/lifecycle.ts';
 import { findTraces } from '../node/traces.ts';
 import { parseSize } from '../table.ts';
@@ -41,7 +41,7 @@ export const command: Command = {
     const { accel } = values;
     if (accel !== 'auto' && accel !== 'kvm' && accel !== 'tcg')
       throw new CliError(`--accel ${accel}: use auto, kvm or tcg`);
-    const layout = layoutOf(values.state ?? demoFolder());
+    const layout = makeLayout(values.state ?? demoFolder());
     const stages = new Stages({ quiet: values.json });
     const stopping = new AbortController();
     const interrupt = (): void => stopping.abort(new CliError('interrupted'));

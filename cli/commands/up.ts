@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { CliError, type Command, readOptions } from '../command.ts';
 import { Stages } from '../demo/stages.ts';
-import { layoutOf } from '../node/layout.ts';
+import { makeLayout } from '../node/layout.ts';
 import { startNode, type Wishes } from '../node/start.ts';
 import { parseSize } from '../table.ts';
 
@@ -47,7 +47,7 @@ export const command: Command = {
       throw new CliError(`--accel ${accel}: use auto, kvm or tcg`);
     if ((values.chain === undefined) !== (values.relay === undefined))
       throw new CliError('--chain and --relay go together');
-    const layout = layoutOf(values.state);
+    const layout = makeLayout(values.state);
     const wishes: Wishes = {
       isolated: values.isolated,
       poolSize,

@@ -1,6 +1,6 @@
 /** Where a node keeps its state, and the names derived from that place. */
 import { createHash } from 'node:crypto';
-import { mkdirSync, realpathSync } from 'node:fs';
+import { existsSync, mkdirSync, realpathSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { CliError } from '../command.ts';
@@ -26,10 +26,15 @@ export function stateFolder(option: string | undefined): string {
 }
 
 /** Makes the folder and derives the names. Throws `CliError` for a path too long for sockets. */
+export function makeLayout(option: string | undefined): Layout {
+  mkdirSync(stateFolder(option), { recursive: true, mode: 0o700 });
+  return layoutOf(option);
+}
+
+/** The names of a folder that may not exist: asking about a node makes none. */
 export function layoutOf(option: string | undefined): Layout {
   const wanted = stateFolder(option);
-  mkdirSync(wanted, { recursive: true, mode: 0o700 });
-  const state = realpathSync(wanted);
+  const state = existsSync(wanted) ? realpathSync(wanted) : wanted;
   if (Buffer.byteLength(state) > STATE_PATH_LIMIT) {
     throw new CliError(
       `state folder ${state} has ${Buffer.byteLength(state)} bytes; sockets below it need ${STATE_PATH_LIMIT} or fewer. Choose a shorter --state`,
