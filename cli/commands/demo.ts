@@ -5,6 +5,7 @@ import { Stages } from '../demo/stages.ts';
 import { UserNetwork } from '../demo/user-network.ts';
 import { type Layout, makeLayout } from '../node/layout.ts';
 import { stopNode } from '../node/lifecycle.ts';
+import { checkEmpty } from '../node/ownership.ts';
 import { findTraces } from '../node/traces.ts';
 import { parseSize } from '../table.ts';
 import { capacityTable } from './capacity.ts';
@@ -42,6 +43,7 @@ export const command: Command = {
     if (accel !== 'auto' && accel !== 'kvm' && accel !== 'tcg')
       throw new CliError(`--accel ${accel}: use auto, kvm or tcg`);
     const layout = makeLayout(values.state ?? demoFolder());
+    checkEmpty(layout);
     const stages = new Stages({ quiet: values.json });
     const stopping = new AbortController();
     const interrupt = (): void => stopping.abort(new CliError('interrupted'));

@@ -4,6 +4,7 @@ import { existsSync, mkdirSync, realpathSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { CliError } from '../command.ts';
+import { checkPrivate } from './ownership.ts';
 
 /** Unix socket paths end at 107 bytes; the longest one below the state folder needs 40. */
 const STATE_PATH_LIMIT = 64;
@@ -31,10 +32,12 @@ export function makeLayout(option: string | undefined): Layout {
   return layoutOf(option);
 }
 
-/** The names of a folder that may not exist: asking about a node makes none. */
+/** The names of a folder that may not exist: asking about a node makes none. Throws `CliError` for another user's. */
 export function layoutOf(option: string | undefined): Layout {
   const wanted = stateFolder(option);
-  const state = existsSync(wanted) ? realpathSync(wanted) : wanted;
+  const exists = existsSync(wanted);
+  const state = exists ? realpathSync(wanted) : wanted;
+  if (exists) checkPrivate(state);
   if (Buffer.byteLength(state) > STATE_PATH_LIMIT) {
     throw new CliError(
       `state folder ${state} has ${Buffer.byteLength(state)} bytes; sockets below it need ${STATE_PATH_LIMIT} or fewer. Choose a shorter --state`,

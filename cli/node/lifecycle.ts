@@ -11,6 +11,7 @@ import { CliError } from '../command.ts';
 import type { NodeConfig } from './config.ts';
 import { enterWords, namespaceOf, removeNamespace } from './isolation.ts';
 import { checkout, type Layout } from './layout.ts';
+import { checkNodeFolder } from './ownership.ts';
 import { writeUnits } from './units.ts';
 
 const PURGE_DEADLINE_MS = 60_000;
@@ -110,6 +111,7 @@ export async function stopNode(
   layout: Layout,
   options: { readonly purge: boolean; readonly onStep?: (text: string) => void },
 ): Promise<void> {
+  if (options.purge) checkNodeFolder(layout);
   const say = options.onStep ?? (() => undefined);
   const supervisor = await supervisorOf(layout);
   const client = new ZinitClient(layout.control);

@@ -7,6 +7,7 @@ import { ensureNamespace } from './isolation.ts';
 import { ensureKey } from './keys.ts';
 import type { Layout } from './layout.ts';
 import { startSupervisor, waitForUnits } from './lifecycle.ts';
+import { checkNodeFolder } from './ownership.ts';
 import { chainPort, relayPort } from './ports.ts';
 
 const UNITS_DEADLINE_MS = 90_000;
@@ -57,6 +58,7 @@ export async function startNode(
 ): Promise<NodeConfig> {
   if (process.getuid?.() !== 0)
     throw new CliError("a node needs root: networks, pools and machines are the kernel's; try: sudo ./gridnode …");
+  checkNodeFolder(layout);
   await stage('guest kernel', () => ensureGuest(layout, signal));
   const config = wishes === undefined ? await loadConfig(layout) : await decideConfig(layout, wishes);
   if (wishes === undefined && config.isolated) await ensureNamespace(layout);

@@ -1,0 +1,67 @@
+import { existsSync } from 'node:fs';
+import { chmod, chown, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { run } from '../../modules/host/run.ts';
+import { type Layout, layoutOf } from './layout.ts';
+import { stopNode } from './lifecycle.ts';
+import { checkEmpty, checkNodeFolder } from './ownership.ts';
+import { startNode } from './start.ts';
+
+const isRoot = process.getuid?.() === 0;
+const main = join(import.meta.dirname, '../main.ts');
+
+describe('a state folder', () => {
+  let folder: string;
+  beforeEach(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'gn-own-'));
+  });
+  afterEach(() => rm(folder, { recursive: true, force: true }));
+
+  const gridnode = (...args: string[]) => run(process.execPath, [main, ...args], { deadlineMs: 10_000 });
+
+  it.skipIf(!isRoot)('of another user, or open to others, is not used', async () => {
+    await chown(folder, 12_345, 12_345);
+    expect(() => layoutOf(folder)).toThrow('belongs to user 12345, not to you (0)');
+    await chown(folder, 0, 0);
+    await chmod(folder, 0o777);
+    expect(() => layoutOf(folder)).toThrow(/mode 777: others may write/);
+    await chmod(folder, 0o755);
+    expect(layoutOf(folder).state).toBe(folder);
+  });
+
+  it.skipIf(!isRoot)('with other things in it is neither started in nor removed', async () => {
+    const letter = join(folder, 'letter');
+    await writeFile(letter, 'mine');
+    const layout: Layout = layoutOf(folder);
+    const wishes = {
+      isolated: true,
+      poolSize: 0,
+      devices: [],
+      accel: 'tcg',
+      flistFolder: null,
+      logLevel: 'info',
+    } as const;
+    const start = startNode(layout, wishes, (_stage, work) => work(() => undefined), AbortSignal.timeout(5000));
+    await expect(start).rejects.toThrow("is no node's folder: it holds letter");
+    await expect(stopNode(layout, { purge: true })).rejects.toThrow("is no node's folder");
+    await expect(gridnode('down', '--purge', '--state', folder)).rejects.toThrow("is no node's folder");
+    await expect(gridnode('demo', '--state', folder)).rejects.toThrow('is not empty');
+    expect(existsSync(letter)).toBe(true);
+  });
+
+  it.skipIf(!isRoot)('of a node is not a demo’s', async () => {
+    await writeFile(join(folder, 'node.json'), '{}');
+    expect(() => checkEmpty(layoutOf(folder))).toThrow('holds a node');
+    await expect(gridnode('demo', '--state', folder)).rejects.toThrow('holds a node');
+    expect(existsSync(join(folder, 'node.json'))).toBe(true);
+    checkNodeFolder(layoutOf(folder));
+  });
+
+  it('with what a broken start leaves can be purged', async () => {
+    for (const name of ['guest', 'zinit', 'run']) await mkdir(join(folder, name));
+    const layout = layoutOf(folder);
+    checkNodeFolder(layout);
+  });
+});
