@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 import { runDaemon } from '../modules/zbus/daemon.ts';
 import { CONTRACT_WATCH_LIMITS } from './engine/contracts.ts';
-import { ENGINE_LIMITS } from './engine/engine.ts';
+import { ENGINE_LIMITS } from './engine/steps.ts';
 import { startProvisiond } from './provisiond.ts';
 
 /** vCPUs sold for each logical CPU unless `--cpu-overcommit` says otherwise. */

@@ -10,7 +10,7 @@ import { ZbusError } from '../modules/zbus/errors.ts';
 import { ZbusServer } from '../modules/zbus/server.ts';
 import { startRedis, type TestRedis } from '../modules/zbus/testing/redis.ts';
 import type { Deployment } from '../schemas/deployment.ts';
-import { ENGINE_LIMITS } from './engine/engine.ts';
+import { ENGINE_LIMITS } from './engine/steps.ts';
 import { planner, provision, statistics } from './interface.ts';
 import { type Provisiond, type ProvisiondOptions, startProvisiond } from './provisiond.ts';
 import { failingJournal } from './store/failing.ts';

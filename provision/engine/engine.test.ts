@@ -17,8 +17,9 @@ import { diskWorkload, machineWorkload, networkWorkload, Tenant, volumeWorkload 
 import { nodeFeatures, requestOf, workloadDrivers } from '../workloads/index.ts';
 import type { Daemons } from '../workloads/workload.ts';
 import { ContractWatch } from './contracts.ts';
-import { ENGINE_LIMITS, Engine, type EngineLimits } from './engine.ts';
+import { Engine } from './engine.ts';
 import { removeOrphans } from './orphans.ts';
+import { ENGINE_LIMITS, type EngineLimits } from './steps.ts';
 
 const GIB = 1024 ** 3;
 const LIMITS: EngineLimits = {
@@ -312,7 +313,7 @@ describe('engine', () => {
     host.disks.clear();
     const third = startEngine(journal);
     third.resume();
-    await finished(third);
+    await vi.waitFor(() => expect(journal.steps('7-1').at(-1)?.message).toMatch(/data of step 'disk' is missing/));
     expect(host.disks.size).toBe(0);
   });
 });
@@ -443,7 +444,7 @@ describe.each(['before', 'after'] as const)('a crash %s any write of the journal
   }, 20_000);
 });
 
-describe('a cancellation while a deployment is made', () => {
+describe.each([0, 15])('a cancellation while a deployment is made, by daemons %d ms slow', (slowMs) => {
   it('overtakes at any call and leaves nothing', async () => {
     let isCovered = false;
     for (let call = 1; !isCovered; call++) {
@@ -452,19 +453,151 @@ describe('a cancellation while a deployment is made', () => {
       const engine = startEngine(journal);
       const { id } = await accept(journal, full());
       let calls = 0;
-      host.hook = (_, when) => {
+      host.hook = async (_, when) => {
         if (when === 'before') calls += 1;
-        if (when === 'before' && calls === call) engine.cancel(id, 'contract canceled event received');
+        if (when !== 'before' || calls !== call) return;
+        engine.cancel(id, 'contract canceled event received');
+        // The caller has given up; what it asked for comes to be all the same.
+        await sleep(slowMs);
       };
       engine.submit(id);
       await finished(engine);
       isCovered = calls < call;
       if (isCovered) break;
+      await sleep(slowMs);
       expect(host.resources).toEqual([]);
       expect(journal.deployments()).toEqual([]);
       expect(journal.history()[0]?.reason).toBe('contract canceled event received');
     }
   }, 20_000);
+});
+
+describe('engine after a start', () => {
+  const restarted = async (journal: Journal, limits = LIMITS): Promise<Engine> => {
+    const first = startEngine(journal);
+    first.submit((await accept(journal, full())).id);
+    await finished(first);
+    await first.stop();
+    host.machines.clear();
+    host.mounts.clear();
+    const second = startEngine(journal, host.daemons, limits);
+    return second;
+  };
+  const lost = (journal: Journal, step: string) =>
+    vi.waitFor(() => {
+      const messages = journal.steps('7-1').map((one) => `${one.step} ${one.message}`);
+      expect(messages.some((one) => one.startsWith(`${step} the data of step '${step}' is missing`))).toBe(true);
+    });
+
+  it('never gives a machine an empty root in the place of a lost one, and goes on when it is back', async () => {
+    const journal = new MemoryJournal();
+    const engine = await restarted(journal);
+    host.volumes.delete('rootfs:7-1-vm1');
+    engine.resume();
+    await lost(journal, 'rootfs');
+    expect(host.volumes.has('rootfs:7-1-vm1')).toBe(false);
+    expect(host.machines.size).toBe(0);
+    expect(states(journal)).toEqual(allOk);
+    host.volumes.set('rootfs:7-1-vm1', GIB / 2);
+    await finished(engine);
+    expect([...host.machines.keys()]).toEqual(['7-1-vm1']);
+    expect(oks(journal)).toHaveLength(4);
+  });
+
+  it('pauses a deployment whose lane waits for its next try', async () => {
+    const journal = new MemoryJournal();
+    const engine = await restarted(journal, { ...LIMITS, removalDelayMs: [60_000, 60_000] });
+    host.disks.clear();
+    engine.resume();
+    await lost(journal, 'disk');
+    engine.pause('7-1', true);
+    await vi.waitFor(() => expect(new Set(Object.values(states(journal)))).toEqual(new Set(['paused'])));
+  });
+
+  it('does not fail a machine for good because its network is not back yet', async () => {
+    const journal = new MemoryJournal();
+    const first = startEngine(journal);
+    const { id } = await accept(journal, full());
+    host.hook = async ({ method }) => {
+      if (method !== 'Run') return;
+      void first.stop();
+      await sleep(1);
+    };
+    first.submit(id);
+    await finished(first);
+    expect(states(journal)).toEqual({ ...allOk, vm1: 'init' });
+    host.networks.clear();
+    host.taps.clear();
+    let failures = 3;
+    host.hook = ({ method }) => {
+      if (method === 'CreateNR' && failures-- > 0) throw new ZbusError('call_failed', 'the uplink is not up yet');
+    };
+    const second = startEngine(journal);
+    second.resume();
+    await finished(second);
+    expect(states(journal)).toEqual(allOk);
+  });
+
+  it('does not take a machine that is only being started for one that runs', async () => {
+    const journal = new MemoryJournal();
+    const first = startEngine(journal);
+    const { id } = await accept(journal, full());
+    const started = Promise.withResolvers<void>();
+    // The machine is there while it starts, and gone when the start fails.
+    host.hook = async ({ method, args }, when) => {
+      if (method !== 'Run' || when !== 'before') return;
+      host.hook = () => {};
+      host.machines.set((args.vm as { Name: string }).Name, {});
+      started.resolve();
+      await sleep(50);
+      host.machines.clear();
+      throw new Error('the kernel does not start');
+    };
+    first.submit(id);
+    await started.promise;
+    await first.stop();
+    const second = startEngine(journal);
+    second.resume();
+    await finished(second);
+    expect(states(journal)).toEqual(allOk);
+    expect([...host.machines.keys()]).toEqual(['7-1-vm1']);
+  });
+});
+
+it('one twin with images that never come leaves room for the others', async () => {
+  const journal = new MemoryJournal();
+  const engine = startEngine(journal, host.daemons, { ...LIMITS, concurrentSteps: 4, concurrentStepsPerTwin: 3 });
+  host.hook = async ({ method, args }) => {
+    if (method === 'Mount' && String(args.name).startsWith('7-')) await sleep(60_000, undefined, { ref: false });
+  };
+  for (let contract = 1n; contract <= 6n; contract++) {
+    const wish = { network: `net${contract}`, ip: `10.1.2.${contract + 4n}` };
+    const workloads = [networkWorkload(`net${contract}`), machineWorkload('vm', wish)];
+    engine.submit((await accept(journal, tenant.deployment(contract, workloads))).id);
+  }
+  const other = new Tenant(8);
+  await sleep(50);
+  const { id } = await accept(journal, other.deployment(9n, [networkWorkload('net1'), machineWorkload('vm1')]));
+  engine.submit(id);
+  await vi.waitFor(() => expect(states(journal, id)).toEqual({ net1: 'ok', vm1: 'ok' }));
+});
+
+it('what can not be removed does not hold up the rest of its deployment', async () => {
+  const journal = new MemoryJournal();
+  const engine = startEngine(journal);
+  const { id } = await accept(journal, full());
+  engine.submit(id);
+  await finished(engine);
+  let refuses = true;
+  host.hook = ({ method }) => {
+    if (refuses && method === 'Unmount') throw new Error('busy');
+  };
+  const gone = engine.decommission(id, 'vm1', 'crashes', AbortSignal.timeout(5_000));
+  await sleep(20);
+  engine.pause(id, true);
+  await vi.waitFor(() => expect(states(journal)).toMatchObject({ net1: 'paused', disk1: 'paused', vol1: 'paused' }));
+  refuses = false;
+  await gone;
 });
 
 describe('orphans', () => {

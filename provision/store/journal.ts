@@ -111,7 +111,10 @@ export interface Journal {
    * workload. Throws `deployment_exists` for a contract that is not gone.
    */
   accept(acceptance: Acceptance): DeploymentRecord;
-  /** One line of the engine's log; kept while the deployment is, the newest `STEP_LIMIT` of them. */
+  /**
+   * One line of the engine's log; kept while the deployment is, the newest `STEP_LIMIT` of them. The
+   * only write that a loss of power may undo.
+   */
   recordStep(id: DeploymentId, entry: StepEntry): void;
   /**
    * The workload's run ended. `ok` commits its reservation. Writes a change
@@ -137,6 +140,8 @@ export interface Journal {
   deployments(): readonly DeploymentRecord[];
   /** What is held now, by whom. */
   reservations(): readonly Reservation[];
+  /** Whether the deployment was ever accepted here, as far as the history reaches. */
+  knows(twin: number, contract: bigint): boolean;
   changes(id: DeploymentId): readonly Change[];
   steps(id: DeploymentId): readonly StepEntry[];
   /** Deployments that are gone, newest first, the newest `HISTORY_LIMIT` of them. */

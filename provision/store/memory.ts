@@ -161,6 +161,13 @@ export class MemoryJournal implements Journal {
     return reservationsOf(this.deployments());
   }
 
+  knows(twin: number, contract: bigint): boolean {
+    return (
+      this.#entries.has(deploymentId(twin, contract)) ||
+      this.#tombstones.some((one) => one.twin === twin && one.contract === contract)
+    );
+  }
+
   changes(id: DeploymentId): readonly Change[] {
     return this.#entries.get(id)?.changes ?? [];
   }

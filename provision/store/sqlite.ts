@@ -28,7 +28,8 @@ export class SqliteJournal implements Journal {
   readonly #database: DatabaseSync;
   readonly #now: () => number;
   readonly #statements = new Map<string, StatementSync>();
-  #records: readonly DeploymentRecord[] | undefined;
+  /** By id, in the order of acceptance. */
+  readonly #records: Map<DeploymentId, DeploymentRecord>;
 
   constructor(path: string, now: () => number = () => Math.floor(Date.now() / 1000)) {
     this.#now = now;
@@ -45,13 +46,14 @@ export class SqliteJournal implements Journal {
     }
     this.fresh = version === 0;
     if (this.fresh) this.#database.exec(`BEGIN IMMEDIATE;${SCHEMA}COMMIT;`);
+    this.#records = new Map(this.#readAll().map((record) => [record.id, record]));
   }
 
   accept(acceptance: Acceptance): DeploymentRecord {
     const { twin, contract } = acceptance;
     const id = deploymentId(twin, contract);
     const created = this.#now();
-    return this.#transaction(() => {
+    return this.#transaction(id, () => {
       if (this.#get('SELECT id FROM deployments WHERE id = ?', id) !== undefined) {
         throw new GridError('deployment_exists', { twin, contract: contract.toString() });
       }
@@ -83,12 +85,22 @@ export class SqliteJournal implements Journal {
         );
         this.#log(id, { workload: name, version, state: 'init', message: '', data: '', created });
       }
-      return this.#read(id);
+      return this.#read(id) as DeploymentRecord;
     });
   }
 
   recordStep(id: DeploymentId, entry: StepEntry): void {
-    this.#transaction(() => {
+    // A log for people: it outlives this process, and does not wait for the disk.
+    this.#database.exec('PRAGMA synchronous = NORMAL');
+    try {
+      this.#writeStep(id, entry);
+    } finally {
+      this.#database.exec('PRAGMA synchronous = FULL');
+    }
+  }
+
+  #writeStep(id: DeploymentId, entry: StepEntry): void {
+    this.#transaction(undefined, () => {
       this.#run(
         'INSERT INTO steps (deployment, workload, step, state, message, at, trace) SELECT id,?,?,?,?,?,? FROM deployments WHERE id = ?',
         entry.workload,
@@ -104,11 +116,11 @@ export class SqliteJournal implements Journal {
         id,
         STEP_LIMIT,
       );
-    }, false);
+    });
   }
 
   finish(id: DeploymentId, name: string, outcome: Outcome): boolean {
-    return this.#transaction(() => {
+    return this.#transaction(id, () => {
       const workload = this.#workload(id, name);
       if (workload === undefined || workload.state === 'deleted' || workload.state === outcome.state) return false;
       const { state } = outcome;
@@ -132,7 +144,7 @@ export class SqliteJournal implements Journal {
   }
 
   decommission(id: DeploymentId, name: string, reason: string): boolean {
-    return this.#transaction(() => {
+    return this.#transaction(id, () => {
       const done = this.#run(
         "UPDATE workloads SET removal = ? WHERE deployment = ? AND name = ? AND removal IS NULL AND state NOT IN ('error','deleted')",
         reason,
@@ -144,7 +156,7 @@ export class SqliteJournal implements Journal {
   }
 
   cancel(id: DeploymentId, reason: string): boolean {
-    return this.#transaction(() => {
+    return this.#transaction(id, () => {
       const done = this.#run('UPDATE deployments SET cancelled = ? WHERE id = ? AND cancelled IS NULL', reason, id);
       if (done === 0) return false;
       this.#run('UPDATE workloads SET removal = coalesce(removal, ?) WHERE deployment = ?', reason, id);
@@ -153,7 +165,7 @@ export class SqliteJournal implements Journal {
   }
 
   release(id: DeploymentId, name: string): void {
-    this.#transaction(() => {
+    this.#transaction(id, () => {
       const workload = this.#workload(id, name);
       if (workload === undefined) return;
       this.#run('UPDATE workloads SET held = NULL WHERE deployment = ? AND name = ?', id, name);
@@ -172,7 +184,7 @@ export class SqliteJournal implements Journal {
   }
 
   tombstone(id: DeploymentId): void {
-    this.#transaction(() => {
+    this.#transaction(id, () => {
       const record = this.deployment(id);
       if (record === undefined) return;
       const { twin, contract, hash, trace, acceptedAt, cancelled, workloads } = record;
@@ -198,12 +210,11 @@ export class SqliteJournal implements Journal {
   }
 
   deployment(id: DeploymentId): DeploymentRecord | undefined {
-    return this.deployments().find((record) => record.id === id);
+    return this.#records.get(id);
   }
 
   deployments(): readonly DeploymentRecord[] {
-    this.#records ??= this.#readAll();
-    return this.#records;
+    return [...this.#records.values()];
   }
 
   reservations(): readonly Reservation[] {
@@ -239,6 +250,12 @@ export class SqliteJournal implements Journal {
     }));
   }
 
+  knows(twin: number, contract: bigint): boolean {
+    if (this.#records.has(deploymentId(twin, contract))) return true;
+    const row = this.#get('SELECT 1 FROM history WHERE twin = ? AND contract = ?', twin, contract.toString());
+    return row !== undefined;
+  }
+
   close(): void {
     this.#statements.clear();
     this.#database.close();
@@ -254,8 +271,9 @@ export class SqliteJournal implements Journal {
     });
   }
 
-  #read(id: DeploymentId): DeploymentRecord {
-    const row = this.#get('SELECT * FROM deployments WHERE id = ?', id) as Row;
+  #read(id: DeploymentId): DeploymentRecord | undefined {
+    const row = this.#get('SELECT * FROM deployments WHERE id = ?', id);
+    if (row === undefined) return undefined;
     return recordOf(row, this.#all('SELECT * FROM workloads WHERE deployment = ? ORDER BY position', id));
   }
 
@@ -278,17 +296,22 @@ export class SqliteJournal implements Journal {
     );
   }
 
-  #transaction<T>(work: () => T, changesRecords = true): T {
+  /** One transaction; `changed` names the deployment whose record it changes. */
+  #transaction<T>(changed: DeploymentId | undefined, work: () => T): T {
     this.#database.exec('BEGIN IMMEDIATE');
+    let result: T;
+    let record: DeploymentRecord | undefined;
     try {
-      const result = work();
+      result = work();
+      if (changed !== undefined) record = this.#read(changed);
       this.#database.exec('COMMIT');
-      if (changesRecords) this.#records = undefined;
-      return result;
     } catch (error) {
       if (this.#database.isTransaction) this.#database.exec('ROLLBACK');
       throw error;
     }
+    if (changed !== undefined && record === undefined) this.#records.delete(changed);
+    else if (changed !== undefined && record !== undefined) this.#records.set(changed, record);
+    return result;
   }
 
   #prepare(sql: string): StatementSync {

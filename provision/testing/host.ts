@@ -11,8 +11,9 @@ import { flist } from '../../modules/flistd/interface.ts';
 import { network } from '../../modules/networkd/interface.ts';
 import { storage } from '../../modules/storaged/interface.ts';
 import { vmd } from '../../modules/vmd/interface.ts';
-import type { Client, InterfaceDefinition, Service } from '../../modules/zbus/definition.ts';
+import type { Client, InterfaceDefinition, MethodDefinition, Service } from '../../modules/zbus/definition.ts';
 import { isZbusError, ZbusError } from '../../modules/zbus/errors.ts';
+import { Lanes, type Turn } from '../../modules/zbus/order.ts';
 import { ZbusServer } from '../../modules/zbus/server.ts';
 import type { Infer } from '../../modules/zbus/wire.ts';
 import { Channel } from '../channel.ts';
@@ -60,6 +61,13 @@ export class TestHost {
   wireguardPorts: number[] = [];
   hook: Hook = () => {};
   readonly #folder: string;
+  readonly #lanes = {
+    storage: new Lanes(),
+    network: new Lanes(),
+    flist: new Lanes(),
+    vmd: new Lanes(),
+    chain: new Lanes(),
+  };
 
   /** `folder` holds what machines' images would be mounted at. */
   constructor(folder: string) {
@@ -106,15 +114,15 @@ export class TestHost {
   /** The daemons called directly, without a bus. */
   get daemons(): Daemons {
     return {
-      storage: direct<typeof storage>(this.storage),
-      network: direct<typeof network>(this.network),
-      flist: direct<typeof flist>(this.flist),
-      vmd: direct<typeof vmd>(this.vmd),
+      storage: direct(storage, this.storage, this.#lanes.storage),
+      network: direct(network, this.network, this.#lanes.network),
+      flist: direct(flist, this.flist, this.#lanes.flist),
+      vmd: direct(vmd, this.vmd, this.#lanes.vmd),
     };
   }
 
   get chainClient(): Client<typeof chain> {
-    return direct<typeof chain>(this.chain);
+    return direct(chain, this.chain, this.#lanes.chain);
   }
 
   readonly storage = this.#service(storage, {
@@ -300,17 +308,36 @@ const NO_CONTRACT = {
   BlockNumber: 5,
 };
 
-function direct<D extends InterfaceDefinition>(service: Service<D>): Client<D> {
+/**
+ * A client as the bus gives it: changes take turns by the interface's order, and
+ * a caller that gives up leaves a call behind that runs on.
+ */
+function direct<D extends InterfaceDefinition>(definition: D, service: Service<D>, lanes: Lanes): Client<D> {
   const handlers = service as Record<string, (args: unknown, context: unknown) => unknown>;
+  const run = async (method: string, args: unknown): Promise<unknown> => {
+    const leave = await lanes.enter(turnOf(definition.methods[method]?.order, args));
+    try {
+      return await handlers[method]?.(args, { signal: undefined, trace: '' });
+    } catch (error) {
+      // As it would cross the bus.
+      throw isZbusError(error) ? error : new ZbusError('call_failed', error instanceof Error ? error.message : '');
+    } finally {
+      leave();
+    }
+  };
   return new Proxy({} as Client<D>, {
-    get: (_, method: string) => async (args: unknown, options?: { signal?: AbortSignal }) => {
-      options?.signal?.throwIfAborted();
-      try {
-        return await handlers[method]?.(args, { signal: options?.signal, trace: '' });
-      } catch (error) {
-        // As it would cross the bus.
-        throw isZbusError(error) ? error : new ZbusError('call_failed', error instanceof Error ? error.message : '');
-      }
-    },
+    get: (_, method: string) => (args: unknown, options?: { signal?: AbortSignal }) =>
+      new Promise((resolve, reject) => {
+        const giveUp = (): void => reject(new ZbusError('cancelled', 'given up by the caller'));
+        if (options?.signal?.aborted) giveUp();
+        else run(method, args).then(resolve, reject);
+        options?.signal?.addEventListener('abort', giveUp, { once: true });
+      }),
   });
+}
+
+function turnOf(order: MethodDefinition['order'], args: unknown): Turn {
+  if (order === undefined) return 'object';
+  if (typeof order === 'string') return order;
+  return { key: String(order.by.split('.').reduce((value, part) => (value as Record<string, unknown>)[part], args)) };
 }

@@ -7,11 +7,10 @@ import { parseCidr } from '../../schemas/addresses.ts';
 import { networkId } from '../../schemas/ids.ts';
 import { loadData } from '../../schemas/validate.ts';
 import { network } from '../../schemas/workloads/network.ts';
-import { type Calling, confirmGone, type Daemons, type WorkloadDriver } from './workload.ts';
+import { type Calling, type Daemons, removeConfirmed, type WorkloadDriver } from './workload.ts';
 
 export const networkDriver: WorkloadDriver = {
   type: network.name,
-  remake: true,
   request: (workload) => {
     const data = loadData(network, workload);
     return {
@@ -59,15 +58,12 @@ export const networkDriver: WorkloadDriver = {
           ensure: async (calling) => {
             await daemons.network.CreateNR({ wl: id, network: wanted }, calling);
           },
-          undo: async (calling) => {
-            try {
-              await daemons.network.DeleteNR({ wl: id }, calling);
-            } catch (error) {
-              // The Go daemon fails for a network that it never had.
-              if (!isZbusError(error, 'call_failed') || (await networkExists(daemons, netId, calling))) throw error;
-            }
-            confirmGone(await networkExists(daemons, netId, calling), `network ${netId}`);
-          },
+          undo: (calling) =>
+            removeConfirmed(
+              `network ${netId}`,
+              () => daemons.network.DeleteNR({ wl: id }, calling),
+              () => networkExists(daemons, netId, calling),
+            ),
         },
       ],
       result: () => Promise.resolve(''),

@@ -1,11 +1,10 @@
 /** volume: a folder with a quota, shared into a machine. */
 import { loadData } from '../../schemas/validate.ts';
 import { volume } from '../../schemas/workloads/volume.ts';
-import { type Calling, confirmGone, type Daemons, type Step, type WorkloadDriver } from './workload.ts';
+import { type Calling, type Daemons, removeConfirmed, type Step, type WorkloadDriver } from './workload.ts';
 
 export const volumeDriver: WorkloadDriver = {
   type: volume.name,
-  remake: false,
   request: (workload, id) => {
     const { size } = loadData(volume, workload);
     return {
@@ -44,9 +43,12 @@ export function volumeStep(
     allocatesBytes: size,
     // storaged answers an existing volume unchanged.
     ensure: async (calling: Calling) => made((await storage.VolumeCreate({ name, size }, calling)).Path),
-    undo: async (calling: Calling) => {
-      if (await storage.VolumeExists({ name }, calling)) await storage.VolumeDelete({ name }, calling);
-      confirmGone(await storage.VolumeExists({ name }, calling), `volume ${name}`);
-    },
+    hasData: (calling: Calling) => storage.VolumeExists({ name }, calling),
+    undo: (calling: Calling) =>
+      removeConfirmed(
+        `volume ${name}`,
+        () => storage.VolumeDelete({ name }, calling),
+        () => storage.VolumeExists({ name }, calling),
+      ),
   };
 }

@@ -4,6 +4,7 @@ import type { network } from '../../modules/networkd/interface.ts';
 import type { storage } from '../../modules/storaged/interface.ts';
 import type { vmd } from '../../modules/vmd/interface.ts';
 import type { Client } from '../../modules/zbus/definition.ts';
+import { isZbusError } from '../../modules/zbus/errors.ts';
 import type { Deployment, Workload } from '../../schemas/deployment.ts';
 import type { Stage } from '../../schemas/errors/table.ts';
 import type { WorkloadRequest } from '../plan/request.ts';
@@ -46,6 +47,11 @@ export interface Step {
   readonly deadlineMs: number;
   /** Bytes it takes of a pool; such steps run before dependencies are waited for, in the plan's order. */
   readonly allocatesBytes?: number;
+  /**
+   * Whether the place of tenants' data that this step makes is there. For a workload that ran it
+   * never is made anew: an empty one would hide the loss.
+   */
+  readonly hasData?: (calling: Calling) => Promise<boolean>;
   /** Begins the text of its errors where existing clients know it. */
   readonly failure?: string;
   /** Makes it so; does nothing where it is so already. */
@@ -70,11 +76,22 @@ export interface WorkloadDriver {
   /** What it asks of the node. */
   readonly request: (workload: Workload, id: string) => WorkloadRequest;
   readonly work: (scope: Scope) => Work;
-  /** Whether a vanished one may be made again: what held data may not. */
-  readonly remake: boolean;
 }
 
-/** Confirms that something is gone; the engine tries the undo again otherwise. */
-export function confirmGone(isThere: boolean, what: string): void {
-  if (isThere) throw new Error(`${what} is still there after it was removed`);
+/**
+ * Removes something and confirms it. The daemon is told even if nothing is there
+ * yet: its answer comes behind a call that still makes the thing, whose caller
+ * gave up. Some daemons refuse what they never had; that is gone, too.
+ */
+export async function removeConfirmed(
+  what: string,
+  remove: () => Promise<void>,
+  isThere: () => Promise<boolean>,
+): Promise<void> {
+  try {
+    await remove();
+  } catch (error) {
+    if (!isZbusError(error, 'call_failed') || (await isThere())) throw error;
+  }
+  if (await isThere()) throw new Error(`${what} is still there after it was removed`);
 }

@@ -3,9 +3,10 @@ import { existsSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { VM } from '../../modules/vmd/interface.ts';
+import { isZbusError } from '../../modules/zbus/errors.ts';
 import type { NetIPNet } from '../../modules/zbus/gridtypes.ts';
 import type { Infer } from '../../modules/zbus/wire.ts';
-import { parseIp, printIp } from '../../schemas/addresses.ts';
+import { parseIp } from '../../schemas/addresses.ts';
 import { rootfsSize } from '../../schemas/capacity.ts';
 import { findWorkload } from '../../schemas/deployment.ts';
 import { networkId, uniqueName, workloadId } from '../../schemas/ids.ts';
@@ -14,7 +15,7 @@ import { type ZMachine, zmachine } from '../../schemas/workloads/zmachine.ts';
 import { type ImageBoot, imageBoot, removeHostKeys } from './image.ts';
 import { macOf } from './mac.ts';
 import { volumeStep } from './volume.ts';
-import { type Calling, confirmGone, type Daemons, type Scope, type Step, type WorkloadDriver } from './workload.ts';
+import { type Calling, type Daemons, removeConfirmed, type Scope, type Step, type WorkloadDriver } from './workload.ts';
 
 type Prefix = Infer<typeof NetIPNet>;
 
@@ -24,7 +25,6 @@ const NAMESERVERS = ['8.8.8.8', '1.1.1.1', '2001:4860:4860::8888'];
 const WIREGUARD_RANGE: Prefix = { IP: Uint8Array.of(100, 64, 0, 0), Mask: Uint8Array.of(255, 255, 0, 0) };
 /** `pkg.BootType`: the root is a directory shared over virtiofs. */
 const BOOT_VIRTIOFS = 1;
-const CONSOLE_PORT_BASE = 20_000;
 
 /** Names of everything one machine occupies. */
 function names({ id, workload, deployment }: Scope, data: ZMachine) {
@@ -43,7 +43,6 @@ function names({ id, workload, deployment }: Scope, data: ZMachine) {
 
 export const zmachineDriver: WorkloadDriver = {
   type: zmachine.name,
-  remake: true,
   request: (workload, id) => {
     const data = loadData(zmachine, workload);
     const { cpu, memory } = data.compute_capacity;
@@ -89,12 +88,12 @@ export const zmachineDriver: WorkloadDriver = {
           const calling = { deadlineMs };
           made.tap = await daemons.network.SetupPrivTap({ networkID: name.network, name: name.unique }, calling);
         },
-        undo: async (calling) => {
-          if (await daemons.network.TapExists({ name: name.unique }, calling)) {
-            await daemons.network.RemoveTap({ name: name.unique }, calling);
-          }
-          confirmGone(await daemons.network.TapExists({ name: name.unique }, calling), `tap ${name.unique}`);
-        },
+        undo: (calling) =>
+          removeConfirmed(
+            `tap ${name.unique}`,
+            () => daemons.network.RemoveTap({ name: name.unique }, calling),
+            () => daemons.network.TapExists({ name: name.unique }, calling),
+          ),
       },
       {
         name: 'image',
@@ -111,19 +110,22 @@ export const zmachineDriver: WorkloadDriver = {
           await removeHostKeys(made.mounted);
           await writeFile(cleaned, '');
         },
-        undo: async (calling) => {
-          // Also where nothing is mounted: flistd keeps the image of every name that was not unmounted.
-          await daemons.flist.Unmount({ name: name.machine }, calling);
-          confirmGone(await daemons.flist.Exists({ name: name.machine }, calling), `image of ${name.machine}`);
-        },
+        // Also where nothing is mounted: flistd keeps the image of every name that was not unmounted.
+        undo: (calling) =>
+          removeConfirmed(
+            `image of ${name.machine}`,
+            () => daemons.flist.Unmount({ name: name.machine }, calling),
+            () => daemons.flist.Exists({ name: name.machine }, calling),
+          ),
       },
       {
         name: 'machine',
         stage: 'machine',
         deadlineMs: 120_000,
         ensure: async (calling) => {
-          if (await daemons.vmd.Exists({ name: name.machine }, calling)) return;
-          const { disks, shared } = await mounts(scope, data, calling, daemons);
+          // What an earlier try started has its disks in use; whether that start succeeded only Run knows.
+          const isStarted = await daemons.vmd.Exists({ name: name.machine }, calling);
+          const { disks, shared } = await mounts(scope, data, !isStarted, calling);
           const vm: Infer<typeof VM> = {
             Name: name.machine,
             CPU: cpu,
@@ -144,12 +146,19 @@ export const zmachineDriver: WorkloadDriver = {
             Hostname: name.hostname,
             Devices: [],
           };
-          made.console = (await daemons.vmd.Run({ vm }, calling)).ConsoleURL;
+          try {
+            made.console = (await daemons.vmd.Run({ vm }, calling)).ConsoleURL;
+          } catch (error) {
+            if (!isZbusError(error, 'call_failed') || !(await daemons.vmd.Exists({ name: name.machine }, calling)))
+              throw error;
+          }
         },
-        undo: async (calling) => {
-          await daemons.vmd.Delete({ name: name.machine }, calling);
-          confirmGone(await daemons.vmd.Exists({ name: name.machine }, calling), `machine ${name.machine}`);
-        },
+        undo: (calling) =>
+          removeConfirmed(
+            `machine ${name.machine}`,
+            () => daemons.vmd.Delete({ name: name.machine }, calling),
+            () => daemons.vmd.Exists({ name: name.machine }, calling),
+          ),
       },
     ];
     return {
@@ -160,14 +169,13 @@ export const zmachineDriver: WorkloadDriver = {
           await daemons.vmd.Lock({ name: name.machine, lock }, calling);
         }
       },
-      result: async (calling) =>
-        JSON.stringify({
-          id: name.machine,
-          ip: name.ip,
-          planetary_ip: '',
-          mycelium_ip: '',
-          console_url: made.console === '' ? await consoleUrl(daemons, name, calling) : made.console,
-        }),
+      result: () => {
+        const { machine: id, ip } = name;
+        // vmd says where the console is; '' where it offers none.
+        return Promise.resolve(
+          JSON.stringify({ id, ip, planetary_ip: '', mycelium_ip: '', console_url: made.console }),
+        );
+      },
     };
   },
 };
@@ -209,7 +217,7 @@ async function privateInterface(
 }
 
 /** Disks get a file system if they have none; volumes are shared under the workload's name. */
-async function mounts({ deployment }: Scope, data: ZMachine, calling: Calling, daemons: Daemons) {
+async function mounts({ deployment, daemons }: Scope, data: ZMachine, format: boolean, calling: Calling) {
   const disks: { Path: string; Target: string }[] = [];
   const shared: { ID: string; Path: string; Target: string }[] = [];
   for (const { name, mountpoint } of data.mounts) {
@@ -217,7 +225,7 @@ async function mounts({ deployment }: Scope, data: ZMachine, calling: Calling, d
     const id = workloadId(deployment.twin_id, deployment.contract_id, name);
     if (target?.type === 'zmount') {
       const { Path } = await daemons.storage.DiskLookup({ name: id }, calling);
-      await daemons.storage.DiskFormat({ name: id }, calling);
+      if (format) await daemons.storage.DiskFormat({ name: id }, calling);
       disks.push({ Path, Target: mountpoint });
     } else {
       const { Path } = await daemons.storage.VolumeLookup({ name: id }, calling);
@@ -225,11 +233,4 @@ async function mounts({ deployment }: Scope, data: ZMachine, calling: Calling, d
     }
   }
   return { disks, shared };
-}
-
-async function consoleUrl({ network }: Daemons, { network: networkID, ip }: Place, calling: Calling): Promise<string> {
-  const [gateway] = await network.GetDefaultGwIP({ networkID }, calling);
-  const last = parseIp(ip)?.at(-1);
-  if (gateway === null || last === undefined) return '';
-  return `${printIp(gateway)}:${CONSOLE_PORT_BASE + last}`;
 }

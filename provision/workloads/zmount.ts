@@ -1,11 +1,10 @@
 /** zmount: a disk file of storaged. */
 import { loadData } from '../../schemas/validate.ts';
 import { zmount } from '../../schemas/workloads/zmount.ts';
-import { confirmGone, type WorkloadDriver } from './workload.ts';
+import { removeConfirmed, type WorkloadDriver } from './workload.ts';
 
 export const zmountDriver: WorkloadDriver = {
   type: zmount.name,
-  remake: false,
   request: (workload, id) => {
     const { size } = loadData(zmount, workload);
     return {
@@ -33,10 +32,13 @@ export const zmountDriver: WorkloadDriver = {
             if (await storage.DiskExists({ name: id }, calling)) return;
             await storage.DiskCreate({ name: id, size }, calling);
           },
-          undo: async (calling) => {
-            if (await storage.DiskExists({ name: id }, calling)) await storage.DiskDelete({ name: id }, calling);
-            confirmGone(await storage.DiskExists({ name: id }, calling), `disk ${id}`);
-          },
+          hasData: (calling) => storage.DiskExists({ name: id }, calling),
+          undo: (calling) =>
+            removeConfirmed(
+              `disk ${id}`,
+              () => storage.DiskDelete({ name: id }, calling),
+              () => storage.DiskExists({ name: id }, calling),
+            ),
         },
       ],
       result: () => Promise.resolve(JSON.stringify({ volume_id: id })),

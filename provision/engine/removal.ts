@@ -1,0 +1,46 @@
+/** Undoes workloads, dependants first, until every resource is confirmed gone. */
+import type { Journal, WorkloadRecord } from '../store/journal.ts';
+import { inOrder } from './record.ts';
+import type { Settled } from './settled.ts';
+import type { Job, Steps } from './steps.ts';
+
+export class Removal {
+  readonly #journal: Journal;
+  readonly #steps: Steps;
+  readonly #settled: Settled;
+
+  constructor(journal: Journal, steps: Steps, settled: Settled) {
+    this.#journal = journal;
+    this.#steps = steps;
+    this.#settled = settled;
+  }
+
+  /** False when something is still there. */
+  async run(job: Job, leaving: readonly WorkloadRecord[]): Promise<boolean> {
+    const { workloads } = job.record;
+    const outcomes = new Map<string, Promise<boolean>>();
+    for (const workload of inOrder(workloads).reverse()) {
+      if (!leaving.includes(workload)) continue;
+      const dependants = workloads
+        .filter((other) => other.after.includes(workload.name))
+        .map((other) => outcomes.get(other.name) ?? Promise.resolve(true));
+      outcomes.set(workload.name, this.#undo(job, workload, dependants));
+    }
+    const ended = await Promise.allSettled(outcomes.values());
+    job.signal.throwIfAborted();
+    const failed = ended.find((one) => one.status === 'rejected');
+    if (failed !== undefined) throw failed.reason;
+    return ended.every((one) => one.status === 'fulfilled' && one.value);
+  }
+
+  async #undo(job: Job, workload: WorkloadRecord, dependants: readonly Promise<boolean>[]): Promise<boolean> {
+    if (!(await Promise.all(dependants)).every(Boolean)) return false;
+    const work = this.#steps.workOf(job, workload);
+    for (const step of [...work.steps].reverse()) {
+      if (!(await this.#steps.undo(job, workload, step))) return false;
+    }
+    this.#journal.release(job.record.id, workload.name);
+    this.#settled.tell();
+    return true;
+  }
+}
