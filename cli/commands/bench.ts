@@ -17,11 +17,19 @@ status 1 when a promise is broken.
 const DEADLINE_MS = 10 * 60_000;
 const SIGNALS = ['SIGINT', 'SIGTERM'] as const;
 
+class Interrupted extends CliError {
+  constructor() {
+    super('interrupted');
+  }
+}
+
 /** Runs one benchmark; its last line is the result. A signal to us is the benchmark's to answer, by cleaning up. */
 function runBench(file: string): Promise<BenchResult> {
   return new Promise((resolve, reject) => {
     const child = spawn(process.execPath, [file], { stdio: ['ignore', 'pipe', 'inherit'], timeout: DEADLINE_MS });
+    let interrupted = false;
     const pass = (signal: NodeJS.Signals): void => {
+      interrupted = true;
       child.kill(signal);
     };
     for (const signal of SIGNALS) process.on(signal, pass);
@@ -32,7 +40,8 @@ function runBench(file: string): Promise<BenchResult> {
     child.on('error', reject);
     child.on('close', (code, signal) => {
       for (const one of SIGNALS) process.off(one, pass);
-      if (code !== 0) reject(new CliError(`${file} ended with ${signal ?? `status ${code}`}`));
+      if (interrupted) reject(new Interrupted());
+      else if (code !== 0) reject(new CliError(`${file} ended with ${signal ?? `status ${code}`}`));
       else resolve(benchResult.parse(JSON.parse(text.trim().split('\n').at(-1) ?? '')));
     });
   });
@@ -74,6 +83,7 @@ export const command: Command = {
         const rows = Object.entries(one.metrics).map(([metric, value]) => [metric, written(value)]);
         if (!values.json) process.stdout.write(`${table([name, 'value'], rows)}\n\n`);
       } catch (error) {
+        if (error instanceof Interrupted) throw error;
         failed = true;
         process.stderr.write(`${name} failed: ${(error as Error).message}\n`);
       }

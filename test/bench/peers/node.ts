@@ -5,18 +5,19 @@ import { startTestNode, type TestNode } from '../../system/test-node.ts';
 const SIGNALS = ['SIGINT', 'SIGTERM'] as const;
 const INTERRUPTED = 130;
 
-/** Runs `work` on a node of its own; also `close` of what it opened beside the node is called once, before the node stops. */
+/** Runs `work` on a node of its own. What is given to `closing` is called once, last first, before the node stops. */
 export async function withNode<T>(
   wishes: Partial<Wishes>,
   work: (node: TestNode, closing: (close: () => Promise<void>) => void) => Promise<T>,
 ): Promise<T> {
   const closers: (() => Promise<void>)[] = [];
-  const node = await startTestNode(wishes);
+  const starting = startTestNode(wishes);
   let stopping: Promise<void> | undefined;
   const stop = (): Promise<void> => {
     stopping ??= (async () => {
       for (const close of closers.reverse()) await close().catch(() => undefined);
-      await node.stop();
+      // A node that did not start has cleaned up after itself.
+      await (await starting.catch(() => undefined))?.stop();
     })();
     return stopping;
   };
@@ -28,7 +29,7 @@ export async function withNode<T>(
   };
   for (const signal of SIGNALS) process.on(signal, interrupted);
   try {
-    return await work(node, (close) => closers.push(close));
+    return await work(await starting, (close) => closers.push(close));
   } finally {
     await stop();
     for (const signal of SIGNALS) process.off(signal, interrupted);
