@@ -49,7 +49,8 @@ const TOOLS: Readonly<Record<string, string>> = {
   'wireguard-go': 'wireguard-go',
   '/bin/busybox': 'busybox-static',
   losetup: 'mount',
-  unshare: 'util-linux',
+  setpriv: 'util-linux',
+  perl: 'perl-base',
 };
 
 async function isThere(tool: string): Promise<boolean> {
