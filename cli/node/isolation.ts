@@ -3,11 +3,14 @@
  * names that the grid prescribes (bridges, namespaces, addresses) are then its
  * own. One veth pair joins it to the host.
  */
+import { readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
+import { join } from 'node:path';
 import { run } from '../../modules/host/run.ts';
 import { CliError } from '../command.ts';
 import type { Layout } from './layout.ts';
 
 const DEADLINE_MS = 15_000;
+const WIREGUARD_SOCKETS = '/run/wireguard';
 
 export interface Link {
   readonly hostAddress: string;
@@ -74,15 +77,36 @@ export async function removeNamespace(layout: Layout): Promise<void> {
 }
 
 /**
+ * A process that lives in the node's mount namespace. After a killed supervisor
+ * there may be some, at the least its machines.
+ */
+function survivorOf(layout: Layout): string | undefined {
+  const { ino } = statSync(join('/run/netns', namespaceOf(layout)));
+  return readdirSync('/proc').find((pid) => {
+    try {
+      if (!/^\d+$/.test(pid) || readlinkSync(`/proc/${pid}/ns/net`) !== `net:[${ino}]`) return false;
+      // A person's shell in the network namespace does not have this mount.
+      return readFileSync(`/proc/${pid}/mountinfo`, 'utf8').includes(` ${WIREGUARD_SOCKETS} `);
+    } catch {
+      // It ended meanwhile.
+      return false;
+    }
+  });
+}
+
+/**
  * Command words that run a program inside the node's namespaces. The mount
  * namespace is private: named namespaces and pool mounts of the node are seen
- * by the node alone and vanish with it.
+ * by the node alone and vanish with its last process. What still runs there is
+ * joined: networks and images of its machines could not be made a second time.
  */
 export function enterWords(layout: Layout): string[] {
+  const survivor = survivorOf(layout);
+  if (survivor !== undefined) return ['nsenter', '--target', survivor, '--net', '--mount', '--root'];
   const prepare = [
     'mount -t tmpfs -o mode=0755 tmpfs /run/netns',
     // wireguard-go keeps its control sockets here whatever namespace it is in.
-    'mkdir -p /run/wireguard && mount -t tmpfs -o mode=0700 tmpfs /run/wireguard',
+    `mkdir -p ${WIREGUARD_SOCKETS} && mount -t tmpfs -o mode=0700 tmpfs ${WIREGUARD_SOCKETS}`,
     // A new sysfs shows this namespace's interfaces; the cgroup tree moves over to it.
     'mkdir -p "$0/run/cgroup"',
     'mount --rbind /sys/fs/cgroup "$0/run/cgroup"',
