@@ -101,6 +101,22 @@ describe('the door', () => {
     expect(answers).toEqual([]);
   });
 
+  it('knows a request again whose signed text was cut at other places', async () => {
+    // What is signed has no separators: the end of the uid may as well be the tags.
+    const door = makeDoor();
+    const first = request({ uid: 'abcdef', tags: 'gh' });
+    expect((await admit(door, first)).outcome).toBe('admitted');
+    for (const [uid, tags] of [
+      ['abcde', 'fgh'],
+      ['abcdefgh', undefined],
+      ['a', 'bcdefgh'],
+    ] as const) {
+      const shifted = request({ uid, tags, signature: first.signature });
+      expect(challenge(shifted)).toEqual(challenge(first));
+      await expectRefusal(await admit(door, shifted), 'replay', 'envelope_replayed', false);
+    }
+  });
+
   it('drops without a word what nodes never answer', async () => {
     const door = makeDoor();
     const drops: [change: Record<string, unknown>, reason: string][] = [

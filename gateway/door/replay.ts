@@ -1,5 +1,10 @@
-/** Check 5: each request once. Remembered by source, session and uid until it expires. */
+/**
+ * Check 5: each request once. Remembered until it expires by source, session
+ * and uid, and by what was signed: that has no separators, so a thief could
+ * move the end of the uid into the tags and send the same request under another uid.
+ */
 import { GridError } from '../../schemas/errors/index.ts';
+import { challenge } from '../rmb/challenge.ts';
 import type { Envelope } from '../rmb/envelope.ts';
 import type { DoorLimits } from './limits.ts';
 
@@ -11,8 +16,10 @@ import type { DoorLimits } from './limits.ts';
 export class ReplayMemory {
   readonly #limits: DoorLimits;
   readonly #seen = new Set<string>();
-  /** Keys by the second they expire in. */
-  readonly #expiring = new Map<number, { readonly key: string; readonly twin: number }[]>();
+  /** Digests that were signed, of the same requests. */
+  readonly #signed = new Set<string>();
+  /** Requests by the second they expire in. */
+  readonly #expiring = new Map<number, { readonly key: string; readonly digest: string; readonly twin: number }[]>();
   readonly #perTwin = new Map<number, number>();
   #sweptTo = 0;
 
@@ -32,6 +39,8 @@ export class ReplayMemory {
     if (known !== undefined) return known;
     this.#sweep(nowSeconds);
     const twin = envelope.source?.twin ?? 0;
+    const digest = `${twin} ${Buffer.from(challenge(envelope)).toString('latin1')}`;
+    if (this.#signed.has(digest)) return new GridError('envelope_replayed', { twin, uid: envelope.uid });
     const ofTwin = this.#perTwin.get(twin) ?? 0;
     const { replayEntries, replayEntriesPerTwin } = this.#limits;
     if (ofTwin >= replayEntriesPerTwin) {
@@ -43,10 +52,11 @@ export class ReplayMemory {
     const key = keyOf(envelope);
     const second = Number(envelope.timestamp + envelope.expiration);
     this.#seen.add(key);
+    this.#signed.add(digest);
     this.#perTwin.set(twin, ofTwin + 1);
     const slot = this.#expiring.get(second);
-    if (slot === undefined) this.#expiring.set(second, [{ key, twin }]);
-    else slot.push({ key, twin });
+    if (slot === undefined) this.#expiring.set(second, [{ key, digest, twin }]);
+    else slot.push({ key, digest, twin });
     return undefined;
   }
 
@@ -61,8 +71,9 @@ export class ReplayMemory {
     for (const [second, entries] of this.#expiring) {
       if (second > nowSeconds) continue;
       this.#expiring.delete(second);
-      for (const { key, twin } of entries) {
+      for (const { key, digest, twin } of entries) {
         this.#seen.delete(key);
+        this.#signed.delete(digest);
         const left = (this.#perTwin.get(twin) ?? 1) - 1;
         if (left > 0) this.#perTwin.set(twin, left);
         else this.#perTwin.delete(twin);

@@ -9,10 +9,11 @@ export interface QueueLimits {
   readonly totalBytes: number;
 }
 
+/** The store is the node's broker of 256 MiB, which refuses every write when it is full: the bus keeps most of it. */
 export const DEFAULT_QUEUE_LIMITS: QueueLimits = {
-  twinBytes: 32 * 1024 * 1024,
+  twinBytes: 16 * 1024 * 1024,
   twinSessions: 64,
-  totalBytes: 256 * 1024 * 1024,
+  totalBytes: 64 * 1024 * 1024,
 };
 
 interface Held {
@@ -46,6 +47,15 @@ export class QueueBudget {
     this.#twins.set(twin, queues);
     this.#totalBytes += bytes;
     return true;
+  }
+
+  /** Counts what a queue of an earlier life holds, whatever the limits are. */
+  adopt(twin: number, key: string, bytes: number, expiresAt: number): void {
+    const queues = this.#twins.get(twin) ?? new Map<string, Held>();
+    if (queues.has(key)) return;
+    queues.set(key, { bytes, expiresAt });
+    this.#twins.set(twin, queues);
+    this.#totalBytes += bytes;
   }
 
   release(twin: number, key: string, bytes: number): void {

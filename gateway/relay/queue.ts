@@ -28,6 +28,8 @@ export class OfflineQueue {
   readonly #log: Logger;
   readonly #budget: QueueBudget;
   readonly #sweep: NodeJS.Timeout;
+  /** Whether the queues of an earlier life are counted; until then nothing is queued. */
+  #counted: Promise<void> | undefined;
 
   /** `broker`: `unix:///path/redis.sock` or `tcp://host:port`. */
   constructor(broker: string, log: Logger, limits: QueueLimits = DEFAULT_QUEUE_LIMITS) {
@@ -56,6 +58,14 @@ export class OfflineQueue {
 
   async add(to: Address, bytes: Uint8Array): Promise<QueueResult> {
     const key = streamKey(to);
+    try {
+      this.#counted ??= this.#count();
+      await this.#counted;
+    } catch (error) {
+      this.#counted = undefined;
+      this.#log.error({ reason: (error as Error).message, twin: to.twin }, 'message not queued');
+      return 'failed';
+    }
     if (!this.#budget.take(to.twin, key, bytes.length)) return 'full';
     try {
       const answers = await this.#redis
@@ -71,6 +81,22 @@ export class OfflineQueue {
       this.#log.error({ reason: (error as Error).message, twin: to.twin }, 'message not queued');
       return 'failed';
     }
+  }
+
+  /** Takes what lies in the store into the budget: a relay that starts again must not begin with an empty one. */
+  async #count(): Promise<void> {
+    let cursor = '0';
+    do {
+      const [next, keys] = await this.#redis.scan(cursor, 'MATCH', 'stream:*', 'COUNT', 1000);
+      cursor = next;
+      for (const key of keys) {
+        const twin = Number(/^stream:(\d{1,10})(?::|$)/.exec(key)?.[1]);
+        const [bytes, lifeMs] = await Promise.all([this.#redis.memory('USAGE', key), this.#redis.pttl(key)]);
+        if (Number.isInteger(twin) && bytes !== null && lifeMs > 0) {
+          this.#budget.adopt(twin, key, bytes, Date.now() + lifeMs);
+        }
+      }
+    } while (cursor !== '0');
   }
 
   /** The oldest messages of a session; empty when there are none. Rejects when Redis is away. */

@@ -23,12 +23,20 @@ export interface RelayOptions {
   readonly metrics?: RelayMetrics;
   readonly queueLimits?: QueueLimits;
   readonly maxSessions?: number;
+  /** Session names are free text: without a share one twin could take every place. */
+  readonly maxSessionsPerTwin?: number;
 }
 
 const MAX_HANDSHAKES = 256;
 const TICK_MS = 5000;
-/** Messages of one session on their way; above it the session is not read. */
+/** Messages of one session on their way, and their bytes; above either the session is not read. */
 const MAX_ON_THE_WAY = 256;
+const MAX_BYTES_ON_THE_WAY = 8 * 1024 * 1024;
+const MAX_SESSIONS = 10_000;
+const MAX_SESSIONS_PER_TWIN = 128;
+/** Connections beside those of sessions: handshakes, and who asks for numbers. */
+const MAX_OTHER_CONNECTIONS = 1024;
+const HEADERS_TIMEOUT_MS = 10_000;
 const NEWER_CONNECTION = 4001;
 const GOING_AWAY = 1001;
 const TRY_AGAIN_LATER = 1013;
@@ -42,6 +50,7 @@ export class Relay {
   readonly #verifier = new SignatureVerifier();
   readonly #router: Router;
   readonly #sessions = new Map<string, Session>();
+  readonly #perTwin = new Map<number, number>();
   readonly #http: Server;
   readonly #sockets = new WebSocketServer({
     noServer: true,
@@ -65,7 +74,11 @@ export class Relay {
       log: options.log,
       session: (to) => this.#sessions.get(formatAddress(to)),
     });
-    this.#http = createServer((request, response) => this.#answer(request, response));
+    this.#http = createServer(
+      { headersTimeout: HEADERS_TIMEOUT_MS, requestTimeout: HEADERS_TIMEOUT_MS, connectionsCheckingInterval: 2000 },
+      (request, response) => this.#answer(request, response),
+    );
+    this.#http.maxConnections = (options.maxSessions ?? MAX_SESSIONS) + MAX_OTHER_CONNECTIONS;
     this.#http.on('upgrade', (request, socket, head) => this.#upgrade(request, socket, head));
   }
 
@@ -136,9 +149,11 @@ export class Relay {
 
   #register(visitor: Visitor, ws: WebSocket, line: Socket): void {
     ws.on('error', (error) => this.#log.debug({ twin: visitor.twin, reason: error.message }, 'socket error'));
-    if (this.#sessions.size >= (this.#options.maxSessions ?? 10_000)) {
-      this.#log.error({ sessions: this.#sessions.size }, 'max number of users');
+    const id = formatAddress(address(visitor.twin, visitor.session));
+    const older = this.#sessions.get(id);
+    if (older === undefined && !this.#hasRoom(visitor.twin)) {
       ws.close(TRY_AGAIN_LATER);
+      setTimeout(() => ws.terminate(), 1000).unref();
       return;
     }
     line.setNoDelay(true);
@@ -147,27 +162,37 @@ export class Relay {
       metrics: this.#metrics,
       log: this.#log,
     });
-    const id = formatAddress(session.address);
     // The newest connection of a session is the one that lives.
-    this.#sessions.get(id)?.end('cancelled', NEWER_CONNECTION);
+    older?.end('cancelled', NEWER_CONNECTION);
     this.#sessions.set(id, session);
-    this.#countSessions();
+    if (older === undefined) this.#count(visitor.twin, 1);
     this.#log.info({ session: id }, 'session connected');
     ws.on('close', () => {
       session.end('closed');
       // The entry may be a newer connection's by now.
-      if (this.#sessions.get(id) === session) this.#sessions.delete(id);
-      this.#countSessions();
+      if (this.#sessions.get(id) === session) {
+        this.#sessions.delete(id);
+        this.#count(visitor.twin, -1);
+      }
       this.#log.info({ session: id }, 'session ended');
     });
     this.#read(session);
     session.start();
   }
 
+  #hasRoom(twin: number): boolean {
+    const { maxSessions = MAX_SESSIONS, maxSessionsPerTwin = MAX_SESSIONS_PER_TWIN } = this.#options;
+    const ofTwin = this.#perTwin.get(twin) ?? 0;
+    if (this.#sessions.size < maxSessions && ofTwin < maxSessionsPerTwin) return true;
+    this.#log.error({ sessions: this.#sessions.size, twin, ofTwin }, 'max number of users');
+    return false;
+  }
+
   /** Messages of one session to one destination keep their order; other destinations do not wait for them. */
   #read(session: Session): void {
     const lanes = new Map<string, Promise<void>>();
     let onTheWay = 0;
+    let bytesOnTheWay = 0;
     session.socket.on('message', (data: Buffer, isBinary: boolean) => {
       this.#metrics.received.inc();
       this.#metrics.receivedBytes.inc(data.length);
@@ -181,7 +206,8 @@ export class Relay {
         return;
       }
       onTheWay += 1;
-      if (onTheWay >= MAX_ON_THE_WAY) session.socket.pause();
+      bytesOnTheWay += data.length;
+      if (onTheWay >= MAX_ON_THE_WAY || bytesOnTheWay >= MAX_BYTES_ON_THE_WAY) session.socket.pause();
       const lane = envelope.destination === undefined ? '' : formatAddress(envelope.destination);
       const before = lanes.get(lane);
       const route = (): Promise<void> => this.#router.route(session, envelope, data);
@@ -189,14 +215,19 @@ export class Relay {
         .catch((error: unknown) => this.#log.error({ err: error }, 'routing failed'))
         .finally(() => {
           onTheWay -= 1;
+          bytesOnTheWay -= data.length;
           if (lanes.get(lane) === routed) lanes.delete(lane);
-          if (session.socket.isPaused && onTheWay < MAX_ON_THE_WAY / 2) session.socket.resume();
+          const calm = onTheWay < MAX_ON_THE_WAY / 2 && bytesOnTheWay < MAX_BYTES_ON_THE_WAY / 2;
+          if (session.socket.isPaused && calm) session.socket.resume();
         });
       lanes.set(lane, routed);
     });
   }
 
-  #countSessions(): void {
+  #count(twin: number, change: 1 | -1): void {
+    const ofTwin = (this.#perTwin.get(twin) ?? 0) + change;
+    if (ofTwin > 0) this.#perTwin.set(twin, ofTwin);
+    else this.#perTwin.delete(twin);
     this.#metrics.connections.set({ worker: '0' }, this.#sessions.size);
   }
 }
@@ -206,6 +237,9 @@ function refuse(socket: Duplex, status: number, body: string): void {
     socket.destroy();
     return;
   }
+  // A visitor who never hangs up must not keep the line: nothing else would ever end it.
+  socket.once('finish', () => socket.destroy());
+  setTimeout(() => socket.destroy(), 1000).unref();
   socket.end(
     `HTTP/1.1 ${status} ${status}\r\nConnection: close\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
   );
