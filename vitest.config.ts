@@ -8,5 +8,7 @@ export default defineConfig({
     hookTimeout: 60_000,
     maxWorkers: 2,
     pool: 'forks',
+    // Tests sign with the library's ES modules beside our CommonJS ones; both are the same version.
+    env: { POLKADOTJS_DISABLE_ESM_CJS_WARNING: '1' },
   },
 });
