@@ -62,6 +62,17 @@ describe('a call through the relay', () => {
     expect((answer as { got: string }).got.length).toBe(1_000_000);
   });
 
+  it('says that an answer is too large for relays, and keeps its line', async () => {
+    const { caller, server, node } = await pair();
+    server.serve(
+      world.serve(server, node).handler(async () => ({ kind: 'response', payload: 'x'.repeat(17 * 1024 * 1024) })),
+    );
+    await expect(caller.call({ twin: 17, command: 'zos.x', payload: 'null', deadlineMs: 20_000 })).rejects.toThrow(
+      /the answer of 178\d+ bytes is larger than the 16777216 bytes that relays pass on/,
+    );
+    expect(server.connected).toBe(true);
+  });
+
   it('brings a typed refusal back as one', async () => {
     const { caller, server, node } = await pair();
     const door = world.serve(server, node);

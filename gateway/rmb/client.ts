@@ -1,11 +1,20 @@
 /** A peer: calls other twins through relays, and answers them. */
 import { randomUUID } from 'node:crypto';
 import type { Logger } from 'pino';
-import type { Answer } from './answer.ts';
+import { GridError } from '../../schemas/errors/index.ts';
+import { type Answer, refusalAnswer } from './answer.ts';
 import { type PendingCall, receiveAnswer } from './answers.ts';
 import { challenge } from './challenge.ts';
 import { PayloadCipher } from './cipher.ts';
-import { address, createEnvelope, decodeEnvelope, type Envelope, encodeEnvelope, nowSeconds } from './envelope.ts';
+import {
+  address,
+  createEnvelope,
+  decodeEnvelope,
+  type Envelope,
+  encodeEnvelope,
+  MAX_FRAME_BYTES,
+  nowSeconds,
+} from './envelope.ts';
 import { RmbError } from './errors.ts';
 import type { Identity } from './keys.ts';
 import { Outbox } from './outbox.ts';
@@ -200,7 +209,13 @@ export class RmbClient {
       request.payload.case === 'cipher' || (await this.#ownKeyIsPublished().catch(() => false)) ? 'assured' : 'never';
     // An empty payload makes the TypeScript client wait until the answer expires.
     await this.#seal(envelope, payload.length === 0 ? toBytes('null') : payload, twin, encrypt);
-    await this.#outbox.send(encodeEnvelope(envelope), ANSWER_WAIT_MS);
+    const bytes = encodeEnvelope(envelope);
+    if (bytes.length > MAX_FRAME_BYTES) {
+      // A relay would end our line for it, and with it the answers to everybody else.
+      const sizes = { sizeBytes: bytes.length, limitBytes: MAX_FRAME_BYTES };
+      return await this.answer(request, twin, refusalAnswer(new GridError('answer_too_large', sizes)));
+    }
+    await this.#outbox.send(bytes, ANSWER_WAIT_MS);
   }
 
   async close(): Promise<void> {

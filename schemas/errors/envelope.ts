@@ -28,4 +28,13 @@ export const envelopeErrors = {
     details: z.object({ field: z.string(), problem: z.string() }),
     message: (d) => `envelope field ${d.field} ${d.problem}`,
   }),
+  answer_too_large: entry({
+    number: 1003,
+    stage: 'envelope',
+    fault: 'caller',
+    retryable: false,
+    details: z.object({ sizeBytes: z.int().nonnegative(), limitBytes: z.int().nonnegative() }),
+    message: (d) => `the answer of ${d.sizeBytes} bytes is larger than the ${d.limitBytes} bytes that relays pass on`,
+    remedy: 'ask for less: one deployment instead of all',
+  }),
 } as const;
