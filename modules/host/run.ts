@@ -15,6 +15,8 @@ export interface RunResult {
   readonly stderr: string;
 }
 
+/** How long the output of a killed program is still read: a child of its own may hold it open for ever. */
+const LAST_WORDS_MS = 250;
 /** Bytes of stdout and of stderr that are kept; a program that prints more is killed. */
 const OUTPUT_LIMIT_BYTES = 16 * 1024 * 1024;
 
@@ -60,10 +62,23 @@ export function run(file: string, args: readonly string[], options: RunOptions):
       ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
       ...(options.env === undefined ? {} : { env: options.env }),
     });
+    // Without a free descriptor there are no streams, only the error that follows.
+    if (child.stdout === undefined) {
+      child.once('error', (error) => {
+        reject(new HostCommandError(file, args, 'exit', null, error.message, options.deadlineMs));
+      });
+      return;
+    }
     let stopped: HostCommandError['reason'] | undefined;
+    let lastWords: NodeJS.Timeout | undefined;
     const stop = (reason: HostCommandError['reason']): void => {
-      stopped ??= reason;
+      if (stopped !== undefined) return;
+      stopped = reason;
       child.kill('SIGKILL');
+      lastWords = setTimeout(() => {
+        for (const stream of child.stdio) stream?.destroy();
+        fail(reason, null, stderr.text());
+      }, LAST_WORDS_MS);
     };
     const timer = setTimeout(() => stop('deadline'), options.deadlineMs);
     const onAbort = (): void => stop('aborted');
@@ -88,6 +103,7 @@ export function run(file: string, args: readonly string[], options: RunOptions):
 
     const finish = (settle: () => void): void => {
       clearTimeout(timer);
+      clearTimeout(lastWords);
       options.signal?.removeEventListener('abort', onAbort);
       settle();
     };

@@ -13,9 +13,20 @@ export function inNamespace(namespace: string | undefined, argv: readonly string
 export function command(argv: readonly string[], input = ''): Promise<string> {
   const [file = '', ...args] = argv;
   return new Promise((resolve, reject) => {
-    const child = spawn(file, args, { stdio: ['pipe', 'pipe', 'pipe'], timeout: DEADLINE_MS, killSignal: 'SIGKILL' });
+    const child = spawn(file, args, { stdio: ['pipe', 'pipe', 'pipe'] });
+    // Without a free descriptor there are no streams, only the error that follows.
+    if (child.stdout === undefined) {
+      child.once('error', reject);
+      return;
+    }
     let stdout = '';
     let stderr = '';
+    // Its own child may hold its output open, so the kill alone would not end the wait.
+    const timer = setTimeout(() => {
+      child.kill('SIGKILL');
+      for (const stream of child.stdio) stream?.destroy();
+      reject(new Error(`${argv.slice(0, 6).join(' ')} did not end within ${DEADLINE_MS} ms and was killed`));
+    }, DEADLINE_MS);
     child.stdout.setEncoding('utf8').on('data', (chunk: string) => {
       stdout += chunk;
       if (stdout.length > OUTPUT_LIMIT_BYTES) child.kill('SIGKILL');
@@ -25,8 +36,12 @@ export function command(argv: readonly string[], input = ''): Promise<string> {
     });
     child.stdin.on('error', () => undefined);
     child.stdin.end(input);
-    child.on('error', reject);
+    child.on('error', (error) => {
+      clearTimeout(timer);
+      reject(error);
+    });
     child.on('close', (code) => {
+      clearTimeout(timer);
       if (code === 0) resolve(stdout);
       else reject(new Error(`${argv.slice(0, 6).join(' ')} ended with status ${code}: ${stderr.trim()}`));
     });
