@@ -43,7 +43,7 @@ export const command: Command = {
     if (accel !== 'auto' && accel !== 'kvm' && accel !== 'tcg')
       throw new CliError(`--accel ${accel}: use auto, kvm or tcg`);
     const layout = makeLayout(values.state ?? demoFolder());
-    checkEmpty(layout);
+    checkEmpty(layout.state);
     const stages = new Stages({ quiet: values.json });
     const stopping = new AbortController();
     const interrupt = (): void => stopping.abort(new CliError('interrupted'));

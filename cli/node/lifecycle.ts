@@ -111,7 +111,7 @@ export async function stopNode(
   layout: Layout,
   options: { readonly purge: boolean; readonly onStep?: (text: string) => void },
 ): Promise<void> {
-  if (options.purge) checkNodeFolder(layout);
+  if (options.purge) checkNodeFolder(layout.state);
   const say = options.onStep ?? (() => undefined);
   const supervisor = await supervisorOf(layout);
   const client = new ZinitClient(layout.control);

@@ -53,15 +53,14 @@ describe('a state folder', () => {
 
   it.skipIf(!isRoot)('of a node is not a demo’s', async () => {
     await writeFile(join(folder, 'node.json'), '{}');
-    expect(() => checkEmpty(layoutOf(folder))).toThrow('holds a node');
+    expect(() => checkEmpty(folder)).toThrow('holds a node');
     await expect(gridnode('demo', '--state', folder)).rejects.toThrow('holds a node');
     expect(existsSync(join(folder, 'node.json'))).toBe(true);
-    checkNodeFolder(layoutOf(folder));
+    checkNodeFolder(folder);
   });
 
   it('with what a broken start leaves can be purged', async () => {
     for (const name of ['guest', 'zinit', 'run']) await mkdir(join(folder, name));
-    const layout = layoutOf(folder);
-    checkNodeFolder(layout);
+    checkNodeFolder(folder);
   });
 });

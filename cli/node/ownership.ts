@@ -1,7 +1,6 @@
 /** Whose a state folder is: a node is started as root from what lies in it, and a purge removes all of it. */
 import { existsSync, readdirSync, statSync } from 'node:fs';
 import { CliError } from '../command.ts';
-import type { Layout } from './layout.ts';
 
 /** What a start that broke off may leave before the node has a configuration. */
 const BEFORE_CONFIGURATION = new Set(['guest', 'keys', 'log', 'run', 'zinit']);
@@ -21,7 +20,7 @@ export function checkPrivate(folder: string): void {
 }
 
 /** Throws `CliError` where the folder holds things that are no node's: starting there and purging would take them along. */
-export function checkNodeFolder({ state }: Layout): void {
+export function checkNodeFolder(state: string): void {
   const entries = existsSync(state) ? readdirSync(state) : [];
   if (entries.includes('node.json')) return;
   const foreign = entries.filter((name) => !BEFORE_CONFIGURATION.has(name));
@@ -33,7 +32,7 @@ export function checkNodeFolder({ state }: Layout): void {
 }
 
 /** Throws `CliError` where anything is in the folder: what ends with a purge begins with nothing. */
-export function checkEmpty({ state }: Layout): void {
+export function checkEmpty(state: string): void {
   const entries = readdirSync(state);
   if (entries.length === 0) return;
   const holder = entries.includes('node.json') ? 'holds a node' : 'is not empty';

@@ -58,7 +58,7 @@ export async function startNode(
 ): Promise<NodeConfig> {
   if (process.getuid?.() !== 0)
     throw new CliError("a node needs root: networks, pools and machines are the kernel's; try: sudo ./gridnode …");
-  checkNodeFolder(layout);
+  checkNodeFolder(layout.state);
   await stage('guest kernel', () => ensureGuest(layout, signal));
   const config = wishes === undefined ? await loadConfig(layout) : await decideConfig(layout, wishes);
   if (wishes === undefined && config.isolated) await ensureNamespace(layout);
