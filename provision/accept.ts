@@ -1,5 +1,5 @@
 /** From a verified document to a promise: plan, one journal transaction, and only then the answer. */
-import { setTimeout as sleep } from 'node:timers/promises';
+import type { BusLog } from '../modules/zbus/broker.ts';
 import { isZbusError } from '../modules/zbus/errors.ts';
 import { deploymentHash } from '../schemas/challenge.ts';
 import { type Deployment, formatDeployment } from '../schemas/deployment.ts';
@@ -7,7 +7,7 @@ import { GridError } from '../schemas/errors/index.ts';
 import type { Engine } from './engine/engine.ts';
 import type { NodeReader, PoolReading } from './node.ts';
 import { type NodeAbilities, type Plan, planDeployment, type Refusal } from './plan/plan.ts';
-import { deploymentId, type Journal } from './store/journal.ts';
+import { type DeploymentRecord, deploymentId, type Journal, ownedResources } from './store/journal.ts';
 import type { Verifier } from './verify.ts';
 import { nodeFeatures, requestOf, workloadDrivers } from './workloads/index.ts';
 
@@ -16,12 +16,14 @@ export interface AcceptanceOptions {
   readonly engine: Engine;
   readonly node: NodeReader;
   readonly verifier: Verifier;
-  /** Milliseconds to wait for a network that a twin may be deploying at this moment. */
-  readonly networkWaitMs: number;
+  readonly log: BusLog;
+  /** Hears of every deployment after it was promised. */
+  readonly onAccepted: (record: DeploymentRecord) => void;
 }
 
 const READ_DEADLINE_MS = 10_000;
-const NETWORK_POLL_MS = 100;
+/** Readings of the node that a refusal may be put down to before it is believed. */
+const READINGS = 3;
 
 export class Acceptor {
   readonly #options: AcceptanceOptions;
@@ -30,35 +32,57 @@ export class Acceptor {
     this.#options = options;
   }
 
+  /** Structure, sender and signatures; throws the first `GridError`. */
+  verify(deployment: Deployment, sender: number, signal: AbortSignal): Promise<void> {
+    return this.#options.verifier.document(deployment, sender, signal);
+  }
+
   /** Accepts a new deployment or throws the `GridError` that says why not; nothing changed then. */
   async create(deployment: Deployment, sender: number, trace: string, signal: AbortSignal): Promise<void> {
-    const { journal, verifier, engine } = this.#options;
+    const { journal, verifier, engine, log, onAccepted } = this.#options;
     const { twin_id: twin, contract_id: contract, version } = deployment;
-    await verifier.document(deployment, sender, signal);
+    const began = performance.now();
+    await this.verify(deployment, sender, signal);
     if (version !== 0) throw new GridError('deployment_version', { version });
     if (journal.deployment(deploymentId(twin, contract)) !== undefined) {
       throw new GridError('deployment_exists', { twin, contract: contract.toString() });
     }
-    const facts = await verifier.contract(deployment, signal);
-    const resources = await this.resources(signal);
-    await this.#awaitNetworks(deployment, signal);
-
-    // From the plan to the journal's commit nothing is awaited: two deployments can not both have the last byte.
-    signal.throwIfAborted();
-    const plan = this.plan(deployment, resources, facts.PublicIPs);
-    if (!plan.fits) throw refusal(plan.refusals);
-    const versions = new Map(deployment.workloads.map((workload) => [workload.name, workload.version]));
-    const record = journal.accept({
-      twin,
-      contract,
-      version,
-      document: formatDeployment(deployment),
-      hash: deploymentHash(deployment),
-      trace,
-      workloads: plan.steps.map((step) => ({ ...step, version: versions.get(step.name) ?? 0 })),
-      reservation: plan.reservation,
-    });
+    const verifiedMs = performance.now() - began;
+    const { PublicIPs } = await verifier.contract(deployment, signal);
+    const contractMs = performance.now() - began - verifiedMs;
+    const record = await this.#planAndPromise(deployment, PublicIPs, trace, signal);
     engine.submit(record.id);
+    onAccepted(record);
+    const tookMs = performance.now() - began;
+    log.info(
+      {
+        deployment: record.id,
+        trace,
+        verifiedMs: Math.round(verifiedMs),
+        contractMs: Math.round(contractMs),
+        plannedMs: Math.round(tookMs - verifiedMs - contractMs),
+      },
+      'accepted',
+    );
+  }
+
+  /** A refusal stands once nothing lost its owner while the node was read: what did would count as the node's own. */
+  async #planAndPromise(
+    deployment: Deployment,
+    publicIps: number,
+    trace: string,
+    signal: AbortSignal,
+  ): Promise<DeploymentRecord> {
+    const { journal } = this.#options;
+    for (let reading = 1; ; reading++) {
+      const owned = ownedResources(journal);
+      const resources = await this.resources(signal);
+      signal.throwIfAborted();
+      // From the plan to the journal's commit nothing is awaited: two deployments can not both have the last byte.
+      const plan = this.plan(deployment, resources, publicIps);
+      if (plan.fits) return promise(journal, deployment, plan, trace);
+      if (reading === READINGS || ownedResources(journal) === owned) throw refusal(plan.refusals);
+    }
   }
 
   /** The decision, as it would be now. */
@@ -82,22 +106,25 @@ export class Acceptor {
     ]);
     return { pools, wireguardPorts };
   }
+}
 
-  /** Clients may send a machine while the answer for its network is on its way. */
-  async #awaitNetworks(deployment: Deployment, signal: AbortSignal): Promise<void> {
-    const request = requestOf(deployment);
-    const isKnown = (name: string): boolean =>
-      request.workloads.some((one) => one.network?.name === name) ||
-      this.#options.journal
-        .reservations()
-        .some((held) => held.twin === request.twin && held.workloads.some((one) => one.network?.name === name));
-    const giveUpAt = performance.now() + this.#options.networkWaitMs;
-    for (const { address } of request.workloads) {
-      while (address !== undefined && !isKnown(address.network) && performance.now() < giveUpAt) {
-        await sleep(NETWORK_POLL_MS, undefined, { signal });
-      }
-    }
-  }
+function promise(
+  journal: Journal,
+  deployment: Deployment,
+  { steps, reservation }: Extract<Plan, { fits: true }>,
+  trace: string,
+): DeploymentRecord {
+  const versions = new Map(deployment.workloads.map((workload) => [workload.name, workload.version]));
+  return journal.accept({
+    twin: deployment.twin_id,
+    contract: deployment.contract_id,
+    version: deployment.version,
+    document: formatDeployment(deployment),
+    hash: deploymentHash(deployment),
+    trace,
+    workloads: steps.map((step) => ({ ...step, version: versions.get(step.name) ?? 0 })),
+    reservation,
+  });
 }
 
 export interface NodeResources {

@@ -10,7 +10,7 @@ import type { planner, StepEvent, statistics } from './interface.ts';
 import type { NodeReader, PoolReading } from './node.ts';
 import type { Snapshot } from './plan/capacity.ts';
 import { capacityReport, countersOf, openConnections, runningWorkloads, stepEvent, totalOf, usedOf } from './report.ts';
-import { deploymentId, type Journal } from './store/journal.ts';
+import { deploymentId, type Journal, ownedResources } from './store/journal.ts';
 import { deploymentFromStruct } from './wire.ts';
 import { nodeFeatures } from './workloads/index.ts';
 
@@ -35,7 +35,7 @@ export class LatestSnapshot {
   async read(signal: AbortSignal): Promise<Snapshot> {
     // What lost its owner since the reading would count as the system's own until the next one.
     for (let read = 0; read < CONSISTENT_READS && !this.#isCurrent(); read++) {
-      const owned = this.#owned();
+      const owned = ownedResources(this.#journal);
       try {
         const reading = await this.#node.pools({ deadlineMs: READ_DEADLINE_MS, signal });
         this.#latest = { reading, at: performance.now(), owned };
@@ -44,19 +44,16 @@ export class LatestSnapshot {
         break;
       }
     }
-    return this.#node.snapshot(this.#latest?.reading ?? { cacheBytes: 0, pools: [], residents: [] });
+    return this.#node.snapshot(this.#latest?.reading ?? { pools: [], residents: [] });
   }
 
   #isCurrent(): boolean {
     const latest = this.#latest;
-    return latest !== undefined && performance.now() - latest.at <= READING_VALID_MS && latest.owned === this.#owned();
-  }
-
-  #owned(): string {
-    const names = this.#journal
-      .reservations()
-      .flatMap(({ workloads }) => workloads.flatMap(({ allocations }) => allocations.map(({ resource }) => resource)));
-    return names.sort().join('\n');
+    return (
+      latest !== undefined &&
+      performance.now() - latest.at <= READING_VALID_MS &&
+      latest.owned === ownedResources(this.#journal)
+    );
   }
 }
 

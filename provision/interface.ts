@@ -189,7 +189,7 @@ export const StepEvent = struct('gridnode.StepEvent', {
   ContractID: uint64,
   Workload: str,
   Step: str,
-  /** `started`, `done`, `failed` or `undone`. */
+  /** `started`, `done`, `failed` or `undone`; `missed`, of no deployment, where events were lost before the stream. */
   State: str,
   Message: str,
   /** Milliseconds since 1970. */

@@ -8,7 +8,6 @@ import { startProvisiond } from './provisiond.ts';
 /** vCPUs sold for each logical CPU unless `--cpu-overcommit` says otherwise. */
 const DEFAULT_CPU_OVERCOMMIT = 4;
 const DEFAULT_CONTRACT_WAIT_SECONDS = 9;
-const NETWORK_WAIT_MS = 3_000;
 
 function positive(flag: string, text: string | undefined, fallback: number): number {
   if (text === undefined) return fallback;
@@ -49,7 +48,6 @@ await runDaemon({
       cpuOvercommit: positive('cpu-overcommit', options['cpu-overcommit'], DEFAULT_CPU_OVERCOMMIT),
       contractWaitMs:
         positive('contract-wait-seconds', options['contract-wait-seconds'], DEFAULT_CONTRACT_WAIT_SECONDS) * 1000,
-      networkWaitMs: NETWORK_WAIT_MS,
       ...(options['kyc-url'] === undefined ? {} : { kycUrl: options['kyc-url'] }),
       engineLimits: { ...ENGINE_LIMITS, retry: { ...ENGINE_LIMITS.retry, budgetMs: retrySeconds * 1000 } },
       contractLimits: { ...CONTRACT_WATCH_LIMITS, intervalMs: syncSeconds * 1000 },

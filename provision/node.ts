@@ -1,6 +1,7 @@
 /** Reads the node for the planner: processors, memory, pools and what accepted deployments have in them. */
 import { availableParallelism, totalmem } from 'node:os';
 import { basename } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import type { Pool, Reservation, Snapshot } from './plan/capacity.ts';
 import type { Journal } from './store/journal.ts';
 import type { Calling, Daemons } from './workloads/workload.ts';
@@ -24,9 +25,13 @@ interface Resident {
 
 /** What was read of storaged; the journal's part is added when it is used. */
 export interface PoolReading {
-  readonly cacheBytes: number;
   readonly pools: ReadonlyArray<Omit<Pool, 'existing'>>;
   readonly residents: readonly Resident[];
+}
+
+interface StorageReading {
+  readonly pools: PoolReading['pools'];
+  readonly residents: ReadonlyArray<{ readonly name: string; readonly path: string; readonly bytes: number }>;
 }
 
 export class NodeReader {
@@ -40,19 +45,17 @@ export class NodeReader {
 
   /** Asks storaged; the lists and the sums belong to the same moment. Throws `ZbusError`. */
   async pools(calling: Calling): Promise<PoolReading> {
-    let before = await this.#residents(calling);
+    let before = await this.#readStorage(calling);
     for (let read = 1; ; read++) {
-      const pools = await this.#metrics(calling);
-      const after = await this.#residents(calling);
-      if (read < CONSISTENT_READS && !sameResidents(before, after)) {
+      const after = await this.#readStorage(calling);
+      if (read < CONSISTENT_READS && !isDeepStrictEqual(before, after)) {
         before = after;
         continue;
       }
-      return {
-        cacheBytes: await this.#cacheBytes(calling),
-        pools,
-        residents: after.map(({ name, path, bytes }) => ({ name, bytes, pool: poolOf(path, pools) })),
-      };
+      // Without a quiet moment only what was there all the time counts as somebody's: never too much is free.
+      const lasting = after.residents.filter((one) => before.residents.some((other) => isDeepStrictEqual(one, other)));
+      const { pools } = after;
+      return { pools, residents: lasting.map(({ name, path, bytes }) => ({ name, bytes, pool: poolOf(path, pools) })) };
     }
   }
 
@@ -61,7 +64,6 @@ export class NodeReader {
     const places = new Map(reading.residents.map((resident) => [resident.name, resident.pool]));
     return {
       ...this.#host,
-      cacheBytes: reading.cacheBytes,
       policy: { cpuOvercommit: this.#options.cpuOvercommit },
       pools: reading.pools.map((pool) => ({
         ...pool,
@@ -78,34 +80,26 @@ export class NodeReader {
     return new Set(await this.#options.daemons.network.WireguardPorts({}, calling));
   }
 
-  async #residents(calling: Calling): Promise<Array<{ name: string; path: string; bytes: number }>> {
+  async #readStorage(calling: Calling): Promise<StorageReading> {
     const { storage } = this.#options.daemons;
-    const [volumes, disks] = await Promise.all([storage.VolumeList({}, calling), storage.DiskList({}, calling)]);
-    return [
-      ...volumes.map(({ Name, Path, Usage }) => ({ name: Name, path: Path, bytes: Usage.Size })),
-      ...disks.map(({ Path, Size }) => ({ name: basename(Path), path: Path, bytes: Size })),
-    ].sort((a, b) => (a.path < b.path ? -1 : 1));
+    const [metrics, volumes, disks] = await Promise.all([
+      storage.Metrics({}, calling),
+      storage.VolumeList({}, calling),
+      storage.DiskList({}, calling),
+    ]);
+    return {
+      pools: metrics.map(({ Name, Type, Size, Used }) => ({
+        name: Name,
+        media: Type === 'hdd' ? ('hdd' as const) : ('ssd' as const),
+        sizeBytes: Size,
+        usedBytes: Used,
+      })),
+      residents: [
+        ...volumes.map(({ Name, Path, Usage }) => ({ name: Name, path: Path, bytes: Usage.Size })),
+        ...disks.map(({ Path, Size }) => ({ name: basename(Path), path: Path, bytes: Size })),
+      ].sort((a, b) => (a.path < b.path ? -1 : 1)),
+    };
   }
-
-  async #metrics(calling: Calling): Promise<Array<Omit<Pool, 'existing'>>> {
-    const metrics = await this.#options.daemons.storage.Metrics({}, calling);
-    return metrics.map(({ Name, Type, Size, Used }) => ({
-      name: Name,
-      media: Type === 'hdd' ? ('hdd' as const) : ('ssd' as const),
-      sizeBytes: Size,
-      usedBytes: Used,
-    }));
-  }
-
-  /** A node without a cache volume reserves nothing for it. */
-  async #cacheBytes(calling: Calling): Promise<number> {
-    const cache = await this.#options.daemons.storage.Cache({}, calling).catch(() => undefined);
-    return cache?.Usage.Size ?? 0;
-  }
-}
-
-function sameResidents(a: readonly { path: string; bytes: number }[], b: typeof a): boolean {
-  return a.length === b.length && a.every((one, i) => one.path === b[i]?.path && one.bytes === b[i]?.bytes);
 }
 
 /** A pool's name is a folder on the way to everything in it. */

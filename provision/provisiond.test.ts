@@ -65,9 +65,8 @@ async function startHere(given: Partial<ProvisiondOptions> = {}): Promise<Provis
     guest: { kernel: '/guest/vmlinuz', initrd: '/guest/initrd.img' },
     cpuOvercommit: 4,
     contractWaitMs: 300,
-    networkWaitMs: 100,
     engineLimits: { ...ENGINE_LIMITS, retry: { budgetMs: 1_000, firstDelayMs: 10, maxDelayMs: 100 } },
-    contractLimits: { intervalMs: 60_000, confirmDelayMs: 20, removalsPerRun: 10, readDeadlineMs: 2_000 },
+    contractLimits: { intervalMs: 60_000, retryMs: 50, confirmDelayMs: 20, removalsPerRun: 10, readDeadlineMs: 2_000 },
     host: { cpus: 4, memoryBytes: 16 * GIB },
     ...given,
   });
@@ -217,6 +216,128 @@ describe('provisiond on the bus', () => {
     const answers = await Promise.allSettled([deploy(first), deploy(second, 8)]);
     expect(answers.map((one) => one.status).sort()).toEqual(['fulfilled', 'rejected']);
     await vi.waitFor(() => expect(host.disks.size).toBe(1));
+  });
+
+  it('answers a machine without a network at once, and never holds up the twin that sends the network next', async () => {
+    await startHere();
+    const machine = tenant.contracted(host, 1n, [machineWorkload('vm1')]);
+    const network = tenant.contracted(host, 2n, [networkWorkload('net1')]);
+    const began = performance.now();
+    const [first, second] = await Promise.allSettled([deploy(machine), deploy(network)]);
+    expect([first.status, second.status]).toEqual(['rejected', 'fulfilled']);
+    expect(performance.now() - began).toBeLessThan(2_000);
+    await deploy(machine);
+    await running(1n);
+  });
+
+  it('does not refuse for space that is freed while it reads the node', async () => {
+    await startHere();
+    await deploy(tenant.contracted(host, 1n, [diskWorkload('old', 90 * GIB)]));
+    await running();
+    // The pools were read already when the old disk goes.
+    let reads = 0;
+    host.hook = async ({ method }, when) => {
+      if (method !== 'WireguardPorts' || when !== 'before' || reads++ > 0) return;
+      await new Promise((resolve) => setTimeout(resolve, 100));
+      host.cancelContract(1n);
+      await vi.waitFor(async () => expect(await bus.of(provision).ListTwins({})).toEqual([]), { timeout: 5_000 });
+    };
+    await deploy(tenant.contracted(host, 2n, [diskWorkload('new', 80 * GIB)]));
+    await running(2n);
+    expect(reads).toBe(2);
+  });
+
+  it('keeps its sums while deployments come, fail and go, and gives everything back', async () => {
+    const daemon = await startHere({ host: { cpus: 16, memoryBytes: 64 * GIB } });
+    const before = await bus.of(planner).Capacity({});
+    host.hook = async ({ method, args }) => {
+      if (/Create|Delete|Setup|Mount|Run/.test(method)) {
+        await new Promise((resolve) => setTimeout(resolve, Math.random() * 8));
+      }
+      if (method === 'Mount' && String(args.name).endsWith('bad')) throw new Error('404 Not Found');
+      if (method === 'DiskCreate' && String(args.name).endsWith('5-disk')) throw new Error('the pool is read-only');
+    };
+    let isOver = false;
+    const sums = (async () => {
+      let looks = 0;
+      for (; !isOver; looks++) {
+        const { Total, System, Committed, Pending, Free } = await bus.of(planner).Capacity({});
+        for (const unit of ['CRU', 'MRU', 'SRU', 'HRU'] as const) {
+          expect(System[unit] + Committed[unit] + Pending[unit] + Free[unit]).toBe(Total[unit]);
+        }
+      }
+      return looks;
+    })();
+    const answers = await Promise.allSettled(
+      Array.from({ length: 16 }, async (_, index) => {
+        const contract = BigInt(index + 1);
+        const owner = new Tenant(100 + index);
+        const name = index % 3 === 0 ? 'bad' : 'vm';
+        const wanted = [
+          networkWorkload('net1'),
+          diskWorkload('disk', 9 * GIB),
+          machineWorkload(name, { mounts: ['disk'], memory: 6 * GIB }),
+        ];
+        await deploy(owner.contracted(host, contract, wanted), owner.twin);
+        if (index % 2 === 0) setTimeout(() => host.cancelContract(contract), Math.random() * 200);
+      }),
+    );
+    const refusals = answers.flatMap((one) => (one.status === 'rejected' ? [String(one.reason)] : []));
+    expect(refusals.length).toBeGreaterThan(0);
+    for (const text of refusals) expect(text).toMatch(/usable \d+ bytes|not enough space left/);
+    await vi.waitFor(() => expect(daemon.journal.deployments().length).toBeLessThan(answers.length), {
+      timeout: 10_000,
+    });
+    await daemon.engine.idle();
+    const records = daemon.journal.deployments();
+    for (const one of records.flatMap((record) => record.workloads)) {
+      expect(one.held?.state, `${one.name} ${one.state}`).toBe(one.state === 'ok' ? 'committed' : undefined);
+    }
+    for (const record of records) host.cancelContract(record.contract);
+    await vi.waitFor(() => expect(daemon.journal.deployments()).toEqual([]), { timeout: 10_000 });
+    isOver = true;
+    expect(await sums).toBeGreaterThan(5);
+    expect(host.resources).toEqual([]);
+    expect(await bus.of(planner).Capacity({})).toEqual(before);
+  }, 40_000);
+
+  it('leaves nothing of a disk that still was being made when its contract ended', async () => {
+    const daemon = await startHere();
+    host.hook = async ({ method }, when) => {
+      if (method !== 'DiskCreate' || when !== 'before') return;
+      host.cancelContract(1n);
+      await new Promise((resolve) => setTimeout(resolve, 400));
+    };
+    await deploy(tenant.contracted(host, 1n, [diskWorkload('d', GIB)]));
+    await vi.waitFor(() => expect(daemon.journal.history()).toHaveLength(1), { timeout: 5_000 });
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    expect(host.resources).toEqual([]);
+  });
+
+  it('answers updates in the words of the grid, to the owner only', async () => {
+    await startHere();
+    const update = (deployment: Deployment, twin = 7): Promise<void> =>
+      bus.of(provision).CreateOrUpdate({ twin, deployment: deploymentToStruct(deployment), update: true });
+    const signed = tenant.contracted(host, 1n, [networkWorkload('net1')]);
+    await expect(update(signed)).rejects.toThrow(/^twin not found: deployment does not exist$/);
+    await deploy(signed);
+    await running();
+    await expect(update(signed, 9)).rejects.toThrow(/^twin id mismatch \(deployment: 7, message: 9\)$/);
+    await expect(update(signed)).rejects.toThrow(/^expecting deployment version 1, got 0: upgrade validation error$/);
+    const other = tenant.deployment(2n, [networkWorkload('net2')]);
+    await expect(update(other)).rejects.toThrow(/^deployment not found: deployment does not exist$/);
+    const taken = tenant.contracted(host, 3n, [networkWorkload('net1')]);
+    expect((await refused(taken)).message).toBe("global workload with the same name 'net1' exists: conflict");
+    await bus.of(provision).DecommissionCached({ id: '7-1-net1', reason: 'x' });
+    expect(await bus.of(provision).GetWorkloadStatus({ id: '7-1-net1' })).toEqual(['', false]);
+    const changes = await bus.of(provision).Changes({ twin: 7, contractID: 1n });
+    expect(changes.map((one) => [one.Result.State, one.Result.Error])).toEqual([
+      ['init', ''],
+      ['ok', ''],
+      ['deleted', 'workload decommissioned by system, reason: x'],
+    ]);
+    expect(await bus.of(provision).List({ twin: 7 })).toEqual([]);
+    expect((await bus.of(provision).Get({ twin: 7, contractID: 1n })).Workloads).toEqual([]);
   });
 
   it('refuses what the chain or the signatures do not cover', async () => {

@@ -20,7 +20,7 @@ import { ENGINE_LIMITS, type EngineLimits } from './engine/steps.ts';
 import { planner, provision, type StepEvent, statistics } from './interface.ts';
 import { TwinKeys } from './keys.ts';
 import { type NodeOptions, NodeReader } from './node.ts';
-import { stepEvent } from './report.ts';
+import { stepEvent, stepStream } from './report.ts';
 import { provisionService } from './service.ts';
 import type { Journal } from './store/journal.ts';
 import { SqliteJournal } from './store/sqlite.ts';
@@ -37,7 +37,6 @@ export interface ProvisiondOptions {
   readonly guest: GuestBoot;
   readonly cpuOvercommit: number;
   readonly contractWaitMs: number;
-  readonly networkWaitMs: number;
   readonly kycUrl?: string;
   readonly engineLimits?: EngineLimits;
   readonly contractLimits?: ContractWatchLimits;
@@ -91,7 +90,14 @@ export function startProvisiond(options: ProvisiondOptions): Provisiond {
     contractWaitMs: options.contractWaitMs,
     ...(options.kycUrl === undefined ? {} : { kycUrl: options.kycUrl }),
   });
-  const acceptor = new Acceptor({ journal, engine, node, verifier, networkWaitMs: options.networkWaitMs });
+  const acceptor = new Acceptor({
+    journal,
+    engine,
+    node,
+    verifier,
+    log,
+    onAccepted: (record) => void contracts.accepted(record, stopping.signal),
+  });
   const latest = new LatestSnapshot(node, journal);
   const contracts = new ContractWatch({
     journal,
@@ -104,7 +110,10 @@ export function startProvisiond(options: ProvisiondOptions): Provisiond {
 
   server.serve(provision, provisionService({ journal, engine, acceptor }));
   server.serve(statistics, statisticsService(latest, journal));
-  server.serve(planner, plannerService({ latest, journal, acceptor, types, steps: (signal) => steps.read(signal) }));
+  server.serve(
+    planner,
+    plannerService({ latest, journal, acceptor, types, steps: (signal) => stepStream(steps, signal) }),
+  );
 
   engine.resume();
   const tasks = [

@@ -1,6 +1,7 @@
 /** The node's numbers in the shapes of the bus. */
 import { readFile } from 'node:fs/promises';
 import type { Infer } from '../modules/zbus/wire.ts';
+import { type Channel, MissedError } from './channel.ts';
 import type { CapacityReport, Capacity as CapacityWire, Counters, StepEvent } from './interface.ts';
 import { type Account, type Capacity, countCapacity, type Snapshot } from './plan/capacity.ts';
 import type { DeploymentRecord, StepEntry } from './store/journal.ts';
@@ -92,6 +93,30 @@ export function stepEvent({ twin, contract }: DeploymentRecord, entry: StepEntry
     At: entry.at,
     Trace: entry.trace,
   };
+}
+
+/** The bus's stream of steps. What it could not take is told with an event of the state `missed`. */
+export async function* stepStream(
+  steps: Channel<Infer<typeof StepEvent>>,
+  signal: AbortSignal,
+): AsyncGenerator<Infer<typeof StepEvent>> {
+  while (!signal.aborted) {
+    try {
+      yield* steps.read(signal);
+    } catch (error) {
+      if (!(error instanceof MissedError)) throw error;
+      yield {
+        TwinID: 0,
+        ContractID: 0n,
+        Workload: '',
+        Step: '',
+        State: 'missed',
+        Message: `${error.missed} events are not in this stream; ask for the steps of the deployments you watch`,
+        At: Date.now(),
+        Trace: '',
+      };
+    }
+  }
 }
 
 /** State field of an established connection in the kernel's table. */

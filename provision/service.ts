@@ -34,6 +34,7 @@ export function provisionService({ journal, engine, acceptor }: ProvisionService
     CreateOrUpdate: async ({ twin, deployment: struct, update }, { signal, trace }) => {
       const deployment = deploymentFromStruct(struct, { results: 'drop' });
       if (!update) return acceptor.create(deployment, twin, trace, signal);
+      await acceptor.verify(deployment, twin, signal);
       throw refuseUpdate(journal, deployment);
     },
     Get: ({ twin, contractID }) => currentDeployment(need(twin, contractID)),
@@ -52,7 +53,7 @@ export function provisionService({ journal, engine, acceptor }: ProvisionService
     },
     GetWorkloadStatus: ({ id }) => {
       const { workload } = workloadOf(id);
-      return [workload?.state ?? '', workload !== undefined];
+      return workload === undefined || workload.state === 'deleted' ? ['', false] : [workload.state, true];
     },
     DecommissionCached: async ({ id, reason }, { signal }) => {
       const { record, workload } = workloadOf(id);
@@ -76,11 +77,19 @@ export function provisionService({ journal, engine, acceptor }: ProvisionService
 }
 
 /** No workload type of this node changes in place yet; the texts are those of the grid's nodes. */
-function refuseUpdate(journal: Journal, { twin_id: twin, contract_id, workloads }: Deployment): GridError {
+function refuseUpdate(journal: Journal, { twin_id: twin, contract_id, version, workloads }: Deployment): GridError {
   const contract = contract_id.toString();
   const record = journal.deployment(deploymentId(twin, contract_id));
-  if (record === undefined) return new GridError('deployment_to_update_missing', { twin, contract });
-  return new GridError('update_unsupported', { type: workloads[0]?.type ?? 'deployment' });
+  if (record === undefined) {
+    const isTwinKnown = journal.deployments().some((one) => one.twin === twin);
+    return new GridError('deployment_to_update_missing', { twin, contract, isTwinKnown });
+  }
+  if (version !== record.version + 1) {
+    const reason = `expecting deployment version ${record.version + 1}, got ${version}`;
+    return new GridError('upgrade_invalid', { reason });
+  }
+  const changed = workloads.find((workload) => workload.version === version) ?? workloads[0];
+  return new GridError('update_unsupported', { type: changed?.type ?? 'deployment' });
 }
 
 function isAlive({ state }: { readonly state: string }): boolean {

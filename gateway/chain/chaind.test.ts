@@ -178,11 +178,13 @@ describe('chaind on a real bus', () => {
     const { NodeID } = await node.Node({});
     const stop = new AbortController();
     const events: string[] = [];
+    const numbers: number[] = [];
     const twins: number[] = [];
     const listening = Promise.all([
       (async () => {
         for await (const event of bus.stream(chain, 'Contracts', { signal: stop.signal })) {
-          events.push(`${event.Kind} ${event.ContractID}`);
+          numbers.push(event.Sequence);
+          if (event.Kind !== 'alive') events.push(`${event.Kind} ${event.ContractID}`);
         }
       })(),
       (async () => {
@@ -216,6 +218,7 @@ describe('chaind on a real bus', () => {
     expect(await node.ActiveContracts({})).toEqual([]);
     const wanted = ['created', 'grace_started', 'grace_ended', 'cancelled'].map((kind) => `${kind} ${id}`);
     await expect.poll(() => events, { timeout: 15_000 }).toEqual(wanted);
+    expect(numbers).toEqual(numbers.map((_, index) => (numbers[0] ?? 0) + index));
     const { TwinID } = await node.Twin({ id: (await user.twinByAccount(user.publicKey))?.id ?? 0 });
     await expect.poll(() => twins, { timeout: 15_000 }).toContain(TwinID);
     stop.abort();

@@ -6,6 +6,7 @@ import type { NodeMembership } from './membership.ts';
 import { type Contract, records } from './records.ts';
 
 export type ContractEvent = Infer<typeof ContractEventType>;
+type Happening = Omit<ContractEvent, 'Generation' | 'Sequence'>;
 
 /** What is remembered of a contract to see a change after a gap. */
 interface Known {
@@ -33,16 +34,27 @@ export class ContractWatch {
     this.#membership = membership;
   }
 
+  /** Something with every final block, numbered, so that a listener notices what it has missed. */
   async *events(signal: AbortSignal): AsyncGenerator<ContractEvent> {
+    const Generation = Date.now();
+    let Sequence = 0;
     for await (const block of this.#client.blocks('final', signal)) {
-      if (block.gap) this.#complete = false;
-      const mentions = block.events.some(({ pallet }) => pallet === PALLET || pallet === 'tfgridModule');
-      if (this.#complete && !mentions) continue;
-      yield* await this.#eventsOf(block);
+      const alive: Happening = { Kind: 'alive', ContractID: 0n, TwinID: 0, BlockNumber: block.number };
+      const told = await this.#happenings(block);
+      for (const one of told.length === 0 ? [alive] : told) {
+        Sequence += 1;
+        yield { ...one, Generation, Sequence };
+      }
     }
   }
 
-  async #eventsOf(block: ChainBlock): Promise<ContractEvent[]> {
+  async #happenings(block: ChainBlock): Promise<Happening[]> {
+    if (block.gap) this.#complete = false;
+    const mentions = block.events.some(({ pallet }) => pallet === PALLET || pallet === 'tfgridModule');
+    return this.#complete && !mentions ? [] : await this.#eventsOf(block);
+  }
+
+  async #eventsOf(block: ChainBlock): Promise<Happening[]> {
     try {
       const { nodeId } = await this.#membership.find();
       if (!this.#complete) return await this.#compare(block, nodeId);
@@ -55,12 +67,12 @@ export class ContractWatch {
   }
 
   /** Reads all of the node's contracts at a block; what differs from what was known is told as events. */
-  async #compare(block: ChainBlock, nodeId: number): Promise<ContractEvent[]> {
+  async #compare(block: ChainBlock, nodeId: number): Promise<Happening[]> {
     const ids = await this.#client.activeContracts(nodeId, {}, block.hash);
     const contracts = await this.#client.contractsAt(ids, {}, block.hash);
     const now = new Map<bigint, Known>();
     for (const contract of contracts) if (contract !== null) now.set(contract.contractId, remember(contract));
-    const events: ContractEvent[] = [];
+    const events: Happening[] = [];
     const tell = (Kind: string, ContractID: bigint, TwinID: number): void => {
       events.push({ Kind, ContractID, TwinID, BlockNumber: block.number });
     };
@@ -76,7 +88,7 @@ export class ContractWatch {
     return events;
   }
 
-  #translate({ pallet, name, data }: ChainEvent, nodeId: number, block: number): ContractEvent[] | undefined {
+  #translate({ pallet, name, data }: ChainEvent, nodeId: number, block: number): Happening[] | undefined {
     if (pallet !== PALLET) return undefined;
     if (name === 'ContractCreated' || name === 'ContractUpdated') {
       const contract = records.contract.parse(data[0]);

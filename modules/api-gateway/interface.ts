@@ -338,17 +338,21 @@ export const NodeFacts = struct('gridnode.NodeFacts', {
 });
 
 export const ContractEvent = struct('gridnode.ContractEvent', {
-  /** `created`, `updated`, `cancelled`, `grace_started` or `grace_ended`. */
+  /** `created`, `updated`, `cancelled`, `grace_started` or `grace_ended`; `alive`, of no contract, with every block that has none of these. */
   Kind: str,
   ContractID: uint64,
   TwinID: uint32,
   BlockNumber: uint32,
+  /** Differs after each start of the process that tells. */
+  Generation: count64,
+  /** Counts a generation's events from 1: a listener that sees a gap has missed some and compares. */
+  Sequence: count64,
 });
 
 /**
  * The chain in the shape the node needs: one read a question, all of it pinned
  * to one block, and events as a stream. Level-triggered readers must still
- * compare with `Contract` at start and after a lost stream.
+ * compare with `Contract` at start and after a gap in the stream.
  */
 export const chain = defineInterface({
   module: 'api-gateway',

@@ -607,34 +607,40 @@ describe('orphans', () => {
     const journal = new MemoryJournal();
     const engine = startEngine(journal);
     engine.submit((await accept(journal, full())).id);
+    for (const contract of [5n, 98n, 99n]) {
+      engine.submit((await accept(journal, tenant.deployment(contract, []))).id);
+      engine.cancel(`7-${contract}`, 'x');
+    }
     await finished(engine);
     const owned = host.resources;
     host.volumes.set('rootfs:7-99-gone', 1).set('zos-cache', 1).set('someone elses', 1);
     host.mounts.set('7-99-gone', 'x');
-    host.disks.set('8-5-old', { size: 1, formatted: false });
+    host.disks.set('7-5-old', { size: 1, formatted: false });
     host.machines.set('7-99-gone', {});
     host.networks.set('7-98-net', 'abc');
-    const known = new Proxy(journal as Journal, {
-      get: (target, property) => (property === 'fresh' ? false : Reflect.get(target, property, target).bind?.(target)),
-    });
-    const count = await removeOrphans(known, host.daemons, silentLog, signal);
+    const count = await removeOrphans(journal, host.daemons, silentLog, signal);
     expect(count).toMatchObject({ removed: 4 });
     expect(host.resources).toEqual([...owned, 'volume someone elses', 'volume zos-cache'].sort());
   });
 
-  it('are left alone by a journal that knows nothing yet', async () => {
+  it('are left alone by every journal that never knew them, however often it starts', async () => {
     host.disks.set('8-5-old', { size: 1, formatted: false });
-    const count = await removeOrphans(new MemoryJournal(), host.daemons, silentLog, signal);
-    expect(count).toEqual({ found: [{ kind: 'disk', name: '8-5-old' }], removed: 0 });
+    const path = join(folder, 'lost', 'journal.sqlite');
+    for (let start = 0; start < 3; start++) {
+      const journal = new SqliteJournal(path);
+      const count = await removeOrphans(journal, host.daemons, silentLog, signal);
+      expect(count).toEqual({ found: [{ kind: 'disk', name: '8-5-old' }], removed: 0 });
+      journal.close();
+    }
     expect(host.disks.size).toBe(1);
   });
 });
 
 describe('contract watch', () => {
   const signal = new AbortController().signal;
-  const limits = { intervalMs: 60_000, confirmDelayMs: 5, removalsPerRun: 2, readDeadlineMs: 1_000 };
+  const limits = { intervalMs: 60_000, retryMs: 5, confirmDelayMs: 5, removalsPerRun: 2, readDeadlineMs: 1_000 };
 
-  async function running(contracts: readonly bigint[]) {
+  async function running(contracts: readonly bigint[], until = signal) {
     const journal = new MemoryJournal();
     const engine = startEngine(journal);
     for (const contract of contracts) {
@@ -646,7 +652,7 @@ describe('contract watch', () => {
       journal,
       engine,
       chain: host.chainClient,
-      events: () => host.events.read(signal),
+      events: () => host.events.read(until),
       log: silentLog,
       limits,
     });
@@ -701,6 +707,46 @@ describe('contract watch', () => {
     second.cancel('7-2', 'x');
     await finished(second);
     expect(journal.deployment('7-2')).toBeUndefined();
+  });
+
+  it.each([
+    ['an event that was lost', false],
+    ['a restart of what reads the chain', true],
+  ])('compares at once after %s', async (_, restarts) => {
+    const end = new AbortController();
+    const { journal, engine, watch } = await running([1n, 2n], end.signal);
+    const run = watch.run(end.signal);
+    host.tell('alive');
+    await vi.waitFor(() => expect(host.calls.filter((call) => call.method === 'ActiveContracts')).toHaveLength(2));
+    host.tell('alive');
+    await sleep(20);
+    expect(host.calls.filter((call) => call.method === 'ActiveContracts')).toHaveLength(2);
+    if (restarts) {
+      host.generation += 1;
+      host.sequence = 0;
+      host.contracts.delete(1n);
+    } else host.cancelContract(1n, true);
+    host.tell('alive');
+    await vi.waitFor(() => expect(journal.deployments().map((one) => one.id)).toEqual(['7-2']));
+    await finished(engine);
+    end.abort();
+    await run;
+  });
+
+  it('hears of a contract that ended before its deployment was accepted', async () => {
+    const end = new AbortController();
+    const { journal, engine, watch } = await running([2n], end.signal);
+    const run = watch.run(end.signal);
+    const deployment = tenant.contracted(host, 1n, [networkWorkload('net1')]);
+    // Told while nobody holds it.
+    host.cancelContract(1n);
+    await sleep(20);
+    const record = await accept(journal, deployment);
+    engine.submit(record.id);
+    await watch.accepted(record, end.signal);
+    await vi.waitFor(() => expect(journal.deployments().map((one) => one.id)).toEqual(['7-2']));
+    end.abort();
+    await run;
   });
 
   it('does not empty the node on one wrong answer', async () => {

@@ -1,7 +1,11 @@
-/** What looks like a deployment's resource and belongs to none: found at start, removed, counted. */
+/**
+ * What looks like a deployment's resource and belongs to none: found at start, counted, and removed
+ * where this journal once promised it. What it never knew may be another journal's, lost or restored:
+ * data of tenants is not removed on a doubt.
+ */
 import { basename } from 'node:path';
 import type { BusLog } from '../../modules/zbus/broker.ts';
-import { type DeploymentId, deploymentId, type Journal } from '../store/journal.ts';
+import { deploymentId, type Journal } from '../store/journal.ts';
 import type { Daemons } from '../workloads/workload.ts';
 
 const CALL_DEADLINE_MS = 30_000;
@@ -19,11 +23,7 @@ export interface OrphanCount {
   readonly removed: number;
 }
 
-/**
- * Compares the daemons' lists with the journal. With a journal that was made
- * just now nothing is removed: it may be the journal that is missing. Throws
- * when a daemon does not answer.
- */
+/** Compares the daemons' lists with the journal. Throws when a daemon does not answer. */
 export async function removeOrphans(
   journal: Journal,
   daemons: Daemons,
@@ -47,14 +47,11 @@ export async function removeOrphans(
   );
   collect('network', [...(await daemons.network.Metrics({}, calling)).keys()]);
 
-  if (found.length === 0) return { found, removed: 0 };
-  if (journal.fresh) {
-    log.error({ found }, 'the host holds deployments that this new journal does not know; they are left alone');
-    return { found, removed: 0 };
-  }
+  const unknown = found.filter((orphan) => !isOurs(journal, orphan.name));
+  if (unknown.length > 0) log.error({ unknown }, 'the host holds what this journal never knew; it is left alone');
   let removed = 0;
   for (const orphan of found) {
-    if (!isOrphan(journal, orphan.name)) continue;
+    if (!isOurs(journal, orphan.name) || !isOrphan(journal, orphan.name)) continue;
     try {
       await removeOrphan(daemons, orphan, calling);
       removed += 1;
@@ -85,9 +82,20 @@ async function removeOrphan(
 }
 
 function isOrphan(journal: Journal, name: string): boolean {
+  const owner = ownerOf(name);
+  if (owner === undefined) return false;
+  const record = journal.deployment(deploymentId(owner.twin, owner.contract));
+  return record?.workloads.find((one) => one.name === owner.workload)?.held === undefined;
+}
+
+function isOurs(journal: Journal, name: string): boolean {
+  const owner = ownerOf(name);
+  return owner !== undefined && journal.knows(owner.twin, owner.contract);
+}
+
+function ownerOf(name: string): { twin: number; contract: bigint; workload: string } | undefined {
   const match = WORKLOAD_ID.exec(name.startsWith(ROOTFS) ? name.slice(ROOTFS.length) : name);
-  if (match === null) return false;
-  const owner: DeploymentId = deploymentId(Number(match[1]), BigInt(match[2] ?? 0));
-  const workload = journal.deployment(owner)?.workloads.find((one) => one.name === match[3]);
-  return workload?.held === undefined;
+  if (match === null) return undefined;
+  const [, twin = '', contract = '', workload = ''] = match;
+  return { twin: Number(twin), contract: BigInt(contract), workload };
 }

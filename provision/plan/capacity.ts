@@ -77,8 +77,6 @@ export interface CapacityPolicy {
 export interface Snapshot {
   readonly cpus: number;
   readonly memoryBytes: number;
-  /** Size of the node's cache volume; part of its pool's `usedBytes`. */
-  readonly cacheBytes: number;
   readonly pools: readonly Pool[];
   readonly reservations: readonly Reservation[];
   readonly policy: CapacityPolicy;
@@ -114,7 +112,12 @@ export interface Capacity {
 const GIB = 1024 ** 3;
 const MINIMUM_RESERVED_MEMORY_BYTES = 2 * GIB;
 
-/** The node's own memory: the larger of a tenth and 2 GiB, never more than there is. */
+/**
+ * The node's own memory: the larger of a tenth and 2 GiB, never more than there is. What the host
+ * uses at this moment is left out on purpose: declared memory counts in full from acceptance on, so
+ * machines can not take more than is counted, the node's daemons stay within the reserve, and one
+ * request has one answer. Memory that other programs of the host take is not seen.
+ */
 export function reservedMemoryBytes(totalBytes: number): number {
   return Math.min(totalBytes, Math.max(Math.floor(totalBytes / 10), MINIMUM_RESERVED_MEMORY_BYTES));
 }
@@ -151,7 +154,7 @@ function poolAccount(pool: Pool, reservations: readonly Reservation[]): PoolAcco
   }
   // The cache volume and whatever else fills the pool without an accepted workload behind it.
   const foreign = Math.max(0, pool.usedBytes - owned);
-  const system = Math.min(pool.sizeBytes, foreign);
+  const system = Math.min(foreign, Math.max(0, pool.sizeBytes - placed.committed - placed.pending));
   return {
     name: pool.name,
     media: pool.media,

@@ -46,7 +46,6 @@ function snapshot(given: Partial<Snapshot> = {}): Snapshot {
   return {
     cpus: 4,
     memoryBytes: 32 * GIB,
-    cacheBytes: 5 * GIB,
     pools: [
       { name: 'a', media: 'ssd', sizeBytes: 100 * GIB, usedBytes: 5 * GIB, existing: new Map() },
       { name: 'b', media: 'ssd', sizeBytes: 60 * GIB, usedBytes: 0, existing: new Map() },
@@ -208,7 +207,6 @@ const anyPools = fc
 const anyNode = fc.record({
   cpus: fc.integer({ min: 1, max: 64 }),
   memoryBytes: fc.integer({ min: GIB, max: 256 * GIB }),
-  cacheBytes: fc.constant(0),
   pools: anyPools,
   policy: fc.record({ cpuOvercommit: fc.constantFrom(1, 1.5, 4) }),
 });

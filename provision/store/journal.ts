@@ -103,9 +103,6 @@ export interface Tombstone {
 }
 
 export interface Journal {
-  /** Whether this journal was made just now: it can not tell a foreign resource from a forgotten one. */
-  readonly fresh: boolean;
-
   /**
    * Records deployment, reservation and run at once: one `init` change a
    * workload. Throws `deployment_exists` for a contract that is not gone.
@@ -162,6 +159,14 @@ export function reservationsOf(records: readonly DeploymentRecord[]): Reservatio
     if (held.length > 0) found.push({ twin, contract, workloads: held });
   }
   return found;
+}
+
+/** storaged's names of everything that has an owner now, to compare two moments. */
+export function ownedResources(journal: Journal): string {
+  const names = journal
+    .reservations()
+    .flatMap(({ workloads }) => workloads.flatMap(({ allocations }) => allocations.map(({ resource }) => resource)));
+  return names.sort().join('\n');
 }
 
 /** What a settled workload still holds: committed when it runs, as before otherwise. */

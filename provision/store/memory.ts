@@ -25,7 +25,6 @@ interface Entry {
 }
 
 export class MemoryJournal implements Journal {
-  readonly fresh = true;
   readonly #entries = new Map<DeploymentId, Entry>();
   readonly #tombstones: Tombstone[] = [];
   readonly #now: () => number;

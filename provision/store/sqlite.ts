@@ -24,7 +24,6 @@ import { type Row, recordOf, SCHEMA, SCHEMA_VERSION, workloadOf } from './rows.t
 
 /** Opens or makes the journal at `path`; `now` gives Unix seconds. Throws when the file is newer or damaged. */
 export class SqliteJournal implements Journal {
-  readonly fresh: boolean;
   readonly #database: DatabaseSync;
   readonly #now: () => number;
   readonly #statements = new Map<string, StatementSync>();
@@ -44,8 +43,7 @@ export class SqliteJournal implements Journal {
       this.#database.close();
       throw new Error(`${path} was written by a newer version (schema ${version}, this one knows ${SCHEMA_VERSION})`);
     }
-    this.fresh = version === 0;
-    if (this.fresh) this.#database.exec(`BEGIN IMMEDIATE;${SCHEMA}COMMIT;`);
+    if (version === 0) this.#database.exec(`BEGIN IMMEDIATE;${SCHEMA}COMMIT;`);
     this.#records = new Map(this.#readAll().map((record) => [record.id, record]));
   }
 

@@ -56,6 +56,8 @@ export class TestHost {
   readonly contracts = new Map<bigint, Infer<typeof ContractFacts>>();
   readonly twins = new Map<number, Uint8Array>();
   readonly events = new Channel<Infer<typeof ContractEvent>>(1000);
+  generation = 1;
+  sequence = 0;
   poolBytes = 100 * GIB;
   cacheBytes = 5 * GIB;
   wireguardPorts: number[] = [];
@@ -241,12 +243,19 @@ export class TestHost {
     Contracts$: (signal: AbortSignal) => this.events.read(signal),
   };
 
-  /** The chain takes the contract away and says so. */
-  cancelContract(id: bigint): void {
+  /** The chain takes the contract away and says so; `lost`: nobody hears it. */
+  cancelContract(id: bigint, lost = false): void {
     const facts = this.contracts.get(id);
     if (facts === undefined) return;
     this.contracts.set(id, { ...facts, State: 'deleted' });
-    this.events.push({ Kind: 'cancelled', ContractID: id, TwinID: facts.TwinID, BlockNumber: 9 });
+    this.tell('cancelled', id, lost);
+  }
+
+  /** One numbered event of the chain. */
+  tell(Kind: string, ContractID = 0n, lost = false): void {
+    this.sequence += 1;
+    const event = { Kind, ContractID, TwinID: 7, BlockNumber: 9, Generation: this.generation, Sequence: this.sequence };
+    if (!lost) this.events.push(event);
   }
 
   get #usedBytes(): number {

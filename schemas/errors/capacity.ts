@@ -103,9 +103,8 @@ export const capacityErrors = {
     fault: 'caller',
     retryable: false,
     details: z.object({ network: z.string(), contract: z.string() }),
-    message: (d) =>
-      `global workload with the same name '${d.network}' exists: conflict (held by contract ${d.contract})`,
-    remedy: 'use another name or cancel that contract',
+    // The sentence of the grid's nodes; which contract holds the name is in the details.
+    message: (d) => `global workload with the same name '${d.network}' exists: conflict`,
   }),
   network_missing: entry({
     number: 3021,

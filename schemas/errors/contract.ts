@@ -142,8 +142,8 @@ export const contractErrors = {
     stage: 'deployment',
     fault: 'caller',
     retryable: false,
-    details: z.object({ twin, contract }),
-    message: () => 'deployment not found: deployment does not exist',
+    details: z.object({ twin, contract, isTwinKnown: z.boolean() }),
+    message: (d) => `${d.isTwinKnown ? 'deployment' : 'twin'} not found: deployment does not exist`,
   }),
   deployment_busy: entry({
     number: 2125,
