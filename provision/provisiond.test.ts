@@ -67,6 +67,7 @@ async function startHere(given: Partial<ProvisiondOptions> = {}): Promise<Provis
     contractWaitMs: 300,
     engineLimits: { ...ENGINE_LIMITS, retry: { budgetMs: 1_000, firstDelayMs: 10, maxDelayMs: 100 } },
     contractLimits: { intervalMs: 60_000, retryMs: 50, confirmDelayMs: 20, removalsPerRun: 10, readDeadlineMs: 2_000 },
+    consumptionLimits: { gatherMs: 20, deadlineMs: 2_000, retryMs: [20, 40] },
     host: { cpus: 4, memoryBytes: 16 * GIB },
     ...given,
   });
@@ -380,6 +381,27 @@ describe('provisiond on the bus', () => {
     const later = structuredClone(good);
     later.version = 1;
     expect((await refused(later)).code).toBeDefined();
+  });
+
+  it('tells the chain what runs, again until it is heard, and nothing twice', async () => {
+    await startHere();
+    let failures = 2;
+    host.hook = ({ method }) => {
+      if (method === 'SetContractConsumption' && failures-- > 0) throw new Error('the chain is away');
+    };
+    await deploy(tenant.contracted(host, 1n, workloads()));
+    const MIB = 1024n ** 2n;
+    const all = { HRU: 0n, SRU: 1024n * MIB + 500n * MIB, CRU: 1n, MRU: 512n * MIB };
+    await vi.waitFor(() => expect(host.consumption.get(1n)).toEqual(all), { timeout: 5_000 });
+    expect(failures).toBeLessThan(0);
+    await bus.of(provision).DecommissionCached({ id: '7-1-vm1', reason: 'too many crashes' });
+    const left = { HRU: 0n, SRU: 1024n * MIB, CRU: 0n, MRU: 0n };
+    await vi.waitFor(() => expect(host.consumption.get(1n)).toEqual(left), { timeout: 5_000 });
+    const reports = (): number => host.calls.filter((call) => call.method === 'SetContractConsumption').length;
+    const before = reports();
+    await bus.of(provision).DecommissionCached({ id: '7-1-vm1', reason: 'again' });
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    expect(reports()).toBe(before);
   });
 
   it('waits for a contract that is a moment late', async () => {

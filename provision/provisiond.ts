@@ -1,7 +1,7 @@
 /** Puts provisiond together: journal, engine, acceptance, chain, and the objects on the bus. */
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { chain } from '../modules/api-gateway/interface.ts';
+import { chain, substrateGateway } from '../modules/api-gateway/interface.ts';
 import { flist } from '../modules/flistd/interface.ts';
 import { network } from '../modules/networkd/interface.ts';
 import { storage } from '../modules/storaged/interface.ts';
@@ -13,6 +13,7 @@ import type { Infer } from '../modules/zbus/wire.ts';
 import { Acceptor } from './accept.ts';
 import { LatestSnapshot, plannerService, statisticsService } from './capacity-service.ts';
 import { Channel } from './channel.ts';
+import { CONSUMPTION_LIMITS, type ConsumptionLimits, ConsumptionReporter } from './consumption.ts';
 import { CONTRACT_WATCH_LIMITS, ContractWatch, type ContractWatchLimits } from './engine/contracts.ts';
 import { Engine } from './engine/engine.ts';
 import { removeOrphans } from './engine/orphans.ts';
@@ -40,6 +41,7 @@ export interface ProvisiondOptions {
   readonly kycUrl?: string;
   readonly engineLimits?: EngineLimits;
   readonly contractLimits?: ContractWatchLimits;
+  readonly consumptionLimits?: ConsumptionLimits;
   readonly host?: NodeOptions['host'];
   /** Another journal than the one in the daemon's folder. */
   readonly journal?: Journal;
@@ -64,6 +66,12 @@ export function startProvisiond(options: ProvisiondOptions): Provisiond {
   const journal = options.journal ?? new SqliteJournal(join(root, 'journal.sqlite'));
   const steps = new Channel<Infer<typeof StepEvent>>(STEP_BACKLOG);
   const types = [...workloadDrivers.keys()];
+  const consumption = new ConsumptionReporter({
+    journal,
+    gateway: bus.of(substrateGateway),
+    log,
+    limits: options.consumptionLimits ?? CONSUMPTION_LIMITS,
+  });
 
   const engine = new Engine({
     journal,
@@ -75,6 +83,7 @@ export function startProvisiond(options: ProvisiondOptions): Provisiond {
       log.info({ deployment: record.id, ...entry }, 'step');
       steps.push(stepEvent(record, entry));
     },
+    onSettled: (record) => consumption.changed(record),
   });
   const node = new NodeReader({
     daemons,
@@ -118,6 +127,7 @@ export function startProvisiond(options: ProvisiondOptions): Provisiond {
   engine.resume();
   const tasks = [
     contracts.run(stopping.signal),
+    consumption.run(stopping.signal),
     followTwins(bus, keys, stopping.signal),
     untilDone(stopping.signal, log, async () => {
       const { found, removed } = await removeOrphans(journal, daemons, log, stopping.signal);

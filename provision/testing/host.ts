@@ -6,7 +6,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import type { ContractEvent, ContractFacts } from '../../modules/api-gateway/interface.ts';
-import { chain } from '../../modules/api-gateway/interface.ts';
+import { chain, substrateGateway } from '../../modules/api-gateway/interface.ts';
 import { flist } from '../../modules/flistd/interface.ts';
 import { network } from '../../modules/networkd/interface.ts';
 import { storage } from '../../modules/storaged/interface.ts';
@@ -54,6 +54,8 @@ export class TestHost {
   readonly machines = new Map<string, unknown>();
   readonly locked = new Set<string>();
   readonly contracts = new Map<bigint, Infer<typeof ContractFacts>>();
+  /** What the chain was told that contracts use. */
+  readonly consumption = new Map<bigint, Readonly<Record<'HRU' | 'SRU' | 'CRU' | 'MRU', bigint>>>();
   readonly twins = new Map<number, Uint8Array>();
   readonly events = new Channel<Infer<typeof ContractEvent>>(1000);
   generation = 1;
@@ -104,12 +106,14 @@ export class TestHost {
       [flist, this.flist],
       [vmd, this.vmd],
       [chain, this.chain],
+      [substrateGateway, this.substrateGateway],
     ] as const;
-    return objects.flatMap(([definition, service]) => {
-      if (!modules.includes(definition.module)) return [];
-      const server = new ZbusServer({ module: definition.module, broker });
-      server.serve(definition as InterfaceDefinition, service as never);
-      return [server];
+    return modules.map((module) => {
+      const server = new ZbusServer({ module, broker });
+      for (const [definition, service] of objects) {
+        if (definition.module === module) server.serve(definition as InterfaceDefinition, service as never);
+      }
+      return server;
     });
   }
 
@@ -242,6 +246,12 @@ export class TestHost {
     }),
     Contracts$: (signal: AbortSignal) => this.events.read(signal),
   };
+
+  readonly substrateGateway = this.#service(substrateGateway, {
+    SetContractConsumption: ({ resources }) => {
+      for (const { ContractID, Used } of resources) this.consumption.set(ContractID, Used);
+    },
+  });
 
   /** The chain takes the contract away and says so; `lost`: nobody hears it. */
   cancelContract(id: bigint, lost = false): void {
