@@ -35,6 +35,19 @@ export class Fabric {
     return (await this.#wireguard.status(this.#place(plan))) !== undefined;
   }
 
+  /** Whether the tunnel's process, where it has one, is alive. Costs next to nothing; `isWhole` looks at all the rest. */
+  tunnelLives(plan: NetworkPlan): Promise<boolean> {
+    return this.#wireguard.lives(this.#place(plan));
+  }
+
+  /** Makes a dead tunnel again with its addresses and routes, and touches nothing else of a network that is whole otherwise. */
+  async ensureTunnel(plan: NetworkPlan): Promise<void> {
+    const place = this.#place(plan);
+    await this.#wireguard.ensureDevice(place);
+    const namespace = this.#namespaces.pathOf(plan.names.namespace);
+    await Promise.all([ipBatch(tunnelLines(plan), { namespace }), this.#wireguard.configure(place, plan.wireguard)]);
+  }
+
   /** Makes the network as planned. Safe to run again, and after a crash at any point of an earlier run. */
   async ensure(plan: NetworkPlan): Promise<void> {
     const { names } = plan;
@@ -144,7 +157,7 @@ function insideLines(plan: NetworkPlan, inside: Inside): string[] {
     'link set lo up',
     `link set ${names.gateway} addrgenmode none up`,
     `link set ${PUBLIC} up`,
-    `link set ${names.wireguard} addrgenmode none mtu ${TUNNEL_MTU} up`,
+    tunnelUp(names.wireguard),
   ];
   const wanted = new Set(plan.addresses.map(({ device, address }) => `${device} ${address}`));
   for (const held of inside.addresses) {
@@ -154,16 +167,35 @@ function insideLines(plan: NetworkPlan, inside: Inside): string[] {
   }
   for (const { device, address } of plan.addresses) {
     if (inside.addresses.has(`${device} ${address}`)) continue;
-    lines.push(`address replace ${address} dev ${device}${address.includes(':') ? ' nodad' : ''}`);
+    lines.push(addressLine(device, address));
   }
   const routes = new Set(plan.routes.map(({ device, to }) => `${device} ${to}`));
   for (const held of inside.routes) {
     const [device = '', to = ''] = held.split(' ');
     if (device === names.wireguard && !routes.has(held)) lines.push(`route del ${to} dev ${device}`);
   }
-  for (const route of plan.routes) {
-    const via = route.via === undefined ? '' : ` via ${route.via}`;
-    lines.push(`route replace ${route.to}${via} dev ${route.device}`);
-  }
+  lines.push(...plan.routes.map(routeLine));
   return lines;
+}
+
+/** Lines of `ip` inside the namespace for a tunnel that has just been made. */
+function tunnelLines({ names, addresses, routes }: NetworkPlan): string[] {
+  const isOwn = ({ device }: { readonly device: string }): boolean => device === names.wireguard;
+  return [
+    tunnelUp(names.wireguard),
+    ...addresses.filter(isOwn).map(({ device, address }) => addressLine(device, address)),
+    ...routes.filter(isOwn).map(routeLine),
+  ];
+}
+
+function tunnelUp(device: string): string {
+  return `link set ${device} addrgenmode none mtu ${TUNNEL_MTU} up`;
+}
+
+function addressLine(device: string, address: string): string {
+  return `address replace ${address} dev ${device}${address.includes(':') ? ' nodad' : ''}`;
+}
+
+function routeLine({ to, via, device }: NetworkPlan['routes'][number]): string {
+  return `route replace ${to}${via === undefined ? '' : ` via ${via}`} dev ${device}`;
 }

@@ -17,6 +17,8 @@ import { Taps } from './taps.ts';
 
 /** How often lost parts are looked for. */
 const MEND_PERIOD_MS = 30_000;
+/** How often tunnels are asked for their processes; a user's packets are lost that long. */
+const TUNNEL_PERIOD_MS = 1_500;
 
 await runDaemon({
   name: 'networkd',
@@ -47,17 +49,26 @@ await runDaemon({
     log.info({ wireguard: wireguard.kind, scope: namespaces.scope, networks: networks.all().length }, 'networks ready');
 
     let mending: Promise<void> = Promise.resolve();
+    let mendedAt = performance.now();
     const mend = async (): Promise<void> => {
       try {
+        await networks.mendTunnels();
+        if (performance.now() - mendedAt < MEND_PERIOD_MS) return;
+        mendedAt = performance.now();
         await router.ensure();
         await networks.mend();
       } catch (error) {
-        log.error({ err: error }, 'router could not be mended');
+        log.error({ err: error }, 'networks could not be mended');
       }
     };
+    let isMending = false;
     const timer = setInterval(() => {
-      mending = mending.then(mend);
-    }, MEND_PERIOD_MS);
+      if (isMending) return;
+      isMending = true;
+      mending = mend().finally(() => {
+        isMending = false;
+      });
+    }, TUNNEL_PERIOD_MS);
 
     const inspection = new Inspection({ namespaces, uplink: () => router.uplink });
     server.serve(network, networkService({ networks, taps, ports, router, inspection, namespaces, log }));

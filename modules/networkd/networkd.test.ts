@@ -249,6 +249,16 @@ describe.skipIf(!isRoot)('networkd', () => {
     await expect(node.network.GetSubnet({ networkID: 'ddd' })).rejects.toThrow(/not found/);
   });
 
+  /** The process of each tunnel, by device. */
+  const tunnelRecords = async (): Promise<Map<string, { pid: number }>> => {
+    const folder = join(node.state, 'networkd/wireguard');
+    const read = async (file: string) =>
+      [file.replace(/\.json$/, ''), JSON.parse(await readFile(join(folder, file), 'utf8')) as { pid: number }] as const;
+    // A record is away for a moment while its device is made again.
+    const files = (await readdir(folder)).filter((file) => file.endsWith('.json')).sort();
+    return new Map(await Promise.all(files.map(read)));
+  };
+
   it('lets a user in through the tunnel, also while networkd is away and after its process died', async () => {
     const userKey = generatePrivateKey();
     const user = {
@@ -287,12 +297,30 @@ describe.skipIf(!isRoot)('networkd', () => {
 
       await node.stopDaemon('SIGKILL');
       expect(await node.ping(node.world, '10.20.2.5')).toBe(true);
-      const record = JSON.parse(await readFile(join(node.state, 'networkd/wireguard/w-aaa.json'), 'utf8')) as {
-        pid: number;
-      };
-      process.kill(record.pid, 'SIGKILL');
+      process.kill((await tunnelRecords()).get('w-aaa')?.pid ?? 0, 'SIGKILL');
       await node.startDaemon();
       // The old session is gone with the process; a new handshake is due within seconds.
+      await driver.configure(user, { privateKey: generatePrivateKey(), listenPort: 0, peers: [] });
+      await driver.configure(user, { privateKey: userKey, listenPort: 0, peers: [nodePeer] });
+      expect(await node.ping(node.world, '10.20.2.5')).toBe(true);
+
+      // While networkd runs a dead tunnel is back within seconds, and no other is touched.
+      const indexOf = async (device: string) =>
+        (JSON.parse(await node.inside('n-aaa', 'ip', '-j', 'link', 'show', 'dev', device)) as { ifindex: number }[])[0]
+          ?.ifindex;
+      const [records, gateway] = [await tunnelRecords(), await indexOf('public')];
+      const routes = await node.inside('n-aaa', 'ip', 'route', 'show', 'dev', 'w-aaa');
+      process.kill(records.get('w-aaa')?.pid ?? 0, 'SIGKILL');
+      await expect
+        .poll(async () => (await tunnelRecords()).get('w-aaa')?.pid, { timeout: 4000, interval: 50 })
+        .not.toBe(records.get('w-aaa')?.pid);
+      await expect
+        .poll(() => node.inside('n-aaa', 'ip', 'route', 'show', 'dev', 'w-aaa').catch(() => ''), { timeout: 2000 })
+        .toBe(routes);
+      const now = await tunnelRecords();
+      expect([...now.keys()]).toEqual([...records.keys()]);
+      for (const [device, record] of records) if (device !== 'w-aaa') expect(now.get(device)).toEqual(record);
+      expect(await indexOf('public')).toBe(gateway);
       await driver.configure(user, { privateKey: generatePrivateKey(), listenPort: 0, peers: [] });
       await driver.configure(user, { privateKey: userKey, listenPort: 0, peers: [nodePeer] });
       expect(await node.ping(node.world, '10.20.2.5')).toBe(true);

@@ -30,6 +30,8 @@ export class Networks {
   readonly #taps: Taps;
   readonly #log: Logger;
   readonly #lanes = new Lanes();
+  /** Networks whose tunnel alone could not be made again, until the next `mend`. */
+  readonly #beyondTunnel = new Set<string>();
 
   constructor(options: NetworksOptions) {
     this.#store = options.store;
@@ -107,8 +109,37 @@ export class Networks {
     await this.#taps.rebuild(this.#specs());
   }
 
-  /** Mends networks that have lost a part, as a tunnel whose process died. */
+  /**
+   * Makes tunnels again whose process died; cheap where none did. One that
+   * cannot be made is left to `mend`, which looks at the whole network.
+   */
+  async mendTunnels(): Promise<void> {
+    for (const { spec } of this.all()) {
+      if (this.#beyondTunnel.has(spec.netid) || (await this.#hasTunnel(spec.netid))) continue;
+      await this.#lanes.run(spec.netid, async () => {
+        // What was being made, changed or removed meanwhile is done now.
+        const record = this.#store.get(spec.netid);
+        if (record === undefined || record.removing || (await this.#hasTunnel(spec.netid))) return;
+        const said = { network: spec.netid };
+        try {
+          await this.#fabric.ensureTunnel(planOf(record));
+          this.#log.warn(said, 'the tunnel of a network had died and was made again');
+        } catch (error) {
+          this.#beyondTunnel.add(spec.netid);
+          this.#log.error({ err: error, ...said }, 'tunnel could not be made again');
+        }
+      });
+    }
+  }
+
+  async #hasTunnel(netid: string): Promise<boolean> {
+    const record = this.#store.get(netid);
+    return record === undefined || (await this.#fabric.tunnelLives(planOf(record)));
+  }
+
+  /** Mends networks that have lost any part. */
   async mend(): Promise<void> {
+    this.#beyondTunnel.clear();
     for (const { spec } of this.all()) {
       await this.#lanes.run(spec.netid, async () => {
         const record = this.#store.get(spec.netid);

@@ -53,6 +53,11 @@ export interface WireguardDriver {
   ensureDevice(place: DevicePlace): Promise<{ readonly created: boolean }>;
   /** Sets key, port and the whole peer list; sessions of peers that stay are kept. */
   configure(place: DevicePlace, config: WireguardConfig): Promise<void>;
+  /**
+   * Whether the device can still be at work, asked often: reads a file or two,
+   * starts nothing. `false` is certain, `true` leaves links and sockets unlooked-at.
+   */
+  lives(place: DevicePlace): Promise<boolean>;
   /** `undefined` where the device does not exist. */
   status(place: DevicePlace): Promise<WireguardStatus | undefined>;
   /** Removes the device; a missing one is success. */

@@ -33,6 +33,11 @@ export class KernelWireguard implements WireguardDriver {
     }
   }
 
+  /** The kernel's device has no process that could die. */
+  async lives(): Promise<boolean> {
+    return true;
+  }
+
   async status(place: DevicePlace): Promise<WireguardStatus | undefined> {
     if (!(await this.#exists(place))) return undefined;
     return parseDump(await command(inNamespace(place.namespace, ['wg', 'show', place.name, 'dump'])));

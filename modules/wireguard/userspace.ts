@@ -60,6 +60,11 @@ export class UserspaceWireguard implements WireguardDriver {
     if (message !== '') await this.#ask(place, message);
   }
 
+  async lives(place: DevicePlace): Promise<boolean> {
+    const record = await this.#record(place);
+    return record !== undefined && (await this.#stillRuns(record));
+  }
+
   async status(place: DevicePlace): Promise<WireguardStatus | undefined> {
     if (!(await this.#living(place))) return undefined;
     return statusOf(decodeGet(await this.#ask(place, 'get=1\n\n')));

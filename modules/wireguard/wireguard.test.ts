@@ -173,6 +173,8 @@ describe.skipIf(!isRoot)('devices', () => {
     if (driver.kind === 'userspace') {
       const { pid } = JSON.parse(await readFile(join(folder, 'wga.json'), 'utf8')) as { pid: number };
       process.kill(pid, 'SIGKILL');
+      await expect.poll(() => driver.lives(ends[0].place)).toBe(false);
+      expect(await driver.lives(ends[1].place)).toBe(true);
       await expect.poll(() => driver.status(ends[0].place)).toBeUndefined();
       expect(await driver.ensureDevice(ends[0].place)).toEqual({ created: true });
     }
