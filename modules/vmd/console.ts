@@ -75,3 +75,8 @@ async function tailOf(path: string, bytes: number): Promise<Buffer | undefined> 
     await file?.close();
   }
 }
+
+/** Log text for an error message: no control characters but line ends. */
+export function printable(text: string): string {
+  return text.replaceAll(/[^\P{Cc}\n]/gu, '').trim();
+}

@@ -1,5 +1,7 @@
 /** When a crashed machine is started again, and when no more. Pure. */
 
+import { HostCommandError } from '../host/run.ts';
+
 export interface CrashPolicy {
   /** Crashes within this time count together; it slides. */
   readonly windowMs: number;
@@ -20,4 +22,14 @@ export interface CrashVerdict {
 export function judgeCrash(crashes: readonly number[], now: number, policy: CrashPolicy): CrashVerdict {
   const counted = [...crashes.filter((at) => at > now - policy.windowMs && at <= now), now];
   return { crashes: counted, restartInMs: policy.backOffMs[counted.length - 1] };
+}
+
+/** Milliseconds until the next look whether a full host has space again. */
+export const HOST_FULL_RETRY_MS = 5000;
+
+/** Whether a start failed because the host's disk is full: no fault of the machine, so it does not count. */
+export function isHostFull(error: unknown): boolean {
+  if (error instanceof HostCommandError) return error.stderr.includes('No space left on device');
+  const { code } = error as NodeJS.ErrnoException;
+  return code === 'ENOSPC' || code === 'EDQUOT';
 }

@@ -4,8 +4,8 @@ import type { Logger } from 'pino';
 import { GridError, isGridError } from '../../schemas/errors/index.ts';
 import type { MachineGroups } from './cgroup.ts';
 import type { MachineConfig } from './config.ts';
-import { consoleTail, LOG_TAIL_BYTES } from './console.ts';
-import { type CrashPolicy, judgeCrash } from './crashes.ts';
+import { consoleTail, LOG_TAIL_BYTES, printable } from './console.ts';
+import { type CrashPolicy, HOST_FULL_RETRY_MS, isHostFull, judgeCrash } from './crashes.ts';
 import { launch, startConsole } from './launch.ts';
 import { type MachinePaths, machineUser, type Paths } from './paths.ts';
 import { isAlive, killGroup, type ProcessIdentity, waitGone } from './processes.ts';
@@ -199,7 +199,7 @@ export class Machine {
   }
 
   async #launch(): Promise<void> {
-    const { user, paths, groups, accelerator, bootId } = this.#context;
+    const { user, groups, accelerator, bootId } = this.#context;
     const { config, paused } = this.#record;
     const since = performance.now();
     this.#record.bootId = bootId;
@@ -210,7 +210,7 @@ export class Machine {
       config,
       paths: this.#paths,
       accelerator,
-      user: user === 'own' ? machineUser(paths.state, config.name) : user === 'same' ? undefined : user,
+      user: user === 'own' ? machineUser() : user === 'same' ? undefined : user,
       paused,
       groups,
       started: (identity) => this.#started(identity),
@@ -269,7 +269,7 @@ export class Machine {
     if (!record.config.keepAlive || record.config.name.startsWith('healthcheck-vm')) {
       record.state = 'ended';
       record.reason = cause;
-      this.#save();
+      this.#saveIfPossible();
       this.#log.info({ cause }, 'vm ended and is not kept alive');
       return;
     }
@@ -279,16 +279,20 @@ export class Machine {
       const tail = (await consoleTail(this.#paths.consoleLog, 512)) ?? '';
       record.state = 'given_up';
       record.reason = `deleting vm due to so many crashes: ${crashes.length} within ${this.#context.policy.windowMs / 1000} s, the last because ${cause}; end of its console: ${printable(tail)}`;
-      this.#save();
+      this.#saveIfPossible();
       this.#log.error({ cause, crashes: crashes.length }, 'vm crashed too often');
       this.#startGivingUp();
       return;
     }
-    this.#save();
+    this.#saveIfPossible();
     this.#log.warn({ cause, crashes: crashes.length, restartInMs }, 'vm crashed');
+    this.#restartIn(restartInMs);
+  }
+
+  #restartIn(ms: number): void {
     this.#timer = setTimeout(() => {
       this.#restart().catch((error: unknown) => this.#log.error({ err: error }, 'restart could not be handled'));
-    }, restartInMs);
+    }, ms);
   }
 
   #restart(): Promise<void> {
@@ -297,6 +301,13 @@ export class Machine {
       try {
         await this.#launch();
       } catch (error) {
+        if (isHostFull(error)) {
+          // The host's trouble: a tenant does not lose a machine to it.
+          this.#log.error({ err: error, againInMs: HOST_FULL_RETRY_MS }, 'vm waits for space on the host');
+          await this.#endProcesses();
+          this.#restartIn(HOST_FULL_RETRY_MS);
+          return;
+        }
         await this.#crashed((await this.#startFailure(error)).message);
       }
     });
@@ -350,6 +361,15 @@ export class Machine {
     saveRecord(this.#paths.record, this.#record);
   }
 
+  /** Where only care for the machine follows, a full disk must not be the end of it. */
+  #saveIfPossible(): void {
+    try {
+      this.#save();
+    } catch (error) {
+      this.#log.error({ err: error }, 'record of the vm could not be written');
+    }
+  }
+
   async #endProcesses(): Promise<void> {
     const { config, processes, bootId } = this.#record;
     if (bootId === this.#context.bootId) await endProcesses(config.name, processes);
@@ -379,9 +399,4 @@ export class Machine {
 
 function isAliveRole({ processes }: MachineRecord, role: string): boolean {
   return processes.some((identity) => identity.role === role && isAlive(identity));
-}
-
-/** Log text for an error message: no control characters but line ends. */
-function printable(text: string): string {
-  return text.replaceAll(/[^\P{Cc}\n]/gu, '').trim();
 }

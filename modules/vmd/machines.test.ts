@@ -140,7 +140,7 @@ describe.skipIf(!canRunMachines)('machines', { timeout: 180_000 }, () => {
     expect(await textOf(join(root, 'ticks'))).toBe(frozen);
     await machines.get(name).lock(false);
     await until('guest goes on', async () => (await textOf(join(root, 'ticks'))) !== frozen, 5000);
-    expect(await logOf(name)).toMatch(/tick \d+/);
+    await until('the console shows it', async () => /tick \d+/.test(await logOf(name)), 5000);
 
     await machines.delete(name);
     expect(machines.find(name)).toBeUndefined();
@@ -206,6 +206,36 @@ describe.skipIf(!canRunMachines)('machines', { timeout: 180_000 }, () => {
     expect(report.reason).toContain('about to power off');
     expect(await textOf(join(root, 'boots'))).toBe('boot\nboot\n');
     await until('nothing is left', async () => (await leftovers(rig.state)).length === 0, 5000);
+  });
+
+  it('brings a crashed machine back once a full host has space again', async () => {
+    const root = await rig.root('full-host', 'echo boot >>/boots; exec sleep 1000');
+    await machines.close();
+    const disk = join(rig.state, 'vmd');
+    await mkdir(disk, { recursive: true });
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=256k', 'tmpfs', disk]);
+    try {
+      machines = await openMachines();
+      await start(testVM(rig, '1-2-full', root));
+      const boots = () => textOf(join(root, 'boots'));
+      await until('it is up', boots, BOOT_MS, () => logOf('1-2-full'));
+      const { pid } = await qemuOf('1-2-full');
+      const ballast = [65_536, 4096, 1].map((size) => join(disk, `ballast-${size}`));
+      for (const path of ballast) execFileSync('sh', ['-c', 'cat /dev/zero 2>/dev/null >"$0" || :', path]);
+      process.kill(pid, 'SIGKILL');
+      await new Promise((resolve) => setTimeout(resolve, 2500));
+      expect(machines.find('1-2-full')).toBeDefined();
+      expect(gaveUp).toEqual([]);
+      for (const path of ballast) execFileSync('rm', [path]);
+      await until('it booted again', async () => (await boots()) === 'boot\nboot\n', BOOT_MS);
+      expect(gaveUp).toEqual([]);
+      await machines.delete('1-2-full');
+      await machines.close();
+    } finally {
+      execFileSync('umount', ['--lazy', disk]);
+      machines = await openMachines();
+    }
+    expect(await leftovers(rig.state)).toEqual([]);
   });
 
   it('says on the console why a guest cannot boot, and does not restart one whose owner will', async () => {

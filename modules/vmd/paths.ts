@@ -1,10 +1,13 @@
 /** Where vmd keeps what belongs to a machine, and what it calls kernel-wide things. */
-import { createHash } from 'node:crypto';
+import { createHash, randomInt } from 'node:crypto';
 import { join, resolve } from 'node:path';
 import { GridError } from '../../schemas/errors/index.ts';
 
 /** Bytes of a unix socket's path in the kernel's address structure, without the end. */
 const SOCKET_PATH_LIMIT = 107;
+
+/** A tenant chooses names: it must be beyond them to find one whose folder and control group are another machine's. */
+const ID_DIGITS = 20;
 
 const digest = (text: string, length: number): string =>
   createHash('sha256').update(text).digest('hex').slice(0, length);
@@ -52,7 +55,7 @@ export class Paths {
 
   /** Throws `machine_path_too_long`. */
   of(name: string): MachinePaths {
-    const id = digest(name, 12);
+    const id = digest(name, ID_DIGITS);
     const runtime = join(this.runtimes, id);
     const socket = (file: string): string => {
       const path = join(runtime, file);
@@ -80,9 +83,10 @@ export class Paths {
 }
 
 /**
- * A user of its own for each machine, from the range that distributions leave
- * unused, so one machine's QEMU has no rights over another's.
+ * A user for each start of a machine, from the range that distributions leave
+ * unused, so one machine's QEMU has no rights over another's. Drawn and not
+ * made from the name, which its owner could choose until two are the same.
  */
-export function machineUser(state: string, name: string): number {
-  return 0x7000_0000 + (Number.parseInt(digest(`${resolve(state)}\0${name}`, 8), 16) % 0x0fff_ffff);
+export function machineUser(): number {
+  return 0x7000_0000 + randomInt(0x0fff_ffff);
 }

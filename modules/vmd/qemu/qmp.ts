@@ -118,9 +118,14 @@ export class Qmp {
     }
     const lines = this.#rest.split('\n');
     this.#rest = lines.pop() ?? '';
-    for (const line of lines) {
-      const message = parse(line);
-      if (message !== undefined) this.#dispatch(message);
+    try {
+      for (const line of lines) {
+        const message = parse(line);
+        if (message !== undefined) this.#dispatch(message);
+      }
+    } catch {
+      // A guest that took its QEMU over may say anything; it ends its own connection, not this process.
+      this.#socket.destroy();
     }
   }
 
