@@ -30,6 +30,11 @@ export class TwinKeys {
     this.#keys.delete(twin);
   }
 
+  /** Some change of a twin may not have been heard of. */
+  forgetAll(): void {
+    this.#keys.clear();
+  }
+
   /** Verifies with the twin's key; a kept key that fails is read again once, the twin may have a new one. */
   verifier(options: CallOptions): VerifySignature {
     return async (twin, type, message, signature) => {

@@ -383,6 +383,23 @@ describe('provisiond on the bus', () => {
     expect((await refused(later)).code).toBeDefined();
   });
 
+  it('believes no old key after the bus was away, and hears of a contract that ended meanwhile', async () => {
+    const daemon = await startHere();
+    await deploy(tenant.contracted(host, 1n, [networkWorkload('net1')]));
+    await running();
+    host.tell('alive');
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    host.twins.set(7, new Tenant(7).publicKey);
+    // Both were told while nobody could hear.
+    host.cancelContract(1n, true);
+    host.tell('alive');
+    await vi.waitFor(() => expect(daemon.journal.deployments()).toEqual([]), { timeout: 5_000 });
+    const publicKey = host.twins.get(7) ?? new Uint8Array();
+    const old = tenant.contracted(host, 2n, [networkWorkload('net1')]);
+    host.twins.set(7, publicKey);
+    expect((await refused(old)).message).toMatch(/^failed to verify signature/);
+  });
+
   it('tells the chain what runs, again until it is heard, and nothing twice', async () => {
     await startHere();
     let failures = 2;

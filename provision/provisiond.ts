@@ -57,6 +57,7 @@ export interface Provisiond {
 /** Steps that wait for the bus at most. */
 const STEP_BACKLOG = 4096;
 const ORPHAN_RETRY_MS = 5_000;
+const TWINS_RETRY_MS = 1_000;
 
 export function startProvisiond(options: ProvisiondOptions): Provisiond {
   const { server, bus, log, root } = options;
@@ -113,6 +114,8 @@ export function startProvisiond(options: ProvisiondOptions): Provisiond {
     engine,
     chain: chainClient,
     events: () => bus.stream(chain, 'Contracts', { signal: stopping.signal }),
+    // What told of contracts tells of twins, too: an old key must not stay good.
+    onMissed: () => keys.forgetAll(),
     log,
     limits: options.contractLimits ?? CONTRACT_WATCH_LIMITS,
   });
@@ -128,7 +131,7 @@ export function startProvisiond(options: ProvisiondOptions): Provisiond {
   const tasks = [
     contracts.run(stopping.signal),
     consumption.run(stopping.signal),
-    followTwins(bus, keys, stopping.signal),
+    followTwins(bus, keys, log, stopping.signal),
     untilDone(stopping.signal, log, async () => {
       const { found, removed } = await removeOrphans(journal, daemons, log, stopping.signal);
       log.info({ leaks: found.length, removed }, 'compared the host with the journal');
@@ -154,8 +157,16 @@ export function startProvisiond(options: ProvisiondOptions): Provisiond {
 }
 
 /** A twin that changed may have another key. */
-async function followTwins(bus: ZbusClient, keys: TwinKeys, signal: AbortSignal): Promise<void> {
-  for await (const twin of bus.stream(chain, 'Twins', { signal })) keys.forget(twin);
+async function followTwins(bus: ZbusClient, keys: TwinKeys, log: BusLog, signal: AbortSignal): Promise<void> {
+  while (!signal.aborted) {
+    try {
+      for await (const twin of bus.stream(chain, 'Twins', { signal })) keys.forget(twin);
+    } catch (error) {
+      if (!signal.aborted) log.warn({ err: error }, 'stream of changed twins ended, listening again');
+    }
+    keys.forgetAll();
+    await sleep(TWINS_RETRY_MS, undefined, { signal }).catch(() => undefined);
+  }
 }
 
 async function untilDone(signal: AbortSignal, log: BusLog, work: () => Promise<void>): Promise<void> {

@@ -41,6 +41,8 @@ export interface ContractWatchOptions {
   readonly engine: Engine;
   readonly chain: Client<typeof chain>;
   readonly events: ContractEvents;
+  /** Hears that something the chain told may not have been heard. */
+  readonly onMissed?: () => void;
   readonly log: BusLog;
   readonly limits?: ContractWatchLimits;
 }
@@ -81,7 +83,7 @@ export class ContractWatch {
       try {
         for await (const event of this.#options.events()) {
           // The bus or the process that reads the chain was away: what it told then is not told again.
-          if (event.Generation !== last.Generation || event.Sequence !== last.Sequence + 1) this.#due.abort();
+          if (event.Generation !== last.Generation || event.Sequence !== last.Sequence + 1) this.#missed();
           last = event;
           this.#hear(event, signal);
         }
@@ -89,9 +91,14 @@ export class ContractWatch {
         if (signal.aborted) return;
         this.#options.log.warn({ err: error }, 'stream of contract events ended, comparing with the chain');
       }
-      this.#due.abort();
+      this.#missed();
       await sleep(1_000, undefined, { signal }).catch(() => undefined);
     }
+  }
+
+  #missed(): void {
+    this.#options.onMissed?.();
+    this.#due.abort();
   }
 
   #hear({ Kind, ContractID }: ContractEvent, signal: AbortSignal): void {

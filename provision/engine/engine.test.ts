@@ -640,7 +640,10 @@ describe('contract watch', () => {
   const signal = new AbortController().signal;
   const limits = { intervalMs: 60_000, retryMs: 5, confirmDelayMs: 5, removalsPerRun: 2, readDeadlineMs: 1_000 };
 
+  let missed = 0;
+
   async function running(contracts: readonly bigint[], until = signal) {
+    missed = 0;
     const journal = new MemoryJournal();
     const engine = startEngine(journal);
     for (const contract of contracts) {
@@ -653,6 +656,9 @@ describe('contract watch', () => {
       engine,
       chain: host.chainClient,
       events: () => host.events.read(until),
+      onMissed: () => {
+        missed += 1;
+      },
       log: silentLog,
       limits,
     });
@@ -729,6 +735,7 @@ describe('contract watch', () => {
     host.tell('alive');
     await vi.waitFor(() => expect(journal.deployments().map((one) => one.id)).toEqual(['7-2']));
     await finished(engine);
+    expect(missed).toBe(2);
     end.abort();
     await run;
   });
