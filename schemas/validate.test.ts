@@ -135,6 +135,23 @@ describe('data', () => {
     validateDeployment(parse(machine({}, { mycelium: { NETWORK: 'net1', Hex_Seed: 'AABBCCDDEEFF' } })));
   });
 
+  it('asks for no more than a node makes for one contract', () => {
+    const disks = (amount: number) => Array.from({ length: amount }, (_, i) => ({ name: `d${i}`, ...ok }));
+    validateDeployment(parse(...disks(256)));
+    expect(refusal(parse(...disks(257)))).toMatchObject({
+      code: 'deployment_amount',
+      message: expect.stringContaining('has 257 workloads, more than the 256 a node makes for one contract'),
+    });
+    const data = { ip_range: '10.1.0.0/16', subnet: '10.1.1.0/24', wireguard_private_key: 'k' };
+    const networks = (amount: number) =>
+      Array.from({ length: amount }, (_, i) => ({ name: `n${i}`, type: 'network', data }));
+    validateDeployment(parse(...networks(16)));
+    expect(refusal(parse(...networks(17))).details).toEqual({ what: 'networks', amount: 17, limit: 16 });
+    const mounts = Array.from({ length: 24 }, () => ({ name: 'd', mountpoint: '/d' }));
+    validateDeployment(parse(machine({ mounts: mounts.slice(1) })));
+    expect(refusal(parse(machine({ mounts }))).code).toBe('machine_mounts_too_many');
+  });
+
   it('of many machines with addresses is checked in linear time', () => {
     const workloads = Array.from({ length: 2000 }, (_, i) => [
       { name: `ip${i}`, type: 'ip', data: {} },

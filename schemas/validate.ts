@@ -12,6 +12,9 @@ const MAX_NAME = 36;
 /** Data is part of a bounded text already; this bounds data that was built in memory. */
 const MAX_DATA_BYTES = 1024 * 1024;
 
+/** A network takes no capacity but a process and a namespace, and every workload takes a node's time. */
+const MAX_AMOUNTS = { workloads: 256, networks: 16 } as const;
+
 export interface ValidateOptions {
   /** Workload types the node runs; all described types when left out. */
   readonly runs?: readonly string[];
@@ -45,6 +48,15 @@ export function validateDeployment(deployment: Deployment, { runs = supportedTyp
     if (!runs.includes(type) || findWorkloadType(type) === undefined) {
       throw new GridError('workload_type_unsupported', { workload: name, type, runs: [...runs] });
     }
+  }
+  checkAmounts(deployment);
+}
+
+function checkAmounts({ workloads }: Deployment): void {
+  const amounts = { workloads: workloads.length, networks: workloads.filter(({ type }) => type === 'network').length };
+  for (const what of ['networks', 'workloads'] as const) {
+    const [amount, limit] = [amounts[what], MAX_AMOUNTS[what]];
+    if (amount > limit) throw new GridError('deployment_amount', { what, amount, limit });
   }
 }
 

@@ -46,6 +46,18 @@ export const deploymentErrors = {
     (d) => `deployment nests ${d.depth} levels deep, more than the ${d.limit} accepted`,
     'flatten the objects',
   ),
+  deployment_amount: refusal(
+    2012,
+    z.object({ what: z.enum(['workloads', 'networks']), amount: count, limit: count }),
+    (d) => `deployment has ${d.amount} ${d.what}, more than the ${d.limit} a node makes for one contract`,
+    'split it into several deployments',
+  ),
+  machine_mounts_too_many: refusal(
+    2013,
+    z.object({ workload, mounts: count, limit: count }),
+    (d) => `machine '${clip(d.workload)}' has ${d.mounts} mounts, more than the ${d.limit} that fit a machine`,
+    'use fewer and larger disks',
+  ),
   deployment_syntax: refusal(
     2002,
     z.object({ reason: z.string() }),

@@ -9,6 +9,8 @@ import { type Context, defineWorkload, type Piece, printed } from './type.ts';
 
 const MINIMUM_MEMORY = 250 * MiB;
 const SEED_BYTES = 6;
+/** With its interface, what has a place on a machine's bus. */
+const MAX_MOUNTS = 23;
 const RESERVED_NETWORKS = ['ygg', 'pub', 'mycelium'];
 const PUBLIC_IP_TYPES = ['ip', 'ipv4'];
 
@@ -86,6 +88,9 @@ export const zmachine = defineWorkload({
     const minimum = rootfsMinimum(cpu, memory);
     if (data.size !== 0 && data.size < minimum) {
       throw new GridError('machine_disk_low', { ...where, requested: data.size, minimum });
+    }
+    if (data.mounts.length > MAX_MOUNTS) {
+      throw new GridError('machine_mounts_too_many', { ...where, mounts: data.mounts.length, limit: MAX_MOUNTS });
     }
     // Nodes end here, with success, when the name belongs to a workload of another type.
     if (public_ip !== '' && !publicIpFound(public_ip, context)) return;
