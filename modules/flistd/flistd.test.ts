@@ -6,6 +6,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { errorTable } from '../../schemas/errors/index.ts';
 import { listMounts } from '../host/mounts.ts';
 import { storage } from '../storaged/interface.ts';
 import { startDaemon, type TestDaemon } from '../storaged/testing/daemon.ts';
@@ -40,6 +41,8 @@ describe.skipIf(!isRoot)('flistd', () => {
   let disks: TestDaemon | undefined;
   let daemon: TestDaemon | undefined;
   let server: TestServer;
+  /** An address where nobody listens. */
+  let nobody: string;
 
   const start = async (flags: Record<string, string> = {}): Promise<void> => {
     const allowed = join(top, 'allowed');
@@ -80,6 +83,9 @@ describe.skipIf(!isRoot)('flistd', () => {
     makeTree(tree);
     redis = await startRedis();
     server = await serveFolder(share);
+    const gone = await serveFolder(share);
+    nobody = gone.url;
+    await gone.stop();
     bus = new ZbusClient({ broker: redis.broker, deadlineMs: 30_000 });
     client = bus.of(flist);
     volumes = bus.of(storage);
@@ -219,11 +225,15 @@ describe.skipIf(!isRoot)('flistd', () => {
       response.end(Buffer.alloc(10_000, 1));
       return true;
     };
+    const asked = (): number => server.requests.filter((path) => path.endsWith(block)).length;
+    const before = asked();
     await expect(client.Mount({ name: 'bad', url, opt: readOnly })).rejects.toMatchObject({
       message: expect.stringContaining(`block ${block} from '${server.url}/store-bad' is corrupt`),
       remote: { code: 'flist_block_corrupt', details: { block, route: `${server.url}/store-bad` } },
     });
     expectNothingLeft('bad');
+    // Asked for again before it is final.
+    expect(asked() - before).toBe(3);
     server.intercept = (path, response) => {
       if (!path.endsWith(block)) return false;
       response.end(Buffer.alloc(2 * MIB));
@@ -237,7 +247,16 @@ describe.skipIf(!isRoot)('flistd', () => {
       remote: { code: 'flist_block_missing', details: { block } },
     });
     expectNothingLeft('bad');
-    server.intercept = undefined;
+    for (const code of ['flist_block_corrupt', 'flist_block_missing'] as const)
+      expect(errorTable[code].retryable).toBe(false);
+    // A store that is itself again at the second look.
+    let wrong = 2;
+    server.intercept = (path, response) => {
+      if (!path.endsWith(block) || wrong-- <= 0) return false;
+      if (wrong === 1) response.end('garbage');
+      else response.writeHead(404).end();
+      return true;
+    };
     expect(listTree(await client.Mount({ name: 'bad', url, opt: readOnly }))).toEqual(listTree(join(top, 'tree-bad')));
     await client.Unmount({ name: 'bad' });
   });
@@ -246,7 +265,8 @@ describe.skipIf(!isRoot)('flistd', () => {
     const fill = (folder: string): void => writeFileSync(join(folder, 'f'), noise(3 * MIB, 'routes'));
     const routes = [
       `${server.url}/store-none`,
-      'http://127.0.0.1:1/gone',
+      `${nobody}/gone`,
+      'http://127.0.0.1:1/port-of-another-service',
       'zdb://127.0.0.1:9900',
       `${server.url}/store-routes`,
     ];
@@ -261,12 +281,12 @@ describe.skipIf(!isRoot)('flistd', () => {
     const fill = (folder: string): void => {
       for (let i = 0; i < 40; i++) writeFileSync(join(folder, `f${i}`), noise(5000, `down${i}`));
     };
-    const url = await packed('down', fill, ['http://127.0.0.1:1/store']);
+    const url = await packed('down', fill, [`${nobody}/store`]);
     const started = performance.now();
     await expect(client.Mount({ name: 'down', url, opt: readOnly })).rejects.toMatchObject({
-      remote: { code: 'flist_store_unreachable', details: { route: 'http://127.0.0.1:1/store' } },
+      remote: { code: 'flist_store_unreachable', details: { route: `${nobody}/store` } },
     });
-    await expect(client.Mount({ name: 'down', url: 'http://127.0.0.1:1/x.fl', opt: readOnly })).rejects.toMatchObject({
+    await expect(client.Mount({ name: 'down', url: `${nobody}/x.fl`, opt: readOnly })).rejects.toMatchObject({
       message: expect.stringContaining('fail to download flist'),
       remote: { code: 'flist_unreachable' },
     });
@@ -278,6 +298,30 @@ describe.skipIf(!isRoot)('flistd', () => {
     ]);
     await expect(client.Mount({ name: 'down', url: unroutable, opt: readOnly })).rejects.toThrow('key is not routable');
     expectNothingLeft('down');
+  });
+
+  it('says at once that an address has a port that HTTP never uses', async () => {
+    const url = 'http://127.0.0.1:6000/x.fl';
+    await expect(client.Mount({ name: 'port', url, opt: readOnly })).rejects.toMatchObject({
+      remote: { code: 'flist_url_refused', details: { url } },
+    });
+    const fill = (folder: string): void => writeFileSync(join(folder, 'f'), 'behind a port');
+    const routed = await packed('port', fill, ['http://127.0.0.1:1/store']);
+    await expect(client.Mount({ name: 'port', url: routed, opt: readOnly })).rejects.toMatchObject({
+      message: expect.stringMatching(/^key is not routable: .*'http:\/\/127.0.0.1:1\/store'/),
+      remote: { code: 'flist_not_routable' },
+    });
+    expectNothingLeft('port');
+    // One of two: nobody knows whether the other has it whole, so it may mend itself.
+    const both = await packed('both', (folder) => writeFileSync(join(folder, 'f'), noise(5000, 'both')), [
+      `${server.url}/store-both`,
+      `${nobody}/store`,
+    ]);
+    server.intercept = (path, response) => path.startsWith('/store-both') && Boolean(response.end('garbage'));
+    await expect(client.Mount({ name: 'both', url: both, opt: readOnly })).rejects.toMatchObject({
+      message: expect.stringMatching(/ is corrupt: /),
+      remote: { code: 'flist_store_unreachable', details: { route: `${nobody}/store` } },
+    });
   });
 
   it.each(['', '.', '..', '../x', 'a/b', 'a b', '-o', 'x'.repeat(201), '/etc'])(

@@ -76,21 +76,28 @@ export const flistErrors = {
     details: z.object({ url, reason }),
     message: (d) => `flist '${d.url}' is malformed: ${d.reason}`,
   }),
+  /**
+   * Final, as `flist_block_missing`: flistd asked every store that may hold the
+   * block, and asked again. Where one of them did not answer it is
+   * `flist_store_unreachable` instead, which may mend itself.
+   */
   flist_block_corrupt: entry({
     number: 4208,
     stage: 'flist',
     fault: 'caller',
-    retryable: true,
+    retryable: false,
     details: z.object({ block, route: z.string(), reason }),
     message: (d) => `block ${d.block} from '${d.route}' is corrupt: ${d.reason}`,
+    remedy: 'upload the block again, or pack the flist anew',
   }),
   flist_block_missing: entry({
     number: 4209,
     stage: 'flist',
     fault: 'caller',
-    retryable: true,
+    retryable: false,
     details: z.object({ block, routes: z.array(z.string()) }),
     message: (d) => `block ${d.block} does not exist at ${d.routes.map((route) => `'${route}'`).join(', ')}`,
+    remedy: 'upload the block, or pack the flist anew',
   }),
   flist_store_unreachable: entry({
     number: 4210,

@@ -47,6 +47,11 @@ export class BodyLimitError extends Error {
   override readonly name = 'BodyLimitError';
 }
 
+/** No request can ever be made to this address. */
+export class UnusableAddressError extends Error {
+  override readonly name = 'UnusableAddressError';
+}
+
 const ATTEMPTS = 3;
 const PAUSE_MS = 200;
 
@@ -62,6 +67,11 @@ export function shownUrl(url: string): string {
   } catch {
     return url.slice(0, 200);
   }
+}
+
+/** Ports of other services, to which `fetch` makes no request; it has only this word for it. */
+function isPortRefused(error: unknown): boolean {
+  return error instanceof TypeError && error.cause instanceof Error && error.cause.message === 'bad port';
 }
 
 async function attempt(url: string, options: FetchOptions): Promise<Fetched> {
@@ -90,9 +100,11 @@ function reasonOf(error: unknown, deadlineMs: number): string {
 /**
  * Any answer but a transient one. Connection failures and transient answers
  * are tried again, an expired deadline is not.
- * @throws FetchError, BodyLimitError; the signal's reason when it was aborted
+ * @throws FetchError, BodyLimitError, UnusableAddressError; the signal's reason when it was aborted
  */
 export async function fetchBounded(url: string, budget: RetryBudget, options: FetchOptions): Promise<Fetched> {
+  const { port } = new URL(url);
+  if (port === '0') throw new UnusableAddressError('port 0 is no port');
   for (let tried = 1; ; tried++) {
     let failure: FetchError;
     try {
@@ -102,6 +114,7 @@ export async function fetchBounded(url: string, budget: RetryBudget, options: Fe
     } catch (error) {
       options.signal?.throwIfAborted();
       if (error instanceof BodyLimitError) throw error;
+      if (isPortRefused(error)) throw new UnusableAddressError(`port ${port} belongs to another service than HTTP`);
       failure = new FetchError(reasonOf(error, options.deadlineMs), tried, error);
       if ((error as Error).name === 'TimeoutError') throw failure;
     }

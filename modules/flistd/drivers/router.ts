@@ -1,14 +1,18 @@
 /** Finds the blocks of one flist at the stores its routes name, and verifies each. */
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { GridError } from '../../../schemas/errors/index.ts';
 import { BLOB_LIMIT_BYTES, BlockError, decodeBlock } from '../format/block.ts';
 import type { Route } from '../format/tree.ts';
 import { type AllowedFolders, NotAllowedError } from './allowed.ts';
-import { BodyLimitError, FetchError, fetchBounded, RetryBudget, shownUrl } from './http.ts';
+import { BodyLimitError, FetchError, fetchBounded, RetryBudget, shownUrl, UnusableAddressError } from './http.ts';
 
 const BLOCK_DEADLINE_MS = 10_000;
 const RETRIES = 16;
+/** How often a block is looked for that no store has whole, and the pause before the second look; it grows with each. */
+const LOOKS = 3;
+const LOOK_PAUSE_MS = 400;
 
 /** A store gives a blob, or nothing where it has none under this id. */
 type Store = (hex: string, signal: AbortSignal) => Promise<Uint8Array | undefined>;
@@ -18,7 +22,7 @@ interface RoutedStore {
   readonly shown: string;
   readonly get: Store;
   /** Set once it could not be reached: not asked again for this flist. */
-  failure: FetchError | undefined;
+  failure: FetchError | UnusableAddressError | undefined;
 }
 
 export class Router {
@@ -40,41 +44,62 @@ export class Router {
 
   /**
    * The plain bytes of a block, verified. Each store that may hold it is asked
-   * in the order of the routes until one gives it whole.
+   * in the order of the routes until one gives it whole. What is corrupt or
+   * missing is looked for again before it is final.
    * @throws GridError `flist_block_corrupt`, `flist_store_unreachable`, `flist_block_missing`, `flist_not_routable`
    */
   async block(id: Buffer, key: Buffer, signal: AbortSignal): Promise<Uint8Array> {
     const first = id[0] ?? 0;
     const covers = ({ route }: { route: Route }): boolean => route.start <= first && first <= route.end;
     const hex = id.toString('hex');
+    const notRoutable = (reasons: readonly string[]): GridError =>
+      new GridError('flist_not_routable', {
+        block: hex,
+        reasons: [...this.#unusable.filter(covers).map((one) => one.reason), ...reasons],
+      });
     const stores = this.#stores.filter(covers);
-    if (stores.length === 0) {
-      const reasons = this.#unusable.filter(covers).map(({ reason }) => reason);
-      throw new GridError('flist_not_routable', { block: hex, reasons });
-    }
-    let corrupt: GridError | undefined;
-    let unreachable: GridError | undefined;
-    for (const store of stores) {
-      try {
-        if (store.failure !== undefined) throw store.failure;
-        const blob = await store.get(hex, signal);
-        if (blob !== undefined) return decodeBlock(id, key, blob);
-      } catch (error) {
-        signal.throwIfAborted();
-        if (error instanceof BlockError || error instanceof BodyLimitError) {
-          corrupt = new GridError('flist_block_corrupt', { block: hex, route: store.shown, reason: error.message });
-          continue;
+    for (let look = 1; ; look++) {
+      let corrupt: GridError | undefined;
+      let unreachable: { readonly route: string; readonly failure: FetchError } | undefined;
+      const missing: string[] = [];
+      const unusable: string[] = [];
+      for (const store of stores) {
+        try {
+          if (store.failure !== undefined) throw store.failure;
+          const blob = await store.get(hex, signal);
+          if (blob !== undefined) return decodeBlock(id, key, blob);
+          missing.push(store.shown);
+        } catch (error) {
+          signal.throwIfAborted();
+          if (error instanceof BlockError || error instanceof BodyLimitError) {
+            corrupt = new GridError('flist_block_corrupt', { block: hex, route: store.shown, reason: error.message });
+          } else if (error instanceof FetchError) {
+            store.failure = error;
+            unreachable = { route: store.shown, failure: error };
+          } else if (error instanceof UnusableAddressError) {
+            store.failure = error;
+            unusable.push(`'${store.shown}': ${error.message}`);
+          } else throw error;
         }
-        if (!(error instanceof FetchError)) throw error;
-        store.failure = error;
-        const { attempts, message: reason } = error;
-        unreachable = new GridError('flist_store_unreachable', { block: hex, route: store.shown, attempts, reason });
       }
+      // A store that did not answer may have it whole, so this is nothing final.
+      if (unreachable !== undefined) throw storeUnreachable(hex, unreachable.route, unreachable.failure, corrupt);
+      if (corrupt === undefined && missing.length === 0) throw notRoutable(unusable);
+      if (look === LOOKS) throw corrupt ?? new GridError('flist_block_missing', { block: hex, routes: missing });
+      await delay(LOOK_PAUSE_MS * look, undefined, { signal });
     }
-    throw (
-      corrupt ?? unreachable ?? new GridError('flist_block_missing', { block: hex, routes: stores.map((s) => s.shown) })
-    );
   }
+}
+
+function storeUnreachable(
+  block: string,
+  route: string,
+  failure: FetchError,
+  corrupt: GridError | undefined,
+): GridError {
+  const { attempts, message } = failure;
+  const reason = corrupt === undefined ? message : `${message}; ${corrupt.message}`;
+  return new GridError('flist_store_unreachable', { block, route, attempts, reason });
 }
 
 function openStore(text: string, allowed: AllowedFolders, budget: RetryBudget): Store {

@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { GridError } from '../../../schemas/errors/index.ts';
 import { readJson, writeFileAtomic } from '../../host/files.ts';
 import { type AllowedFolders, NotAllowedError } from './allowed.ts';
-import { BodyLimitError, FetchError, fetchBounded, RetryBudget, shownUrl } from './http.ts';
+import { BodyLimitError, FetchError, fetchBounded, RetryBudget, shownUrl, UnusableAddressError } from './http.ts';
 
 /** A flist file by what it is; `path` is a private copy that `discard` removes. */
 export interface FlistFile {
@@ -155,6 +155,9 @@ export class FlistSource {
       if (error instanceof BodyLimitError) {
         const limit = options.limitBytes;
         throw new GridError('flist_too_large', { url: shown, what: 'file bytes, more than', size: limit, limit });
+      }
+      if (error instanceof UnusableAddressError) {
+        throw new GridError('flist_url_refused', { url: shown, reason: error.message }, { cause: error });
       }
       if (!(error instanceof FetchError)) throw error;
       const { attempts, message: reason } = error;
