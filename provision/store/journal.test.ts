@@ -249,3 +249,7 @@ describe('failing journal', () => {
     expect(journal.accept(acceptance(1n)).id).toBe('7-1');
   });
 });
+
+it('every deployment has one id for twin and contract', () => {
+  expect(deploymentId(7, 2n ** 64n - 1n)).toBe('7-18446744073709551615');
+});

@@ -1,0 +1,253 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { ZbusError } from '../../modules/zbus/errors.ts';
+import type { Deployment } from '../../schemas/deployment.ts';
+import type { DeploymentRecord, Journal } from '../store/journal.ts';
+import { MemoryJournal } from '../store/memory.ts';
+import { SqliteJournal } from '../store/sqlite.ts';
+import { acceptOn, allOk, Engines, full, LIMITS, oks, states } from '../testing/engine.ts';
+import { TestHost } from '../testing/host.ts';
+import type { Daemons } from '../workloads/workload.ts';
+import type { Engine } from './engine.ts';
+
+const GIB = 1024 ** 3;
+
+let folder: string;
+let host: TestHost;
+const engines = new Engines();
+
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'engine-'));
+  host = new TestHost(folder);
+});
+
+afterEach(async () => {
+  await engines.stop();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+const startEngine = (journal: Journal, daemons = host.daemons, limits = LIMITS): Engine =>
+  engines.start(journal, daemons, limits);
+const accept = (journal: Journal, deployment: Deployment): Promise<DeploymentRecord> =>
+  acceptOn(host, journal, deployment);
+
+/** One life of provisiond: from `die` on nothing it does reaches the journal or the host. */
+class Life {
+  readonly journal: Journal;
+  readonly engine: Engine;
+  #isDead = false;
+  #writes = 0;
+
+  constructor(path: string, dieAtWrite: number, when: 'before' | 'after') {
+    const journal = new SqliteJournal(path);
+    this.journal = new Proxy(journal as Journal, {
+      get: (target, property) => {
+        const value: unknown = Reflect.get(target, property, target);
+        if (typeof value !== 'function') return value;
+        if (!['recordStep', 'finish', 'release', 'tombstone', 'cancel'].includes(String(property))) {
+          return value.bind(target);
+        }
+        return (...args: unknown[]): unknown => {
+          if (this.#isDead) throw new Error('dead');
+          this.#writes += 1;
+          const isLast = this.#writes === dieAtWrite;
+          if (isLast && when === 'before') this.die();
+          const result: unknown = value.apply(target, args);
+          if (isLast && when === 'after') this.die();
+          return result;
+        };
+      },
+    });
+    this.engine = startEngine(this.journal, this.#mortal(host.daemons));
+  }
+
+  get isDead(): boolean {
+    return this.#isDead;
+  }
+
+  die(): never {
+    this.#isDead = true;
+    throw new Error('dead');
+  }
+
+  #mortal(daemons: Daemons): Daemons {
+    const wrap = <T extends object>(client: T): T =>
+      new Proxy(client, {
+        get: (target, method) => (args: unknown, options: unknown) => {
+          if (this.#isDead) return Promise.reject(new Error('dead'));
+          const act = Reflect.get(target, method) as (a: unknown, o: unknown) => unknown;
+          return act(args, options);
+        },
+      });
+    return {
+      storage: wrap(daemons.storage),
+      network: wrap(daemons.network),
+      flist: wrap(daemons.flist),
+      vmd: wrap(daemons.vmd),
+    };
+  }
+}
+
+describe.each(['before', 'after'] as const)('a crash %s any write of the journal', (when) => {
+  it('ends in the same running deployment', async () => {
+    let isCovered = false;
+    let deaths = 0;
+    for (let write = 1; !isCovered; write++) {
+      host = new TestHost(join(folder, `up${write}`));
+      const path = join(folder, `up${write}`, 'journal.sqlite');
+      const first = new Life(path, write, when);
+      const { id } = await accept(first.journal, full());
+      first.engine.submit(id);
+      await vi.waitFor(() => {
+        if (!first.isDead && states(first.journal).vm1 !== 'ok') throw new Error('not yet');
+      });
+      await first.engine.stop();
+      isCovered = !first.isDead;
+      if (isCovered) break;
+      deaths += 1;
+      const second = new Life(path, Number.POSITIVE_INFINITY, when);
+      second.engine.resume();
+      await second.engine.idle();
+      expect(states(second.journal)).toEqual(allOk);
+      expect(oks(second.journal)).toEqual(['disk1', 'net1', 'vm1', 'vol1']);
+      expect(host.resources).toHaveLength(7);
+      second.engine.cancel(id, 'x');
+      await second.engine.idle();
+      expect(host.resources).toEqual([]);
+      await second.engine.stop();
+    }
+    expect(deaths).toBeGreaterThan(15);
+  }, 20_000);
+
+  it('ends with nothing left of a cancelled deployment', async () => {
+    let isCovered = false;
+    let deaths = 0;
+    for (let write = 1; !isCovered; write++) {
+      host = new TestHost(join(folder, `down${write}`));
+      const path = join(folder, `down${write}`, 'journal.sqlite');
+      const ready = new Life(path, Number.POSITIVE_INFINITY, when);
+      const { id } = await accept(ready.journal, full());
+      ready.engine.submit(id);
+      await ready.engine.idle();
+      await ready.engine.stop();
+
+      const first = new Life(path, write, when);
+      try {
+        first.engine.cancel(id, 'contract canceled event received');
+      } catch {
+        // Died at the very first write: the event comes again.
+      }
+      await vi.waitFor(() => {
+        if (!first.isDead && first.journal.deployments().length > 0) throw new Error('not yet');
+      });
+      await first.engine.stop();
+      isCovered = !first.isDead;
+      if (isCovered) break;
+      deaths += 1;
+      const second = new Life(path, Number.POSITIVE_INFINITY, when);
+      second.engine.resume();
+      second.engine.cancel(id, 'contract not active on chain');
+      await second.engine.idle();
+      expect(host.resources).toEqual([]);
+      expect(second.journal.deployments()).toEqual([]);
+      expect(second.journal.history()).toHaveLength(1);
+      await second.engine.stop();
+    }
+    expect(deaths).toBeGreaterThan(10);
+  }, 20_000);
+});
+
+describe('engine after a start', () => {
+  const restarted = async (journal: Journal, limits = LIMITS): Promise<Engine> => {
+    const first = startEngine(journal);
+    first.submit((await accept(journal, full())).id);
+    await first.idle();
+    await first.stop();
+    host.machines.clear();
+    host.mounts.clear();
+    const second = startEngine(journal, host.daemons, limits);
+    return second;
+  };
+  const lost = (journal: Journal, step: string) =>
+    vi.waitFor(() => {
+      const messages = journal.steps('7-1').map((one) => `${one.step} ${one.message}`);
+      expect(messages.some((one) => one.startsWith(`${step} the data of step '${step}' is missing`))).toBe(true);
+    });
+
+  it('never gives a machine an empty root in the place of a lost one, and goes on when it is back', async () => {
+    const journal = new MemoryJournal();
+    const engine = await restarted(journal);
+    host.volumes.delete('rootfs:7-1-vm1');
+    engine.resume();
+    await lost(journal, 'rootfs');
+    expect(host.volumes.has('rootfs:7-1-vm1')).toBe(false);
+    expect(host.machines.size).toBe(0);
+    expect(states(journal)).toEqual(allOk);
+    host.volumes.set('rootfs:7-1-vm1', GIB / 2);
+    await engine.idle();
+    expect([...host.machines.keys()]).toEqual(['7-1-vm1']);
+    expect(oks(journal)).toHaveLength(4);
+  });
+
+  it('pauses a deployment whose lane waits for its next try', async () => {
+    const journal = new MemoryJournal();
+    const engine = await restarted(journal, { ...LIMITS, removalDelayMs: [60_000, 60_000] });
+    host.disks.clear();
+    engine.resume();
+    await lost(journal, 'disk');
+    engine.pause('7-1', true);
+    await vi.waitFor(() => expect(new Set(Object.values(states(journal)))).toEqual(new Set(['paused'])));
+  });
+
+  it('does not fail a machine for good because its network is not back yet', async () => {
+    const journal = new MemoryJournal();
+    const first = startEngine(journal);
+    const { id } = await accept(journal, full());
+    host.hook = async ({ method }) => {
+      if (method !== 'Run') return;
+      void first.stop();
+      await sleep(1);
+    };
+    first.submit(id);
+    await first.idle();
+    expect(states(journal)).toEqual({ ...allOk, vm1: 'init' });
+    host.networks.clear();
+    host.taps.clear();
+    let failures = 3;
+    host.hook = ({ method }) => {
+      if (method === 'CreateNR' && failures-- > 0) throw new ZbusError('call_failed', 'the uplink is not up yet');
+    };
+    const second = startEngine(journal);
+    second.resume();
+    await second.idle();
+    expect(states(journal)).toEqual(allOk);
+  });
+
+  it('does not take a machine that is only being started for one that runs', async () => {
+    const journal = new MemoryJournal();
+    const first = startEngine(journal);
+    const { id } = await accept(journal, full());
+    const started = Promise.withResolvers<void>();
+    // The machine is there while it starts, and gone when the start fails.
+    host.hook = async ({ method, args }, when) => {
+      if (method !== 'Run' || when !== 'before') return;
+      host.hook = () => {};
+      host.machines.set((args.vm as { Name: string }).Name, {});
+      started.resolve();
+      await sleep(50);
+      host.machines.clear();
+      throw new Error('the kernel does not start');
+    };
+    first.submit(id);
+    await started.promise;
+    await first.stop();
+    const second = startEngine(journal);
+    second.resume();
+    await second.idle();
+    expect(states(journal)).toEqual(allOk);
+    expect([...host.machines.keys()]).toEqual(['7-1-vm1']);
+  });
+});
