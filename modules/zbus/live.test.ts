@@ -2,8 +2,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import { decode, encode } from './codec.ts';
 import { encodeRequest, Status } from './frames.ts';
-import { type CallLog, counter, Reading } from './testing/counter.ts';
-import { connect, failure, keys, peek, QUEUE, rawCall, serve } from './testing/live.ts';
+import { ZbusServer } from './server.ts';
+import { type CallLog, counter, counterService, Reading } from './testing/counter.ts';
+import { connect, ends, failure, keys, peek, QUEUE, rawCall, redis, serve } from './testing/live.ts';
 import { withTrace } from './trace.ts';
 
 const STATUS_QUEUE = 'test.zbus@1.0';
@@ -234,6 +235,27 @@ describe('status', () => {
 });
 
 describe('streams', () => {
+  it('begin anew after a failure', async () => {
+    let lives = 0;
+    const server = new ZbusServer({ module: 'test', broker: redis.broker });
+    server.serve(counter, {
+      ...counterService([], () => ''),
+      async *Ticks$(signal) {
+        lives += 1;
+        while (!signal.aborted) {
+          yield lives;
+          await new Promise((resolve) => setTimeout(resolve, 20));
+          if (lives === 1) throw new Error('the first life ends badly');
+        }
+      },
+    });
+    await server.start();
+    ends.push(() => server.stop(200));
+    const stop = AbortSignal.timeout(5000);
+    for await (const tick of connect().stream(counter, 'Ticks', { signal: stop })) if (tick === 2) break;
+    expect(lives).toBe(2);
+  });
+
   it('gives events in order and none that lacks its type', async () => {
     await serve();
     const ticks: number[] = [];

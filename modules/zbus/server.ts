@@ -32,6 +32,8 @@ const STOP_DEADLINE_MS = 8_000;
 const ABORT_DEADLINE_MS = 500;
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
 const REPLY_TTL_SECONDS = 300;
+/** Between the failure of a stream and its next beginning. */
+const STREAM_PAUSE_MS = 1_000;
 /** How long an answer is kept for a broker that is away. */
 const ANSWER_DEADLINE_MS = 60_000;
 
@@ -270,22 +272,26 @@ export class ZbusServer {
     });
   }
 
-  /** A malformed event would kill a listening Go process, so every value is encoded by its type first. */
+  /** A stream that fails begins anew: its listeners would wait for ever, and nobody tells them. */
   async #publish(channel: string, wire: Wire, start: () => AsyncIterable<unknown>): Promise<void> {
     const { signal } = this.#stopping;
     const stopped = once(signal, 'abort').catch(() => undefined);
-    try {
-      const values = start()[Symbol.asyncIterator]();
-      for (;;) {
-        const next = await Promise.race([values.next(), stopped.then(() => undefined)]);
-        if (next === undefined || next.done) break;
-        this.#publishOne(channel, wire, next.value);
+    while (!signal.aborted) {
+      try {
+        const values = start()[Symbol.asyncIterator]();
+        for (;;) {
+          const next = await Promise.race([values.next(), stopped.then(() => undefined)]);
+          if (next === undefined || next.done) return;
+          this.#publishOne(channel, wire, next.value);
+        }
+      } catch (error) {
+        this.#log.error({ err: error, channel, againInMs: STREAM_PAUSE_MS }, 'a stream failed and begins anew');
+        await pause(STREAM_PAUSE_MS, signal);
       }
-    } catch (error) {
-      this.#log.error({ err: error, channel }, 'a stream failed and has ended');
     }
   }
 
+  /** A malformed event would kill a listening Go process, so every value is encoded by its type first. */
   #publishOne(channel: string, wire: Wire, value: unknown): void {
     try {
       const payload = encode(wire, value);
