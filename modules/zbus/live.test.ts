@@ -237,18 +237,16 @@ describe('status', () => {
 describe('streams', () => {
   it('begin anew after a failure', async () => {
     let lives = 0;
+    async function* failing(signal: AbortSignal): AsyncGenerator<number> {
+      lives += 1;
+      while (!signal.aborted) {
+        yield lives;
+        await sleep(20);
+        if (lives === 1) throw new Error('the first life ends badly');
+      }
+    }
     const server = new ZbusServer({ module: 'test', broker: redis.broker });
-    server.serve(counter, {
-      ...counterService([], () => ''),
-      async *Ticks$(signal) {
-        lives += 1;
-        while (!signal.aborted) {
-          yield lives;
-          await new Promise((resolve) => setTimeout(resolve, 20));
-          if (lives === 1) throw new Error('the first life ends badly');
-        }
-      },
-    });
+    server.serve(counter, { ...counterService([], () => ''), Ticks$: failing });
     await server.start();
     ends.push(() => server.stop(200));
     const stop = AbortSignal.timeout(5000);
