@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { MINIMUM_FORMATTED_BYTES } from '../../schemas/capacity.ts';
 import { type Account, countCapacity, type Reservation, reservedMemoryBytes, type Snapshot } from './capacity.ts';
 import { type NodeAbilities, type Plan, planDeployment, type Refusal } from './plan.ts';
 import type { DeploymentRequest, WorkloadRequest } from './request.ts';
@@ -80,6 +81,28 @@ describe('plan', () => {
     expect(plan.reservation.workloads[1]?.allocations[0]?.pool).toBe('a');
   });
 
+  it('refuses a mounted disk that takes no file system, and no other', () => {
+    const mounting = (bytes: number): Plan =>
+      planDeployment(
+        request([network('net1'), disk('d', bytes), machine('vm', { mounts: ['d'] })]),
+        snapshot(),
+        abilities,
+      );
+    expect(refusals(mounting(MINIMUM_FORMATTED_BYTES - 1))).toEqual([
+      {
+        code: 'mount_too_small',
+        details: {
+          workload: 'vm',
+          mount: 'd',
+          requested: MINIMUM_FORMATTED_BYTES - 1,
+          minimum: MINIMUM_FORMATTED_BYTES,
+        },
+      },
+    ]);
+    expect(mounting(MINIMUM_FORMATTED_BYTES).fits).toBe(true);
+    expect(planDeployment(request([disk('d', MIB)]), snapshot(), abilities).fits).toBe(true);
+  });
+
   it('refuses memory with the numbers and ignores nothing that was accepted before', () => {
     const first = planDeployment(
       request([network('net1'), machine('vm1', { memoryBytes: 20 * GIB })]),
@@ -140,6 +163,7 @@ describe('plan', () => {
     ['address_taken', [network('net1'), machine('a'), machine('b')]],
     ['wireguard_port_taken', [network('net1', 4000)]],
     ['wireguard_port_taken', [network('net1', 4001), network('net2', 4001)]],
+    ['mount_too_small', [network('net1'), disk('d', 100 * MIB), machine('vm', { mounts: ['d'] })]],
     ['mount_missing', [network('net1'), machine('vm', { mounts: ['none'] })]],
     ['mount_kind', [network('net1'), machine('vm', { mounts: ['net1'] })]],
     [

@@ -3,6 +3,7 @@
  * Pure and all or nothing: either every workload has its place and there is a
  * reservation, or there is the complete list of reasons and nothing happened.
  */
+import { MINIMUM_FORMATTED_BYTES } from '../../schemas/capacity.ts';
 import type { ErrorDetails } from '../../schemas/errors/index.ts';
 import { parseIPv4, parsePrefix, prefixContains, prefixEdges } from './address.ts';
 import {
@@ -34,7 +35,8 @@ export type RefusalCode =
   | 'wireguard_port_taken'
   | 'mount_missing'
   | 'mount_kind'
-  | 'mount_twice';
+  | 'mount_twice'
+  | 'mount_too_small';
 
 /** A reason as data; its sentence is made by the error table. */
 export type Refusal = { [C in RefusalCode]: { readonly code: C; readonly details: ErrorDetails<C> } }[RefusalCode];
@@ -281,6 +283,11 @@ function* checkMounts(request: DeploymentRequest): Generator<Refusal> {
       }
       if (target.type !== 'zmount') continue;
       const holder = disks.get(mount);
+      const requested = sum(target.allocations.map((allocation) => allocation.bytes));
+      if (holder === undefined && requested < MINIMUM_FORMATTED_BYTES) {
+        const minimum = MINIMUM_FORMATTED_BYTES;
+        yield { code: 'mount_too_small', details: { workload: workload.name, mount, requested, minimum } };
+      }
       if (holder !== undefined) {
         yield { code: 'mount_twice', details: { workload: workload.name, mount, holder } };
       }

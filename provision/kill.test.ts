@@ -1,0 +1,99 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import type { ZbusClient } from '../modules/zbus/client.ts';
+import { provision } from './interface.ts';
+import { SqliteJournal } from './store/sqlite.ts';
+import type { TestHost } from './testing/host.ts';
+import { fullDeployment, Stand } from './testing/provisiond.ts';
+import type { Tenant } from './testing/tenant.ts';
+
+const MAIN = fileURLToPath(new URL('./main.ts', import.meta.url));
+const children: ChildProcess[] = [];
+let stand: Stand;
+let host: TestHost;
+let bus: ZbusClient;
+let tenant: Tenant;
+
+beforeEach(async () => {
+  stand = await Stand.open();
+  ({ host, bus, tenant } = stand);
+});
+
+afterEach(async () => {
+  for (const child of children.splice(0)) await kill(child);
+  await stand.close();
+});
+
+async function startChild(): Promise<ChildProcess> {
+  const args = [MAIN, '--broker', stand.redis.broker, '--state', stand.folder, '--contract-wait-seconds', '1'];
+  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+  children.push(child);
+  await new Promise<void>((resolve, reject) => {
+    let text = '';
+    child.once('exit', (code) => reject(new Error(`provisiond ended with ${code}: ${text}`)));
+    child.stdout?.on('data', (chunk: Buffer) => {
+      text = (text + chunk.toString()).slice(-20_000);
+      if (text.includes('"msg":"ready"')) resolve();
+    });
+  });
+  return child;
+}
+
+async function kill(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  const ended = new Promise((resolve) => child.once('exit', resolve));
+  child.kill('SIGKILL');
+  await ended;
+}
+
+describe('kill -9 of provisiond', () => {
+  const points = [
+    ['DiskCreate', 'before'],
+    ['DiskCreate', 'after'],
+    ['CreateNR', 'after'],
+    ['SetupPrivTap', 'after'],
+    ['Mount', 'after'],
+    ['Run', 'before'],
+    ['Run', 'after'],
+  ] as const;
+
+  it('at any call ends in the same running deployment, and a cancellation killed half way in nothing', async () => {
+    await stand.serveHost();
+    for (const [index, [method, when]] of points.entries()) {
+      const contract = BigInt(index + 1);
+      let child = await startChild();
+      let isKilled = false;
+      host.hook = async (call, moment) => {
+        if (isKilled || call.method !== method || moment !== when) return;
+        isKilled = true;
+        await kill(child);
+      };
+      await stand.deploy(tenant.contracted(host, contract, fullDeployment()));
+      await vi.waitFor(() => expect(isKilled).toBe(true), { timeout: 10_000 });
+      child = await startChild();
+      await stand.running(contract);
+      const changes = await bus.of(provision).Changes({ twin: 7, contractID: contract });
+      expect(changes.filter((one) => one.Result.State === 'ok')).toHaveLength(3);
+      expect(host.resources).toHaveLength(6);
+
+      isKilled = false;
+      host.hook = async (call, moment) => {
+        if (isKilled || call.method !== 'Unmount' || moment !== when) return;
+        isKilled = true;
+        await kill(child);
+      };
+      host.cancelContract(contract);
+      await vi.waitFor(() => expect(isKilled).toBe(true), { timeout: 10_000 });
+      child = await startChild();
+      await vi.waitFor(() => expect(host.resources).toEqual([]), { timeout: 10_000 });
+      await vi.waitFor(async () => expect(await bus.of(provision).ListTwins({})).toEqual([]), { timeout: 5_000 });
+      await kill(child);
+    }
+    const journal = new SqliteJournal(join(stand.folder, 'provisiond', 'journal.sqlite'));
+    expect(journal.deployments()).toEqual([]);
+    expect(journal.history()).toHaveLength(points.length);
+    journal.close();
+  }, 120_000);
+});
