@@ -68,6 +68,9 @@ export function fits(needed: Capacity, free: Capacity): boolean {
   return shortages(needed, free).length === 0;
 }
 
+/** Smallest disk, bytes, on which `mkfs.btrfs` makes the file system that a machine's mount gets. */
+export const MINIMUM_FORMATTED_BYTES = 114_294_784;
+
 /** Smallest root file system of a machine, bytes: 500 MiB, or 2 GiB from 8 CPU-GiB on. */
 export function rootfsMinimum(cpu: number, memory: number): number {
   return Math.floor((cpu * memory) / (8 * GiB)) === 0 ? 500 * MiB : 2 * GiB;

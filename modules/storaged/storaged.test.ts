@@ -1,15 +1,27 @@
 /** storaged as a process: real btrfs on a loop file, real redis, real bus. */
 import { execFileSync } from 'node:child_process';
-import { closeSync, existsSync, ftruncateSync, mkdtempSync, openSync, readdirSync, rmSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  ftruncateSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  rmSync,
+  truncateSync,
+  writeSync,
+} from 'node:fs';
 import { mkdir, open, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { MINIMUM_FORMATTED_BYTES } from '../../schemas/capacity.ts';
 import { listMounts } from '../host/mounts.ts';
 import { ZbusClient } from '../zbus/client.ts';
 import type { Client } from '../zbus/definition.ts';
 import { startRedis, type TestRedis } from '../zbus/testing/redis.ts';
+import { formatDisk } from './drivers/disks.ts';
 import { listLoops } from './drivers/loop.ts';
 import { storage } from './interface.ts';
 import { purgeStorage } from './purge.ts';
@@ -210,6 +222,22 @@ describe.skipIf(!isRoot)('storaged', () => {
     await client.DiskDelete({ name: 'format' });
   });
 
+  it('knows the smallest disk that mkfs formats, and says of a failure nothing about this host', async () => {
+    await client.DiskCreate({ name: 'least', size: MINIMUM_FORMATTED_BYTES });
+    await client.DiskFormat({ name: 'least' });
+    const { Path: formatted } = await client.DiskLookup({ name: 'least' });
+    expect(execFileSync('blkid', ['-p', '-o', 'value', '-s', 'TYPE', formatted], { encoding: 'utf8' })).toBe('btrfs\n');
+    // What a disk was cut to behind storaged's back is refused by mkfs's own words, where it says the path.
+    const tooSmall = { name: 'least', path: join(state, 'cut'), size: MINIMUM_FORMATTED_BYTES };
+    await writeFile(tooSmall.path, '');
+    truncateSync(tooSmall.path, MINIMUM_FORMATTED_BYTES - 1);
+    const failed = await formatDisk(tooSmall).catch((error: unknown) => error);
+    expect(failed).toMatchObject({ code: 'storage_format_failed' });
+    expect((failed as Error).message).toContain(`minimum size for each btrfs device is ${MINIMUM_FORMATTED_BYTES}`);
+    expect((failed as Error).message).not.toContain(state);
+    await client.DiskDelete({ name: 'least' });
+  });
+
   it('takes an image only from a regular file that fits', async () => {
     await client.DiskCreate({ name: 'small', size: 2 * MIB });
     const target = join(state, 'big.raw');
@@ -225,7 +253,7 @@ describe.skipIf(!isRoot)('storaged', () => {
       });
     }
     await expect(client.DiskFormat({ name: 'small' })).rejects.toMatchObject({
-      remote: { code: 'storage_format_failed' },
+      remote: { code: 'storage_invalid_size', details: { requested: 2 * MIB, minimum: MINIMUM_FORMATTED_BYTES } },
     });
     await expect(client.DiskWrite({ name: 'none', image: target })).rejects.toThrow("'none' does not exists");
     await client.DiskDelete({ name: 'small' });

@@ -179,6 +179,16 @@ export const capacityErrors = {
     message: (d) =>
       `disk '${d.mount}' is mounted by '${d.holder}' and by '${d.workload}'; a zmount belongs to one machine`,
   }),
+  mount_too_small: entry({
+    number: 3033,
+    stage: 'capacity',
+    fault: 'caller',
+    retryable: false,
+    details: z.object({ workload: z.string(), mount: z.string(), requested: bytes, minimum: bytes }),
+    message: (d) =>
+      `disk '${d.mount}' is too small for the file system with which '${d.workload}' mounts it: requested ${d.requested} bytes, the smallest is ${d.minimum} bytes`,
+    remedy: 'ask for a larger disk',
+  }),
   /** A daemon that the plan must ask did not answer; nothing was changed. */
   capacity_unknown: entry({
     number: 3040,

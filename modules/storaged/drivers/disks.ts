@@ -5,6 +5,7 @@
 import { constants, type Dirent, lstatSync, readdirSync } from 'node:fs';
 import { type FileHandle, open, rename, rm, truncate } from 'node:fs/promises';
 import { join } from 'node:path';
+import { MINIMUM_FORMATTED_BYTES } from '../../../schemas/capacity.ts';
 import { GridError } from '../../../schemas/errors/index.ts';
 import { HostCommandError, run } from '../../host/run.ts';
 import { UNFINISHED } from '../names.ts';
@@ -91,13 +92,18 @@ export async function deleteDisk(folder: string, name: string): Promise<void> {
 /** Makes a btrfs file system on a blank disk; a disk with content stays as it is. */
 export async function formatDisk(disk: Disk): Promise<void> {
   if ((await probeContent(disk.path)) !== undefined) return;
+  if (disk.size < MINIMUM_FORMATTED_BYTES) {
+    const { name, size: requested } = disk;
+    throw new GridError('storage_invalid_size', { name, requested, minimum: MINIMUM_FORMATTED_BYTES });
+  }
   try {
     await makeFilesystem(disk.path);
   } catch (error) {
     if (!(error instanceof HostCommandError)) throw error;
     // Content that only mkfs knows: kept as well.
     if (error.stderr.includes('use the -f option to force overwrite')) return;
-    const reason = error.stderr.trim() === '' ? error.message : error.stderr.trim();
+    const words = error.stderr.trim().replaceAll(disk.path, disk.name);
+    const reason = error.reason === 'exit' && words !== '' ? words : `mkfs.btrfs: ${error.reason}`;
     throw new GridError('storage_format_failed', { name: disk.name, reason }, { cause: error });
   }
 }
