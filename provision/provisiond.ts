@@ -106,7 +106,7 @@ export function startProvisiond(options: ProvisiondOptions): Provisiond {
     node,
     verifier,
     log,
-    onAccepted: (record) => void contracts.accepted(record, stopping.signal),
+    onAccepted: (record) => contracts.accepted(record, stopping.signal),
   });
   const latest = new LatestSnapshot(node, journal);
   const contracts = new ContractWatch({

@@ -146,7 +146,7 @@ describe('contract watch', () => {
     await sleep(20);
     const record = await accept(journal, deployment);
     engine.submit(record.id);
-    await watch.accepted(record, end.signal);
+    watch.accepted(record, end.signal);
     await vi.waitFor(() => expect(journal.deployments().map((one) => one.id)).toEqual(['7-2']));
     end.abort();
     await run;

@@ -67,14 +67,14 @@ export class ContractWatch {
    * A deployment was accepted: its contract is read once more, as what happened
    * to it between the check and the acceptance was told before there was a holder.
    */
-  async accepted({ id, contract }: DeploymentRecord, signal: AbortSignal): Promise<void> {
-    try {
-      const facts = await this.#read(contract, signal);
-      if (isGone(facts)) this.#due.abort();
-      else this.#options.engine.pause(id, facts.State === 'grace');
-    } catch {
-      this.#due.abort();
-    }
+  accepted(record: DeploymentRecord, signal: AbortSignal): void {
+    this.#lookOnce(record, signal).catch(() => this.#due.abort());
+  }
+
+  async #lookOnce({ id, contract }: DeploymentRecord, signal: AbortSignal): Promise<void> {
+    const facts = await this.#read(contract, signal);
+    if (isGone(facts)) this.#due.abort();
+    else this.#options.engine.pause(id, facts.State === 'grace');
   }
 
   async #follow(signal: AbortSignal): Promise<void> {

@@ -206,13 +206,15 @@ describe('engine after a start', () => {
     const journal = new MemoryJournal();
     const first = startEngine(journal);
     const { id } = await accept(journal, full());
+    let stopped: Promise<void> | undefined;
     host.hook = async ({ method }) => {
       if (method !== 'Run') return;
-      void first.stop();
+      stopped = first.stop();
       await sleep(1);
     };
     first.submit(id);
     await first.idle();
+    await stopped;
     expect(states(journal)).toEqual({ ...allOk, vm1: 'init' });
     host.networks.clear();
     host.taps.clear();
