@@ -1,10 +1,11 @@
 /**
  * The gateway: a relay client that lets verified requests in and answers them
  * from the node's modules. Flags: `--relay URL[,URL]`, `--key-file FILE`,
- * `--require-encryption true`.
+ * `--require-encryption true`, `--http HOST:PORT` (numbers and health; off without it).
  */
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Histogram, Registry } from 'prom-client';
+import { collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import type { NodeFacts } from '../modules/api-gateway/interface.ts';
 import { chain } from '../modules/api-gateway/interface.ts';
 import { network } from '../modules/networkd/interface.ts';
@@ -17,6 +18,9 @@ import { planner, provision, statistics } from '../provision/interface.ts';
 import { Dispatcher } from './commands/dispatch.ts';
 import { handlers } from './commands/index.ts';
 import { Door } from './door/door.ts';
+import { FileReplayLog } from './door/replay-log.ts';
+import { Health } from './http/health.ts';
+import { HttpServer, parseListenAddress } from './http/server.ts';
 import { busTwins } from './rmb/bus-twins.ts';
 import { PayloadCipher } from './rmb/cipher.ts';
 import { RmbClient } from './rmb/client.ts';
@@ -24,25 +28,39 @@ import { readKeyFile } from './rmb/keys.ts';
 import { SignatureVerifier } from './rmb/signature.ts';
 import { TwinCache } from './rmb/twins.ts';
 
+const MODULE = 'rmb-gateway';
 const REGISTRATION_POLL_MS = 250;
 const CONNECT_DEADLINE_MS = 30_000;
 const STREAM_PAUSE_MS = 2_000;
 
 await runDaemon({
   name: 'gateway',
-  module: 'rmb-gateway',
-  options: ['relay', 'key-file', 'require-encryption'],
-  start: async ({ bus, log, options, signal }) => {
+  module: MODULE,
+  options: ['relay', 'key-file', 'require-encryption', 'http'],
+  start: async ({ bus, log, root, options, signal }) => {
     if (options.relay === undefined) throw new Error('gateway: --relay URL is required');
     if (options['key-file'] === undefined) throw new Error('gateway: --key-file FILE is required');
+    const httpAddress = options.http === undefined ? undefined : parseListenAddress(options.http);
     const identity = await readKeyFile(options['key-file']);
+
+    const registry = new Registry();
+    let client: RmbClient | undefined;
+    const health = new Health({ bus, module: MODULE, relayConnected: () => client?.connected });
+    const http = new HttpServer({ registry, problems: () => health.problems(), log });
+    if (httpAddress !== undefined) {
+      collectDefaultMetrics({ register: registry });
+      // Requests are answered without it, so a port that is taken closes no door.
+      await http.listen(httpAddress).then(
+        (port) => log.info({ ...httpAddress, port }, 'metrics and health are served'),
+        (error: Error) => log.error({ ...httpAddress, reason: error.message }, 'metrics and health are not served'),
+      );
+    }
     const chainClient = bus.of(chain);
     const facts = await untilRegistered(chainClient, signal, (reason) =>
       log.info({ reason }, 'waiting for the node to be on the chain'),
     );
     log.info({ node: facts.NodeID, twin: facts.TwinID, farm: facts.FarmID }, 'the node is on the chain');
 
-    const registry = new Registry();
     const seconds = new Histogram({
       name: 'gateway_command_seconds',
       help: 'time to answer, by command and outcome',
@@ -51,7 +69,8 @@ await runDaemon({
     });
     const twins = new TwinCache(busTwins(chainClient));
     const verifier = new SignatureVerifier();
-    const client = new RmbClient({
+    const replayLog = await FileReplayLog.open(join(root, 'replay.log'), { log, registry });
+    const peer = new RmbClient({
       relays: options.relay.split(','),
       identity,
       twinId: facts.TwinID,
@@ -59,15 +78,25 @@ await runDaemon({
       verifier,
       log,
     });
+    client = peer;
+    new Gauge({
+      name: 'gateway_relay_connected',
+      help: '1 while at least one relay is connected',
+      registers: [registry],
+      collect() {
+        this.set(peer.connected ? 1 : 0);
+      },
+    });
     const door = new Door({
       twinId: facts.TwinID,
       twins,
       verifier,
       cipher: new PayloadCipher(identity),
-      answer: (request, twin, answer) => client.answer(request, twin, answer),
+      answer: (request, twin, answer) => peer.answer(request, twin, answer),
       requireEncryption: options['require-encryption'] === 'true',
       log,
       registry,
+      replayLog,
     });
     const dispatcher = new Dispatcher({
       handlers,
@@ -82,7 +111,7 @@ await runDaemon({
       log,
       onDone: (command, ok, took) => seconds.observe({ command, outcome: ok ? 'ok' : 'error' }, took),
     });
-    client.serve(
+    peer.serve(
       // The envelope's uid is the correlation id: the sender knows it, too.
       door.handler(({ uid, command, payload, twin }) =>
         withTrace(uid, () => dispatcher.answer({ command, payload, twin: twin.id })),
@@ -99,10 +128,12 @@ await runDaemon({
         await sleep(STREAM_PAUSE_MS, undefined, { signal }).catch(() => undefined);
       }
     }
-    await client.connect({ deadlineMs: CONNECT_DEADLINE_MS, signal });
+    await peer.connect({ deadlineMs: CONNECT_DEADLINE_MS, signal });
     return async () => {
-      await client.close();
+      await http.close();
+      await peer.close();
       await verifier.close();
+      await replayLog.close();
       await following;
     };
   },

@@ -15,7 +15,7 @@ import {
 } from '../doctor/checks.ts';
 import { checkKvm } from '../doctor/kvm.ts';
 import { stateFolder } from '../node/layout.ts';
-import { chainPort, relayPort } from '../node/ports.ts';
+import { chainPort, httpPort, relayPort } from '../node/ports.ts';
 import { table } from '../table.ts';
 
 const usage = `usage: gridnode doctor [--state DIR] [--json]
@@ -41,6 +41,7 @@ export const command: Command = {
       await checkDisk(stateFolder(values.state)),
       await checkPort(chainPort, 'development chain'),
       await checkPort(relayPort, 'embedded relay'),
+      await checkPort(httpPort, 'metrics and health page'),
     ];
     if (values.json) {
       process.stdout.write(`${JSON.stringify(findings)}\n`);

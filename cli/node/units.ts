@@ -6,6 +6,7 @@ import { writeFileAtomic } from '../../modules/host/files.ts';
 import { quoteWord } from '../../modules/zinit/index.ts';
 import type { NodeConfig } from './config.ts';
 import { checkout, type Layout } from './layout.ts';
+import { httpPort } from './ports.ts';
 
 interface UnitFile {
   readonly exec: string;
@@ -156,7 +157,11 @@ export function unitFiles(layout: Layout, config: NodeConfig): Record<string, Un
       shutdown_timeout: 20,
     },
     gateway: {
-      exec: daemon('gateway/main.ts', '--relay', config.relay.join(','), '--key-file', join(layout.keys, 'node.json')),
+      exec: daemon(
+        'gateway/main.ts',
+        ...['--relay', config.relay.join(','), '--key-file', join(layout.keys, 'node.json')],
+        ...['--http', `${config.address}:${httpPort}`],
+      ),
       test: answers('rmb-gateway'),
       after: config.development ? ['provisiond', 'relay'] : ['provisiond'],
       env,

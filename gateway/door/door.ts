@@ -15,6 +15,7 @@ import { DEFAULT_DOOR_LIMITS, type DoorLimits } from './limits.ts';
 import { type Check, DoorMetrics } from './metrics.ts';
 import { Concurrency, RateLimit } from './rate.ts';
 import { ReplayMemory } from './replay.ts';
+import { forgetfulLog, type ReplayLog } from './replay-log.ts';
 import { checkShape, type Ignored } from './shape.ts';
 import { checkSignature } from './signature.ts';
 import { checkSize } from './size.ts';
@@ -31,6 +32,8 @@ export interface DoorOptions {
   readonly answer: (request: Envelope, twin: TwinRecord, answer: Answer) => Promise<void>;
   readonly log: Logger;
   readonly registry?: Registry;
+  /** Default: a restart forgets which requests were let in. */
+  readonly replayLog?: ReplayLog;
   readonly limits?: Partial<DoorLimits>;
   readonly requireEncryption?: boolean;
   /** Milliseconds since 1970. */
@@ -68,6 +71,7 @@ export class Door {
   readonly #limits: DoorLimits;
   readonly #metrics: DoorMetrics;
   readonly #replay: ReplayMemory;
+  readonly #replayLog: ReplayLog;
   readonly #rate: RateLimit;
   readonly #tell = new RateLimit(TELL_PER_SECOND, TELL_BURST);
   readonly #concurrency: Concurrency;
@@ -81,6 +85,9 @@ export class Door {
     this.#rate = new RateLimit(this.#limits.ratePerSecond, this.#limits.rateBurst);
     this.#concurrency = new Concurrency(this.#limits);
     this.#now = options.now ?? Date.now;
+    this.#replayLog = options.replayLog ?? forgetfulLog;
+    const earlier = this.#replayLog.begin(() => this.#replay.living(this.#nowSeconds()));
+    for (const entry of earlier) this.#replay.restore(entry);
     options.verifier.warm();
   }
 
@@ -154,11 +161,13 @@ export class Door {
     const twin = await this.#verified(envelope, claimed);
     if (twin instanceof GridError) return this.#refuse('signature', twin);
     // Two copies may have been verified side by side: the first one in wins.
-    const replayed = this.#replay.enter(envelope, this.#nowSeconds());
-    if (replayed !== undefined) {
-      if (replayed.code === 'envelope_replayed') return this.#refuse('replay', replayed);
-      return await this.#tellNow('replay', replayed, envelope, twin);
+    const entered = this.#replay.enter(envelope, this.#nowSeconds());
+    if (entered instanceof GridError) {
+      if (entered.code === 'envelope_replayed') return this.#refuse('replay', entered);
+      return await this.#tellNow('replay', entered, envelope, twin);
     }
+    // Before anything runs: a process that ends after it must not let the next one run it again.
+    await this.#replayLog.append(entered);
     const payload = await openPayload(envelope, twin, {
       twins: this.#options.twins,
       cipher: this.#options.cipher,

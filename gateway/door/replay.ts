@@ -3,10 +3,25 @@
  * and uid, and by what was signed: that has no separators, so a thief could
  * move the end of the uid into the tags and send the same request under another uid.
  */
+import { hash } from 'node:crypto';
 import { GridError } from '../../schemas/errors/index.ts';
 import { challenge } from '../rmb/challenge.ts';
 import type { Envelope } from '../rmb/envelope.ts';
 import type { DoorLimits } from './limits.ts';
+
+/** A request that was let in. */
+export interface ReplayEntry {
+  /** Of source, session and uid: 16 bytes as latin1. */
+  readonly key: string;
+  /** What was signed: 16 bytes as latin1. */
+  readonly signed: string;
+  readonly twin: number;
+  /** Unix seconds. */
+  readonly expiresAt: number;
+}
+
+/** Bytes of `key` and of `signed`. */
+export const DIGEST_BYTES = 16;
 
 /**
  * Memory is bounded in all and for each twin; when it is full, new requests are
@@ -19,7 +34,7 @@ export class ReplayMemory {
   /** Digests that were signed, of the same requests. */
   readonly #signed = new Set<string>();
   /** Requests by the second they expire in. */
-  readonly #expiring = new Map<number, { readonly key: string; readonly digest: string; readonly twin: number }[]>();
+  readonly #expiring = new Map<number, ReplayEntry[]>();
   readonly #perTwin = new Map<number, number>();
   #sweptTo = 0;
 
@@ -29,18 +44,16 @@ export class ReplayMemory {
 
   /** A refusal for a request that was entered before. */
   check(envelope: Envelope): GridError | undefined {
-    if (!this.#seen.has(keyOf(envelope))) return undefined;
-    return new GridError('envelope_replayed', { twin: envelope.source?.twin ?? 0, uid: envelope.uid });
+    return this.#seen.has(keyOf(envelope)) ? replayed(envelope) : undefined;
   }
 
   /** Enters a verified request; a refusal where it is known already or there is no room. */
-  enter(envelope: Envelope, nowSeconds: number): GridError | undefined {
-    const known = this.check(envelope);
-    if (known !== undefined) return known;
+  enter(envelope: Envelope, nowSeconds: number): ReplayEntry | GridError {
+    const entry = entryOf(envelope);
+    if (this.#seen.has(entry.key)) return replayed(envelope);
     this.#sweep(nowSeconds);
-    const twin = envelope.source?.twin ?? 0;
-    const digest = `${twin} ${Buffer.from(challenge(envelope)).toString('latin1')}`;
-    if (this.#signed.has(digest)) return new GridError('envelope_replayed', { twin, uid: envelope.uid });
+    if (this.#signed.has(signedOf(entry))) return replayed(envelope);
+    const { twin } = entry;
     const ofTwin = this.#perTwin.get(twin) ?? 0;
     const { replayEntries, replayEntriesPerTwin } = this.#limits;
     if (ofTwin >= replayEntriesPerTwin) {
@@ -49,19 +62,31 @@ export class ReplayMemory {
     if (this.#seen.size >= replayEntries) {
       return new GridError('replay_memory_full', { twin, remembered: this.#seen.size, limit: replayEntries });
     }
-    const key = keyOf(envelope);
-    const second = Number(envelope.timestamp + envelope.expiration);
-    this.#seen.add(key);
-    this.#signed.add(digest);
-    this.#perTwin.set(twin, ofTwin + 1);
-    const slot = this.#expiring.get(second);
-    if (slot === undefined) this.#expiring.set(second, [{ key, digest, twin }]);
-    else slot.push({ key, digest, twin });
-    return undefined;
+    this.#add(entry);
+    return entry;
+  }
+
+  /** Takes back what an earlier process let in; nothing of it is refused room. */
+  restore(entry: ReplayEntry): void {
+    if (!this.#seen.has(entry.key)) this.#add(entry);
+  }
+
+  /** What has not expired. Entries that come while it is read may be among them. */
+  *living(nowSeconds: number): Generator<ReplayEntry> {
+    for (const [second, entries] of this.#expiring) if (second > nowSeconds) yield* entries;
   }
 
   get size(): number {
     return this.#seen.size;
+  }
+
+  #add(entry: ReplayEntry): void {
+    this.#seen.add(entry.key);
+    this.#signed.add(signedOf(entry));
+    this.#perTwin.set(entry.twin, (this.#perTwin.get(entry.twin) ?? 0) + 1);
+    const slot = this.#expiring.get(entry.expiresAt);
+    if (slot === undefined) this.#expiring.set(entry.expiresAt, [entry]);
+    else slot.push(entry);
   }
 
   /** Forgets what its own expiry refuses from now on. */
@@ -71,19 +96,35 @@ export class ReplayMemory {
     for (const [second, entries] of this.#expiring) {
       if (second > nowSeconds) continue;
       this.#expiring.delete(second);
-      for (const { key, digest, twin } of entries) {
-        this.#seen.delete(key);
-        this.#signed.delete(digest);
-        const left = (this.#perTwin.get(twin) ?? 1) - 1;
-        if (left > 0) this.#perTwin.set(twin, left);
-        else this.#perTwin.delete(twin);
+      for (const entry of entries) {
+        this.#seen.delete(entry.key);
+        this.#signed.delete(signedOf(entry));
+        const left = (this.#perTwin.get(entry.twin) ?? 1) - 1;
+        if (left > 0) this.#perTwin.set(entry.twin, left);
+        else this.#perTwin.delete(entry.twin);
       }
     }
   }
 }
 
+function replayed(envelope: Envelope): GridError {
+  return new GridError('envelope_replayed', { twin: envelope.source?.twin ?? 0, uid: envelope.uid });
+}
+
+function entryOf(envelope: Envelope): ReplayEntry {
+  return {
+    key: keyOf(envelope),
+    signed: Buffer.from(challenge(envelope)).toString('latin1'),
+    twin: envelope.source?.twin ?? 0,
+    expiresAt: Number(envelope.timestamp + envelope.expiration),
+  };
+}
+
+const signedOf = ({ twin, signed }: ReplayEntry): string => `${twin} ${signed}`;
+
 /** Texts in it have no control characters, so a newline keeps the parts apart. */
 function keyOf(envelope: Envelope): string {
   const session = envelope.source?.connection;
-  return `${envelope.source?.twin}\n${session === undefined ? '' : `:${session}`}\n${envelope.uid}`;
+  const text = `${envelope.source?.twin}\n${session === undefined ? '' : `:${session}`}\n${envelope.uid}`;
+  return hash('sha256', text, 'buffer').toString('latin1', 0, DIGEST_BYTES);
 }
