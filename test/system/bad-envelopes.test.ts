@@ -1,8 +1,10 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { httpPort } from '../../cli/node/ports.ts';
 import type { Envelope } from '../../gateway/rmb/index.ts';
+import { killUnit, untilBack } from './kill.ts';
 import { untilLogged } from './node-log.ts';
 import { bytesOf, nowSeconds, RawLine, type RequestWish, request } from './raw-line.ts';
-import { expectUnchanged, type Standing, standingOf } from './standing.ts';
+import { expectUnchanged, type Standing, standingOf, unitsOf } from './standing.ts';
 import { Tenant } from './tenant.ts';
 import { isRoot, startTestNode, type TestNode } from './test-node.ts';
 
@@ -114,6 +116,14 @@ describe.skipIf(!isRoot)('envelopes that a node must not believe', () => {
     await expectUnchanged(user, before);
   });
 
+  it('who watches the node sees over HTTP that it is well and what was refused', async () => {
+    const page = `http://${node.config.address}:${httpPort}`;
+    const health = await fetch(`${page}/health`);
+    expect([health.status, await health.json()]).toEqual([200, { healthy: true }]);
+    const metrics = await (await fetch(`${page}/metrics`)).text();
+    expect(metrics).toMatch(/gateway_door_refused_total\{check="replay",code="envelope_replayed"\} [1-9]/);
+  });
+
   it('a twin that the chain does not know gets no connection', async () => {
     await expect(RawLine.open(relay(), user.identity, 4000, SESSION)).rejects.toThrow('401 twin not found 4000');
     await expect(RawLine.open(relay(), user.identity, node.registration.twins.farmer, SESSION)).rejects.toThrow(
@@ -168,4 +178,25 @@ describe.skipIf(!isRoot)('envelopes that a node must not believe', () => {
     expect(await told(request(wish({ command: 'zos.no.such' }), user.identity))).toEqual([0, 'function is not found']);
     await expectUnchanged(user, before);
   });
+
+  it('a replayed request runs once, also when the gateway was killed in between', async () => {
+    const envelope = request(wish({ expiration: 600 }), user.identity);
+    line.send(bytesOf(envelope));
+    expect((await line.answer(envelope.uid))?.message.case).toBe('response');
+    const { pid } = await node.zinit.status('gateway');
+    await killUnit(node, 'gateway');
+    await untilBack(node, 'gateway', pid);
+    before = { ...before, units: await unitsOf(user) };
+    line.send(bytesOf(envelope));
+    await untilLogged(
+      node.layout,
+      'gateway',
+      (entry) => entry.code === 'envelope_replayed' && `${entry.reason}`.includes(envelope.uid),
+    );
+    const good = request(wish(), user.identity);
+    line.send(bytesOf(good));
+    expect((await line.answer(good.uid))?.message.case).toBe('response');
+    expect(line.received.filter(({ uid }) => uid === envelope.uid)).toHaveLength(1);
+    await expectUnchanged(user, before);
+  }, 120_000);
 });
