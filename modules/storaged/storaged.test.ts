@@ -15,6 +15,7 @@ import { mkdir, open, readFile, rm, stat, symlink, writeFile } from 'node:fs/pro
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { isDeepStrictEqual } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { MINIMUM_FORMATTED_BYTES } from '../../schemas/capacity.ts';
 import { listMounts } from '../host/mounts.ts';
@@ -385,16 +386,24 @@ describe.skipIf(!isRoot)('storaged', () => {
       await stop('SIGKILL');
       await start();
       await settled;
-      const volumes = await client.VolumeList({});
-      for (const volume of volumes) expect(volume.Usage.Size).toBe(sizes.get(volume.Name));
-      const found = await client.DiskList({});
-      for (const disk of found) expect(disk.Size).toBe(sizes.get(basename(disk.Path)));
-      for (const [folder, expected] of [
-        [pool(), [...volumes.map((volume) => volume.Name), '.seektime', 'vdisks', 'zos-cache']],
-        [join(pool(), 'vdisks'), found.map((disk) => basename(disk.Path))],
-      ] as const) {
-        expect(readdirSync(folder).sort()).toEqual([...expected].sort());
-      }
+      // A call whose caller gave up may still be at work for a moment.
+      await expect
+        .poll(
+          async () => {
+            const volumes = await client.VolumeList({});
+            for (const volume of volumes) expect(volume.Usage.Size).toBe(sizes.get(volume.Name));
+            const found = await client.DiskList({});
+            for (const disk of found) expect(disk.Size).toBe(sizes.get(basename(disk.Path)));
+            const listed = [...volumes.map((volume) => volume.Name), '.seektime', 'vdisks', 'zos-cache'];
+            const disks = found.map((disk) => basename(disk.Path));
+            return (
+              isDeepStrictEqual(readdirSync(pool()).sort(), listed.sort()) &&
+              isDeepStrictEqual(readdirSync(join(pool(), 'vdisks')).sort(), disks.sort())
+            );
+          },
+          { timeout: 10_000 },
+        )
+        .toBe(true);
     }
     for (const name of sizes.keys()) {
       await client.VolumeDelete({ name });
