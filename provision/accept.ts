@@ -8,6 +8,7 @@ import type { Engine } from './engine/engine.ts';
 import type { NodeReader, PoolReading } from './node.ts';
 import { type NodeAbilities, type Plan, planDeployment, type Refusal } from './plan/plan.ts';
 import { type DeploymentRecord, deploymentId, type Journal, ownedResources } from './store/journal.ts';
+import { tenantReason } from './tenant-reason.ts';
 import type { Verifier } from './verify.ts';
 import { nodeFeatures, requestOf, workloadDrivers } from './workloads/index.ts';
 
@@ -145,7 +146,7 @@ export function refusal(refusals: readonly Refusal[]): GridError {
 function unknown(daemon: string): (error: unknown) => never {
   return (error) => {
     const kind = isZbusError(error) ? error.kind : 'failed';
-    const reason = error instanceof Error ? error.message : String(error);
+    const reason = error instanceof Error ? tenantReason(error) : String(error);
     throw new GridError('capacity_unknown', { daemon, kind, reason }, { cause: error });
   };
 }

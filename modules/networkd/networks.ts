@@ -4,6 +4,7 @@
  */
 import type { Logger } from 'pino';
 import { GridError, isGridError } from '../../schemas/errors/index.ts';
+import { HostCommandError } from '../host/run.ts';
 import { WireguardError } from '../wireguard/index.ts';
 import type { Fabric } from './fabric.ts';
 import { Lanes } from './lanes.ts';
@@ -63,6 +64,8 @@ export class Networks {
         await this.#fabric.ensure(planOf(record));
         if (known && before.spec.subnet !== spec.subnet) await this.#taps.rebuild(this.#specs());
       } catch (error) {
+        // The text for the one who asked leaves out what only this log may hold.
+        this.#log.error({ err: error, network: spec.netid, workload }, 'network could not be made');
         await this.#revert(record, known ? before : undefined);
         throw setupFailure(spec, error);
       }
@@ -211,6 +214,14 @@ function setupFailure(spec: NetworkSpec, error: unknown): Error {
       return new GridError('network_wireguard_missing', { reason: error.message }, { cause: error });
     }
   }
-  const reason = error instanceof Error ? error.message : String(error);
-  return new GridError('network_setup_failed', { network: spec.netid, step: 'set-up', reason }, { cause: error });
+  const [step, reason] = shownFailure(error);
+  return new GridError('network_setup_failed', { network: spec.netid, step, reason }, { cause: error });
+}
+
+/** Step and reason without command lines and paths of the host. */
+function shownFailure(error: unknown): readonly [step: string, reason: string] {
+  if (error instanceof WireguardError) return ['tunnel', `the WireGuard device failed (${error.reason})`];
+  const command = error instanceof Error && error.cause instanceof HostCommandError ? error.cause : error;
+  if (command instanceof HostCommandError) return ['set-up', `a host program failed (${command.reason})`];
+  return ['set-up', "the node's log says how"];
 }

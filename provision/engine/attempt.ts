@@ -2,6 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isZbusError } from '../../modules/zbus/errors.ts';
 import { GridError, isGridError, reviveError } from '../../schemas/errors/index.ts';
+import { tenantReason } from '../tenant-reason.ts';
 import type { Step } from '../workloads/workload.ts';
 
 export interface RetryBudget {
@@ -43,11 +44,10 @@ export async function attemptStep(
     const error = await attemptOnce(step, signal);
     if (error === undefined) break;
     signal.throwIfAborted();
-    const reason = error.message;
-    heard('failed', reason);
+    heard('failed', error.message);
     const elapsedMs = Math.round(performance.now() - began);
     if (!isTransient(error) || elapsedMs + delayMs > budget.budgetMs) {
-      throw failure(workload, step, attempts, elapsedMs, error, reason);
+      throw failure(workload, step, attempts, elapsedMs, error);
     }
     await sleep(delayMs, undefined, { signal });
     delayMs = Math.min(delayMs * 2, budget.maxDelayMs);
@@ -72,16 +72,10 @@ export async function undoStep(step: Step, signal: AbortSignal): Promise<void> {
   await step.undo({ deadlineMs: step.deadlineMs, signal: AbortSignal.any([signal, deadline]) });
 }
 
-function failure(
-  workload: string,
-  step: Step,
-  attempts: number,
-  elapsedMs: number,
-  error: unknown,
-  reason: string,
-): GridError {
+function failure(workload: string, step: Step, attempts: number, elapsedMs: number, error: Error): GridError {
   // A refusal of our own says all there is to say.
   if (isGridError(error)) return error;
+  const reason = tenantReason(error);
   return new GridError(
     'step_failed',
     {

@@ -123,7 +123,8 @@ describe('engine', () => {
     const journal = new MemoryJournal();
     const engine = startEngine(journal);
     host.hook = ({ method }) => {
-      if (method === 'Mount') throw new ZbusError('call_failed', 'fail to download flist: 404 Not Found');
+      const remote = { code: 'flist_not_found', details: { url: 'http://hub/a.fl', status: '404 Not Found' } };
+      if (method === 'Mount') throw new ZbusError('call_failed', 'fail to download flist: 404 Not Found', { remote });
     };
     engine.submit((await accept(journal, full())).id);
     await engine.idle();
