@@ -33,3 +33,9 @@ export function isHostFull(error: unknown): boolean {
   const { code } = error as NodeJS.ErrnoException;
   return code === 'ENOSPC' || code === 'EDQUOT';
 }
+
+/** What of a failure may reach a tenant: the texts of system calls and host programs name paths of this host. */
+export function shownReason(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  return 'syscall' in error || error instanceof HostCommandError ? "the node's log says how" : error.message;
+}

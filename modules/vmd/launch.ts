@@ -2,7 +2,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { constants, existsSync } from 'node:fs';
 import { type FileHandle, lstat, mkdir, open, rm, writeFile } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { basename, dirname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { GridError } from '../../schemas/errors/index.ts';
 import { run } from '../host/run.ts';
@@ -104,9 +104,9 @@ async function startShare(options: LaunchOptions, index: number, log: FileHandle
   const server = await startProcess(options, `share${index}`, SHARE_SERVER, args, log);
   const deadline = performance.now() + SHARE_DEADLINE_MS;
   while (!existsSync(socket)) {
-    if (!isAlive(server)) throw new Error(`the share server of ${path} ended at once`);
+    if (!isAlive(server)) throw new Error(`share server ${index} ended at once`);
     if (performance.now() > deadline)
-      throw new Error(`the share server of ${path} opened no socket in ${SHARE_DEADLINE_MS} ms`);
+      throw new Error(`share server ${index} opened no socket in ${SHARE_DEADLINE_MS} ms`);
     await sleep(SOCKET_LOOK_MS);
   }
 }
@@ -166,8 +166,11 @@ async function startProcess(
 
 function startFailure(child: ChildProcess, file: string): Promise<Error> {
   return new Promise((resolve) => {
-    child.once('error', (error) => resolve(new Error(`${file} cannot be started: ${error.message}`)));
-    child.once('exit', (code) => resolve(new Error(`${file} ended at once with status ${code}`)));
+    const program = basename(file);
+    child.once('error', (cause: NodeJS.ErrnoException) =>
+      resolve(new Error(`${program} cannot be started: ${cause.code}`, { cause })),
+    );
+    child.once('exit', (code) => resolve(new Error(`${program} ended at once with status ${code}`)));
   });
 }
 
@@ -185,7 +188,7 @@ async function checkResources(config: MachineConfig): Promise<void> {
     new GridError('machine_resource_missing', { name: config.name, kind, path, reason });
   const check = async (kind: string, path: string, fits: (stats: Awaited<ReturnType<typeof lstat>>) => boolean) => {
     const stats = await lstat(path).catch((error: NodeJS.ErrnoException) => {
-      throw missing(kind, path, error.code === 'ENOENT' ? 'it does not exist' : error.message);
+      throw missing(kind, path, error.code === 'ENOENT' ? 'it does not exist' : (error.code ?? 'unknown'));
     });
     if (!fits(stats)) throw missing(kind, path, 'it is of another kind');
   };
@@ -195,7 +198,7 @@ async function checkResources(config: MachineConfig): Promise<void> {
   for (const { path } of sharesOf(config)) await check('shared folder', path, (stats) => stats.isDirectory());
   const taps = config.interfaces.length === 0 ? undefined : await readTaps();
   for (const { tap } of config.interfaces) {
-    if (taps?.has(tap) !== true) throw missing('tap', tap, 'there is no such device in this network namespace');
+    if (taps?.has(tap) !== true) throw missing('tap', tap, `there is no device ${tap} in this network namespace`);
   }
 }
 

@@ -5,7 +5,7 @@ import { GridError, isGridError } from '../../schemas/errors/index.ts';
 import type { MachineGroups } from './cgroup.ts';
 import type { MachineConfig } from './config.ts';
 import { consoleTail, LOG_TAIL_BYTES, printable } from './console.ts';
-import { type CrashPolicy, HOST_FULL_RETRY_MS, isHostFull, judgeCrash } from './crashes.ts';
+import { type CrashPolicy, HOST_FULL_RETRY_MS, isHostFull, judgeCrash, shownReason } from './crashes.ts';
 import { launch, startConsole } from './launch.ts';
 import { type MachinePaths, machineUser, type Paths } from './paths.ts';
 import { isAlive, killGroup, type ProcessIdentity, waitGone } from './processes.ts';
@@ -119,7 +119,8 @@ export class Machine {
         await this.#connect(qemu);
         this.#log.info({ pid: qemu.pid }, 'adopted running vm');
       } catch (error) {
-        await this.#crashed(`its control socket does not answer: ${(error as Error).message}`);
+        this.#log.warn({ err: error }, 'the control socket of a vm does not answer');
+        await this.#crashed(`its control socket does not answer: ${shownReason(error)}`);
       }
     });
   }
@@ -254,7 +255,8 @@ export class Machine {
         await this.#connect(qemu);
         return;
       } catch (error) {
-        this.#lastReason = `its control socket does not answer: ${(error as Error).message}`;
+        this.#log.warn({ err: error }, 'the control socket of a vm does not answer');
+        this.#lastReason = `its control socket does not answer: ${shownReason(error)}`;
       }
     }
     await this.#crashed(this.#lastReason === '' ? 'QEMU ended without a word' : this.#lastReason);
@@ -338,14 +340,14 @@ export class Machine {
   async #startFailure(error: unknown): Promise<GridError> {
     if (isGridError(error) && !isGridError(error, 'machine_control_failed')) return error;
     const { name } = this.config;
-    const log = [
-      await consoleTail(this.#paths.processLog, LOG_TAIL_BYTES),
-      await consoleTail(this.consoleLog, LOG_TAIL_BYTES),
-    ]
-      .join('')
-      .slice(-LOG_TAIL_BYTES);
-    const reason = error instanceof Error ? error.message : String(error);
-    return new GridError('machine_start_failed', { name, reason, log: printable(log) }, { cause: error });
+    const [words = '', last = ''] = await Promise.all([
+      consoleTail(this.#paths.processLog, LOG_TAIL_BYTES),
+      consoleTail(this.consoleLog, LOG_TAIL_BYTES),
+    ]);
+    // What QEMU and the share servers say names files and options of this host.
+    this.#log.error({ err: error, words: printable(words) }, 'vm did not start');
+    const details = { name, reason: shownReason(error), console: printable(last) };
+    return new GridError('machine_start_failed', details, { cause: error });
   }
 
   #started(identity: ProcessIdentity): void {

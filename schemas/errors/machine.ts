@@ -36,9 +36,10 @@ export const machineErrors = {
     stage: 'machine',
     fault: 'node',
     retryable: true,
-    details: z.object({ name, reason: z.string(), log: z.string() }),
+    /** `console`: what the guest itself wrote last. */
+    details: z.object({ name, reason: z.string(), console: z.string() }),
     message: (d) =>
-      `the virtual machine '${d.name}' did not start: ${d.reason}${d.log === '' ? '' : `; end of its log: ${d.log}`}`,
+      `the virtual machine '${d.name}' did not start: ${d.reason}${d.console === '' ? '' : `; end of its console: ${d.console}`}`,
   }),
   machine_boot_unsupported: entry({
     number: 6004,
@@ -117,7 +118,8 @@ export const machineErrors = {
     fault: 'caller',
     retryable: true,
     details: z.object({ name, kind: z.string(), path: z.string(), reason: z.string() }),
-    message: (d) => `the ${d.kind} ${d.path} of '${d.name}' cannot be used: ${d.reason}`,
+    // A tenant reads the sentence, so the host's path is in the details alone.
+    message: (d) => `the ${d.kind} of '${d.name}' cannot be used: ${d.reason}`,
   }),
   machine_stop_failed: entry({
     number: 6013,
