@@ -11,6 +11,8 @@ import { address, createEnvelope, type Envelope, encodeEnvelope } from '../rmb/e
 import { SignatureVerifier } from '../rmb/signature.ts';
 import { TwinCache } from '../rmb/twins.ts';
 import { Door, type DoorOptions, type Verdict } from './door.ts';
+import type { ReplayEntry } from './replay.ts';
+import type { ReplayLog } from './replay-log.ts';
 
 const verifier = new SignatureVerifier({ threads: 1 });
 afterAll(() => verifier.close());
@@ -184,6 +186,36 @@ describe('the door', () => {
     expect((await admit(door, request({ uid: 'same', source: address(7) }))).outcome).toBe('admitted');
     await admit(door, request({ uid: 'mine', signature: new Uint8Array(65) }));
     expect((await admit(door, request({ uid: 'mine' }))).outcome).toBe('admitted');
+    expect(answers).toEqual([]);
+  });
+
+  it('lets a request in once it is written down, and knows it in the next process', async () => {
+    const written: ReplayEntry[] = [];
+    let write = (): void => undefined;
+    const replayLog: ReplayLog = {
+      begin: () => written,
+      append: (entry) =>
+        new Promise((resolve) => {
+          write = () => {
+            written.push(entry);
+            resolve();
+          };
+        }),
+    };
+    const envelope = request();
+    let verdict: Verdict | undefined;
+    const door = makeDoor({ replayLog });
+    const admitting = admit(door, envelope).then((reached) => {
+      verdict = reached;
+    });
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    expect(verdict).toBeUndefined();
+    await expectRefusal(await admit(door, envelope), 'replay', 'envelope_replayed', false);
+    write();
+    await admitting;
+    expect(verdict?.outcome).toBe('admitted');
+    const next = makeDoor({ replayLog, registry: new Registry() });
+    expect(await admit(next, envelope)).toMatchObject({ outcome: 'refused', check: 'replay' });
     expect(answers).toEqual([]);
   });
 

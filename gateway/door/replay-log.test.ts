@@ -1,6 +1,6 @@
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
-import { appendFile, mkdtemp, open, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
+import { appendFile, mkdir, mkdtemp, open, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pino } from 'pino';
@@ -211,6 +211,52 @@ describe('the replay log', () => {
     expect(lines.some(({ msg }) => msg === 'replay log is written again')).toBe(true);
     expect((await openGuard()).memory.size).toBe(memory.size);
     expect(memory.size).toBe(room + 2);
+  });
+
+  it('writes again once it can, also when nothing more comes', async () => {
+    const place = join(folder, 'later');
+    path = join(place, 'replay.log');
+    const { enter } = await openGuard({ retryMs: 100, now: () => Date.now() });
+    nowSeconds = Math.floor(Date.now() / 1000);
+    expect(await enter('a')).toBe(true);
+    await mkdir(place);
+    await expect
+      .poll(() =>
+        stat(path).then(
+          ({ size }) => size,
+          () => 0,
+        ),
+      )
+      .toBe(HEADER.length + RECORD_BYTES);
+    expect((await openGuard()).memory.check(envelope('a'))?.code).toBe('envelope_replayed');
+  });
+
+  it.skipIf(process.getuid?.() !== 0)('keeps nobody waiting for a disk that does not answer', async () => {
+    const disk = await mkdtemp(join(folder, 'disk-'));
+    const image = join(folder, 'image');
+    await writeFile(image, '');
+    await truncate(image, 16 * 1024 * 1024);
+    await run('mkfs.ext4', ['-q', '-F', image], { deadlineMs: 10_000 });
+    await run('mount', ['-o', 'loop', image, disk], { deadlineMs: 10_000 });
+    ends.push(() => run('umount', ['-l', disk], { deadlineMs: 5000 }));
+    path = join(disk, 'replay.log');
+    const { enter, memory } = await openGuard({ retryMs: 200, now: () => Date.now() });
+    nowSeconds = Math.floor(Date.now() / 1000);
+    await enter('before');
+    await run('fsfreeze', ['--freeze', disk], { deadlineMs: 5000 });
+    const thaw = () => run('fsfreeze', ['--unfreeze', disk], { deadlineMs: 5000 });
+    ends.push(() => thaw().catch(() => undefined));
+    const startedAt = performance.now();
+    expect(await enter('stuck')).toBe(true);
+    expect(performance.now() - startedAt).toBeLessThan(4000);
+    const laterAt = performance.now();
+    for (let index = 0; index < 20; index += 1) expect(await enter(`${index}`)).toBe(true);
+    expect(performance.now() - laterAt).toBeLessThan(500);
+    expect(await enter('7')).toBe(false);
+    expect(await unwritten()).toBe(21);
+    await thaw();
+    await expect.poll(async () => (await openGuard()).memory.size, { timeout: 5000 }).toBe(memory.size);
+    expect(memory.size).toBe(22);
   });
 
   it('loses nothing that was let in to a kill -9', { timeout: 60_000 }, async () => {

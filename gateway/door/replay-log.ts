@@ -66,13 +66,14 @@ export class FileReplayLog implements ReplayLog {
   /** Whether all that lives is in the file; only a rewrite makes it true again. */
   #whole = true;
   #retryAt = 0;
-  #living: () => Iterable<ReplayEntry> = () => [];
   #earlier: readonly ReplayEntry[] = [];
+  #living: () => Iterable<ReplayEntry> = () => this.#earlier;
   /** Bounded by the requests that may run at once: each waits here before it runs. */
   #waiting: Waiting[] = [];
   #draining: Promise<void> | undefined;
   /** The write under way is beyond its deadline: nobody waits until it ends. */
   #late = false;
+  #mending: NodeJS.Timeout | undefined;
 
   private constructor(path: string, options: FileReplayLogOptions) {
     this.#path = path;
@@ -128,12 +129,13 @@ export class FileReplayLog implements ReplayLog {
   /** Writes what waits and closes the file. */
   async close(): Promise<void> {
     await this.#draining;
+    clearTimeout(this.#mending);
     await this.#file?.close();
     this.#file = undefined;
   }
 
   async #drain(): Promise<void> {
-    while (this.#waiting.length > 0) {
+    do {
       const batch = this.#waiting;
       this.#waiting = [];
       const deadline = setTimeout(() => {
@@ -147,8 +149,17 @@ export class FileReplayLog implements ReplayLog {
       clearTimeout(deadline);
       this.#late = false;
       for (const { done } of batch) done();
-    }
+    } while (this.#waiting.length > 0);
     this.#draining = undefined;
+    if (!this.#whole) this.#mendLater();
+  }
+
+  /** Tries a file that lacks requests again, also when no new ones come. */
+  #mendLater(): void {
+    this.#mending ??= setTimeout(() => {
+      this.#mending = undefined;
+      this.#draining ??= this.#drain();
+    }, this.#retryMs).unref();
   }
 
   async #write(entries: readonly ReplayEntry[]): Promise<void> {
@@ -236,6 +247,7 @@ export class FileReplayLog implements ReplayLog {
       else this.#rewriteAt = Math.max(this.#rewriteFrom, 2 * present);
     } catch (error) {
       this.#fail(error);
+      this.#mendLater();
     }
   }
 
