@@ -12,7 +12,7 @@ import type { NodeConfig } from './config.ts';
 import { enterWords, namespaceOf, removeNamespace } from './isolation.ts';
 import { checkout, type Layout } from './layout.ts';
 import { checkNodeFolder } from './ownership.ts';
-import { writeUnits } from './units.ts';
+import { nodeOptions, writeUnits } from './units.ts';
 
 const PURGE_DEADLINE_MS = 60_000;
 
@@ -32,7 +32,8 @@ export async function startSupervisor(layout: Layout, config: NodeConfig): Promi
   await writeUnits(layout, config);
   await mkdir(join(layout.state, 'log'), { recursive: true, mode: 0o700 });
   const log = openSync(join(layout.state, 'log', 'zinit.log'), 'a', 0o600);
-  const own = [process.execPath, join(checkout, 'modules/zinit/main.ts'), '--state', layout.state];
+  const zinit = join(checkout, 'modules/zinit/main.ts');
+  const own = [process.execPath, ...nodeOptions.split(' '), zinit, '--state', layout.state];
   const [file = '', ...args] = config.isolated ? [...enterWords(layout), ...own] : own;
   const child = spawn(file, args, { detached: true, stdio: ['ignore', log, log] });
   let failed: string | undefined;

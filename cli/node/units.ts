@@ -18,8 +18,8 @@ interface UnitFile {
 
 /** Compiled modules, kept across nodes and restarts: without it each process compiles all it loads, and weighs 20 MiB more. */
 const compileCache = process.env.NODE_COMPILE_CACHE ?? join(checkout, '.tools', 'compile-cache');
-/** A daemon is small and long-lived: a small nursery, and a heap that gives back what loading took. */
-const nodeOptions = '--disable-warning=ExperimentalWarning --max-semi-space-size=2 --expose-gc';
+/** A daemon, as the supervisor, is small and long-lived: a small nursery, and a heap that gives back what loading took. */
+export const nodeOptions = '--disable-warning=ExperimentalWarning --max-semi-space-size=2 --expose-gc';
 
 const words = (...list: readonly string[]): string => list.map(quoteWord).join(' ');
 

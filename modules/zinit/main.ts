@@ -53,3 +53,5 @@ for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
   });
 }
 log.info({ units: supervisor.list().map((unit) => unit.name) }, 'supervising');
+// Half the heap is what loading left behind. Needs `--expose-gc`; without it V8 decides by itself.
+setTimeout(() => globalThis.gc?.({ type: 'major', execution: 'sync', flavor: 'last-resort' }), 1_500).unref();
