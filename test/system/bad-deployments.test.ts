@@ -219,6 +219,16 @@ describe.skipIf(!isRoot)('deployments that a node must refuse', () => {
     await expectUnchanged(user, before);
   });
 
+  it('a mounted disk that is too small for a file system', async () => {
+    const small = [networkWorkload('net', 1), diskWorkload('small', 100 * MiB), machine('vm', { disk: 'small' })];
+    const { code, text, stage } = await refused(small);
+    expect({ code, stage }).toEqual({ code: 3033, stage: 'capacity' });
+    expect(text).toContain(
+      `disk 'small' is too small for the file system with which 'vm' mounts it: requested ${100 * MiB} bytes, the smallest is 114294784 bytes`,
+    );
+    await expectUnchanged(user, before);
+  });
+
   it('more processors than the node has', async () => {
     const vm = machine('vm', { size: 0 });
     const many = { ...vm, data: vm.data.replace('"cpu":1', '"cpu":64') };
