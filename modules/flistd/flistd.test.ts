@@ -19,6 +19,8 @@ import { serveFolder, type TestServer } from './testing/server.ts';
 import { listTree, makeTree, noise } from './testing/tree.ts';
 
 const MIB = 1024 ** 2;
+/** Hubs and stores of these tests are on loopback. */
+const loopback = { 'allow-address': '127.0.0.0/8' };
 const isRoot = process.getuid?.() === 0;
 const main = join(import.meta.dirname, 'main.ts');
 const storaged = join(import.meta.dirname, '../storaged/main.ts');
@@ -46,7 +48,7 @@ describe.skipIf(!isRoot)('flistd', () => {
 
   const start = async (flags: Record<string, string> = {}): Promise<void> => {
     const allowed = join(top, 'allowed');
-    daemon = await startDaemon(main, { state, broker: redis.broker, 'allow-file': allowed, ...flags });
+    daemon = await startDaemon(main, { state, broker: redis.broker, 'allow-file': allowed, ...loopback, ...flags });
   };
   const restart = async (signal?: NodeJS.Signals, flags: Record<string, string> = {}): Promise<void> => {
     await daemon?.stop(signal);

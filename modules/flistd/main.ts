@@ -2,6 +2,7 @@
  * flistd: flists as directory trees.
  *
  *     flistd --state DIR [--allow-file DIR,…] [--cache-size BYTES]
+ *            [--allow-address CIDR,…] [--deny-private true]
  *
  * Mounts stay over a stop and a restart; after a start of the host, what was
  * mounted is mounted again without the network. `purge.ts` takes everything down.
@@ -10,6 +11,7 @@ import { mkdirSync, realpathSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { runDaemon } from '../zbus/daemon.ts';
+import { AddressGuard } from './drivers/addresses.ts';
 import { AllowedFolders } from './drivers/allowed.ts';
 import { Bases } from './drivers/bases.ts';
 import { Mounts } from './drivers/mounts.ts';
@@ -29,11 +31,26 @@ function cacheBytes(text: string | undefined): number {
   return value;
 }
 
+function words(text: string | undefined): string[] {
+  return (text ?? '').split(',').filter((word) => word !== '');
+}
+
+function isTrue(name: string, text: string | undefined): boolean {
+  if (text === undefined || text === 'false') return false;
+  if (text === 'true') return true;
+  throw new Error(`flistd: --${name} takes true or false`);
+}
+
 await runDaemon({
   name: 'flistd',
   module: 'flist',
-  options: ['allow-file', 'cache-size'],
+  options: ['allow-file', 'cache-size', 'allow-address', 'deny-private'],
   start: async ({ server, bus, log, root, options }) => {
+    const addresses = {
+      allowed: words(options['allow-address']),
+      denyPrivate: isTrue('deny-private', options['deny-private']),
+    };
+    const guard = new AddressGuard(addresses);
     const real = realpathSync(root);
     const cache = join(real, 'cache');
     const fetched = join(cache, 'fetched');
@@ -42,7 +59,7 @@ await runDaemon({
     for (const folder of [fetched, join(real, 'mnt')]) {
       mkdirSync(folder, { recursive: true, mode: 0o700 });
     }
-    const folders = (options['allow-file'] ?? '').split(',').filter((folder) => folder !== '');
+    const folders = words(options['allow-file']);
     const allowed = new AllowedFolders(folders);
     const mounts = new Mounts(join(real, 'mnt'));
     await mounts.settle();
@@ -51,10 +68,17 @@ await runDaemon({
       folder: join(cache, 'base'),
       limitBytes: cacheBytes(options['cache-size']),
       allowed: folders.map((folder) => resolve(folder)),
+      addresses,
       held: () => records.hashes(),
       log,
     });
-    const source = new FlistSource(fetched, allowed, DEFAULT_LIMITS.fileBytes, (hash) => bases.get(hash) !== undefined);
+    const source = new FlistSource({
+      folder: fetched,
+      allowed,
+      guard,
+      limitBytes: DEFAULT_LIMITS.fileBytes,
+      isKept: (hash) => bases.get(hash) !== undefined,
+    });
     server.serve(flist, flistService({ bases, mounts, records, source, bus, log }));
     return undefined;
   },

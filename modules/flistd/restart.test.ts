@@ -16,6 +16,8 @@ import { serveFolder, type TestServer } from './testing/server.ts';
 import { listTree, noise } from './testing/tree.ts';
 
 const MIB = 1024 ** 2;
+/** Hubs and stores of these tests are on loopback. */
+const loopback = { 'allow-address': '127.0.0.0/8' };
 const isRoot = process.getuid?.() === 0;
 const purge = (module: string, state: string): void => {
   execFileSync(process.execPath, [join(import.meta.dirname, '..', module, 'purge.ts'), '--state', state]);
@@ -35,7 +37,12 @@ describe.skipIf(!isRoot)('flistd after a restart of the host', () => {
   let server: TestServer;
 
   const start = async (flags: Record<string, string> = {}): Promise<void> => {
-    daemon = await startDaemon(join(import.meta.dirname, 'main.ts'), { state, broker: redis.broker, ...flags });
+    daemon = await startDaemon(join(import.meta.dirname, 'main.ts'), {
+      state,
+      broker: redis.broker,
+      ...loopback,
+      ...flags,
+    });
   };
   /** The process and all mounts are gone at once; `meanwhile` runs before the next start. */
   const reboot = async (meanwhile: () => unknown = () => undefined, flags = {}): Promise<void> => {

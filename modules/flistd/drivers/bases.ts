@@ -10,6 +10,7 @@ import type { Logger } from 'pino';
 import { GridError, isGridError } from '../../../schemas/errors/index.ts';
 import { listMounts } from '../../host/mounts.ts';
 import { run } from '../../host/run.ts';
+import type { AddressRules } from './addresses.ts';
 import { Shared } from './shared.ts';
 import type { FlistFile } from './source.ts';
 import { unpackApart } from './unpacking.ts';
@@ -53,6 +54,8 @@ export interface BasesOptions {
   readonly limitBytes: number;
   /** Folders from which `dir:` stores may be read. */
   readonly allowed: readonly string[];
+  /** Hosts of which other stores may be. */
+  readonly addresses: AddressRules;
   /** Hashes of flists that are kept although they may not be mounted now. */
   readonly held: () => ReadonlySet<string>;
   readonly log: Logger;
@@ -67,6 +70,7 @@ export class Bases {
   readonly #folder: string;
   readonly #limitBytes: number;
   readonly #allowed: readonly string[];
+  readonly #addresses: AddressRules;
   readonly #held: () => ReadonlySet<string>;
   readonly #log: Logger;
   readonly #bases = new Map<string, Base>();
@@ -75,10 +79,11 @@ export class Bases {
   readonly #unpacking = new Shared<Base>();
   #reservedBytes = 0;
 
-  private constructor({ folder, limitBytes, allowed, held, log }: BasesOptions) {
+  private constructor({ folder, limitBytes, allowed, addresses, held, log }: BasesOptions) {
     this.#folder = folder;
     this.#limitBytes = limitBytes;
     this.#allowed = allowed;
+    this.#addresses = addresses;
     this.#held = held;
     this.#log = log;
   }
@@ -150,7 +155,7 @@ export class Bases {
     try {
       const folder = join(unfinished, TREE);
       await mkdir(folder, { recursive: true, mode: 0o700 });
-      const job = { file: file.path, folder, url, allowed: this.#allowed };
+      const job = { file: file.path, folder, url, allowed: this.#allowed, addresses: this.#addresses };
       const admit = async ({ treeBytes }: { treeBytes: number }): Promise<void> => {
         await this.#makeRoom(treeBytes, url);
         reserved = treeBytes;

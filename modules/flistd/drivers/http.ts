@@ -1,14 +1,10 @@
 /** HTTP GET with a deadline, a size limit and a budget of retries. */
 import { setTimeout as delay } from 'node:timers/promises';
-
-export interface Fetched {
-  readonly status: number;
-  readonly statusText: string;
-  readonly headers: Headers;
-  readonly body: Buffer;
-}
+import { type AddressGuard, UnusableAddressError } from './addresses.ts';
+import { BodyLimitError, type Fetched, get } from './request.ts';
 
 export interface FetchOptions {
+  readonly guard: AddressGuard;
   /** Milliseconds for one attempt, connection and body together. */
   readonly deadlineMs: number;
   readonly limitBytes: number;
@@ -42,16 +38,6 @@ export class FetchError extends Error {
   }
 }
 
-/** An answer longer than allowed. */
-export class BodyLimitError extends Error {
-  override readonly name = 'BodyLimitError';
-}
-
-/** No request can ever be made to this address. */
-export class UnusableAddressError extends Error {
-  override readonly name = 'UnusableAddressError';
-}
-
 const ATTEMPTS = 3;
 const PAUSE_MS = 200;
 
@@ -69,32 +55,24 @@ export function shownUrl(url: string): string {
   }
 }
 
-/** Ports of other services, to which `fetch` makes no request; it has only this word for it. */
-function isPortRefused(error: unknown): boolean {
-  return error instanceof TypeError && error.cause instanceof Error && error.cause.message === 'bad port';
-}
-
 async function attempt(url: string, options: FetchOptions): Promise<Fetched> {
   const deadline = AbortSignal.timeout(options.deadlineMs);
   const signal = options.signal === undefined ? deadline : AbortSignal.any([deadline, options.signal]);
-  const response = await fetch(url, { signal, headers: options.headers ?? {} });
-  const chunks: Uint8Array[] = [];
-  let size = 0;
-  for await (const chunk of response.body ?? []) {
-    size += chunk.length;
-    if (size > options.limitBytes) throw new BodyLimitError(`the answer has more than ${options.limitBytes} bytes`);
-    chunks.push(chunk);
+  try {
+    return await get(new URL(url), { ...options, signal });
+  } catch (error) {
+    // An aborted request fails with whatever it was at.
+    deadline.throwIfAborted();
+    throw error;
   }
-  const { status, statusText, headers } = response;
-  return { status, statusText, headers, body: Buffer.concat(chunks) };
 }
 
 function reasonOf(error: unknown, deadlineMs: number): string {
   if (!(error instanceof Error)) return String(error);
   if (error.name === 'TimeoutError') return `no answer within ${deadlineMs} ms`;
-  const cause = error.cause;
-  if (cause instanceof AggregateError && cause.errors[0] instanceof Error) return cause.errors[0].message;
-  return cause instanceof Error ? cause.message : error.message;
+  // One for each address of the name.
+  if (error instanceof AggregateError && error.errors[0] instanceof Error) return error.errors[0].message;
+  return error.message;
 }
 
 /**
@@ -103,8 +81,6 @@ function reasonOf(error: unknown, deadlineMs: number): string {
  * @throws FetchError, BodyLimitError, UnusableAddressError; the signal's reason when it was aborted
  */
 export async function fetchBounded(url: string, budget: RetryBudget, options: FetchOptions): Promise<Fetched> {
-  const { port } = new URL(url);
-  if (port === '0') throw new UnusableAddressError('port 0 is no port');
   for (let tried = 1; ; tried++) {
     let failure: FetchError;
     try {
@@ -113,8 +89,7 @@ export async function fetchBounded(url: string, budget: RetryBudget, options: Fe
       failure = new FetchError(`${found.status} ${found.statusText}`, tried, undefined);
     } catch (error) {
       options.signal?.throwIfAborted();
-      if (error instanceof BodyLimitError) throw error;
-      if (isPortRefused(error)) throw new UnusableAddressError(`port ${port} belongs to another service than HTTP`);
+      if (error instanceof BodyLimitError || error instanceof UnusableAddressError) throw error;
       failure = new FetchError(reasonOf(error, options.deadlineMs), tried, error);
       if ((error as Error).name === 'TimeoutError') throw failure;
     }

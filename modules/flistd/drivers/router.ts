@@ -5,8 +5,10 @@ import { fileURLToPath } from 'node:url';
 import { GridError } from '../../../schemas/errors/index.ts';
 import { BLOB_LIMIT_BYTES, BlockError, decodeBlock } from '../format/block.ts';
 import type { Route } from '../format/tree.ts';
+import { type AddressGuard, UnusableAddressError } from './addresses.ts';
 import { type AllowedFolders, NotAllowedError } from './allowed.ts';
-import { BodyLimitError, FetchError, fetchBounded, RetryBudget, shownUrl, UnusableAddressError } from './http.ts';
+import { FetchError, fetchBounded, RetryBudget, shownUrl } from './http.ts';
+import { BodyLimitError } from './request.ts';
 
 const BLOCK_DEADLINE_MS = 10_000;
 const RETRIES = 16;
@@ -30,11 +32,11 @@ export class Router {
   /** Routes that cannot be used, with the reason. */
   readonly #unusable: Array<{ route: Route; reason: string }> = [];
 
-  constructor(routes: readonly Route[], allowed: AllowedFolders) {
+  constructor(routes: readonly Route[], allowed: AllowedFolders, guard: AddressGuard) {
     const budget = new RetryBudget(RETRIES);
     for (const route of routes) {
       try {
-        const get = openStore(route.url, allowed, budget);
+        const get = openStore(route.url, allowed, guard, budget);
         this.#stores.push({ route, shown: shownUrl(route.url), get, failure: undefined });
       } catch (error) {
         this.#unusable.push({ route, reason: (error as Error).message });
@@ -102,7 +104,7 @@ function storeUnreachable(
   return new GridError('flist_store_unreachable', { block, route, attempts, reason });
 }
 
-function openStore(text: string, allowed: AllowedFolders, budget: RetryBudget): Store {
+function openStore(text: string, allowed: AllowedFolders, guard: AddressGuard, budget: RetryBudget): Store {
   let url: URL;
   try {
     url = new URL(text);
@@ -113,7 +115,7 @@ function openStore(text: string, allowed: AllowedFolders, budget: RetryBudget): 
   if (url.protocol === 'http:' || url.protocol === 'https:') {
     if (url.username !== '' || url.password !== '') throw new Error(`'${shown}' carries a password`);
     // Only a folder can be named: a query would let a flist shape requests to other services.
-    return httpStore(`${url.origin}${url.pathname.replace(/\/+$/, '')}`, budget);
+    return httpStore(`${url.origin}${url.pathname.replace(/\/+$/, '')}`, guard, budget);
   }
   if (url.protocol === 'dir:') {
     const folder = fileURLToPath(`file://${url.pathname}`);
@@ -123,10 +125,10 @@ function openStore(text: string, allowed: AllowedFolders, budget: RetryBudget): 
   throw new Error(`stores of kind '${url.protocol.slice(0, -1)}' are not supported`);
 }
 
-function httpStore(base: string, budget: RetryBudget): Store {
+function httpStore(base: string, guard: AddressGuard, budget: RetryBudget): Store {
   return async (hex, signal) => {
     for (const path of [`${hex.slice(0, 2)}/${hex}`, hex]) {
-      const options = { deadlineMs: BLOCK_DEADLINE_MS, limitBytes: BLOB_LIMIT_BYTES, signal };
+      const options = { guard, deadlineMs: BLOCK_DEADLINE_MS, limitBytes: BLOB_LIMIT_BYTES, signal };
       const found = await fetchBounded(`${base}/${path}`, budget, options);
       if (found.status === 200) return found.body;
       if (found.status !== 404) throw new FetchError(`${found.status} ${found.statusText}`, 1, undefined);

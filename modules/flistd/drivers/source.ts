@@ -4,9 +4,11 @@ import { rm, writeFile } from 'node:fs/promises';
 import { extname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { GridError } from '../../../schemas/errors/index.ts';
-import { readJson, writeFileAtomic } from '../../host/files.ts';
+import { type AddressGuard, UnusableAddressError } from './addresses.ts';
 import { type AllowedFolders, NotAllowedError } from './allowed.ts';
-import { BodyLimitError, FetchError, fetchBounded, RetryBudget, shownUrl, UnusableAddressError } from './http.ts';
+import { FetchError, type FetchOptions, fetchBounded, RetryBudget, shownUrl } from './http.ts';
+import { BodyLimitError, type Fetched } from './request.ts';
+import { Validators } from './validators.ts';
 
 /** A flist file by what it is; `path` is a private copy that `discard` removes. */
 export interface FlistFile {
@@ -17,12 +19,6 @@ export interface FlistFile {
   /** Undefined when the host says that nothing changed since it was last fetched. */
   readonly path: string | undefined;
   discard(): Promise<void>;
-}
-
-interface Validator {
-  readonly etag: string;
-  readonly sha256: string;
-  readonly md5: string;
 }
 
 const FLIST_DEADLINE_MS = 60_000;
@@ -54,17 +50,29 @@ export function parseFlistUrl(text: string): URL {
   return url;
 }
 
-export class FlistSource {
+export interface FlistSourceOptions {
   /** Holds private copies and what is known of addresses. */
-  readonly #folder: string;
-  readonly #allowed: AllowedFolders;
-  readonly #limitBytes: number;
+  readonly folder: string;
+  readonly allowed: AllowedFolders;
+  readonly guard: AddressGuard;
+  readonly limitBytes: number;
   /** Whether a tree of this content is at hand, so that the file itself is not needed. */
+  readonly isKept: (sha256: string) => boolean;
+}
+
+export class FlistSource {
+  readonly #folder: string;
+  readonly #validators: Validators;
+  readonly #allowed: AllowedFolders;
+  readonly #guard: AddressGuard;
+  readonly #limitBytes: number;
   readonly #isKept: (sha256: string) => boolean;
 
-  constructor(folder: string, allowed: AllowedFolders, limitBytes: number, isKept: (sha256: string) => boolean) {
+  constructor({ folder, allowed, guard, limitBytes, isKept }: FlistSourceOptions) {
     this.#folder = folder;
+    this.#validators = new Validators(folder);
     this.#allowed = allowed;
+    this.#guard = guard;
     this.#limitBytes = limitBytes;
     this.#isKept = isKept;
   }
@@ -122,8 +130,7 @@ export class FlistSource {
 
   async #fromHttp(url: URL, signal: AbortSignal): Promise<FlistFile> {
     const shown = shownUrl(url.href);
-    const validatorPath = join(this.#folder, `${createHash('sha256').update(url.href).digest('hex')}.json`);
-    const known = (await readJson(validatorPath).catch(() => undefined)) as Validator | undefined;
+    const known = await this.#validators.get(url.href);
     const usable = known !== undefined && this.#isKept(known.sha256);
     const found = await this.#fetch(url, {
       deadlineMs: FLIST_DEADLINE_MS,
@@ -139,18 +146,21 @@ export class FlistSource {
       throw new GridError('flist_not_found', { url: shown, status: `${found.status} ${found.statusText}` });
     }
     const file = await this.#keep(shown, found.body);
-    const etag = found.headers.get('etag');
-    if (etag !== null && !etag.startsWith('W/')) {
-      const validator: Validator = { etag, sha256: file.sha256, md5: file.md5 };
-      await writeFileAtomic(validatorPath, JSON.stringify(validator));
+    const { etag } = found.headers;
+    if (etag !== undefined && !etag.startsWith('W/')) {
+      const { sha256, md5 } = file;
+      await this.#validators.put(url.href, { etag, sha256, md5 }).catch(async (error: unknown) => {
+        await file.discard();
+        throw error;
+      });
     }
     return file;
   }
 
-  async #fetch(url: URL, options: Parameters<typeof fetchBounded>[2]): ReturnType<typeof fetchBounded> {
+  async #fetch(url: URL, options: Omit<FetchOptions, 'guard'>): Promise<Fetched> {
     const shown = shownUrl(url.href);
     try {
-      return await fetchBounded(url.href, new RetryBudget(RETRIES), options);
+      return await fetchBounded(url.href, new RetryBudget(RETRIES), { ...options, guard: this.#guard });
     } catch (error) {
       if (error instanceof BodyLimitError) {
         const limit = options.limitBytes;

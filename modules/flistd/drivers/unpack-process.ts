@@ -1,7 +1,7 @@
 /**
  * Reads and unpacks one flist, then ends:
  *
- *     unpack-process --flist FILE --folder DIR --url SHOWN [--allow-file DIR]…
+ *     unpack-process --flist FILE --folder DIR --url SHOWN [--allow-file DIR]… [--allow-address CIDR]… [--deny-private]
  *
  * A program of its own, because a stranger wrote what is read here: what goes
  * wrong ends this process alone, and its memory goes with it. It knows no bus
@@ -15,6 +15,7 @@ import { isGridError } from '../../../schemas/errors/index.ts';
 import { DEFAULT_LIMITS } from '../format/limits.ts';
 import { readFlist } from '../format/read.ts';
 import type { Flist } from '../format/tree.ts';
+import { AddressGuard } from './addresses.ts';
 import { AllowedFolders } from './allowed.ts';
 import { Router } from './router.ts';
 import { unpack } from './unpack.ts';
@@ -49,9 +50,12 @@ async function main(): Promise<void> {
       folder: { type: 'string', default: '' },
       url: { type: 'string', default: '' },
       'allow-file': { type: 'string', multiple: true, default: [] },
+      'allow-address': { type: 'string', multiple: true, default: [] },
+      'deny-private': { type: 'boolean', default: false },
     },
   });
   const { flist: file, folder, url, 'allow-file': allowed } = values;
+  const addresses = { allowed: values['allow-address'], denyPrivate: values['deny-private'] };
   process.title = 'flistd-unpack';
   // The first to go when the host runs out of memory.
   writeFileSync('/proc/self/oom_score_adj', '1000');
@@ -59,7 +63,8 @@ async function main(): Promise<void> {
     const flist = readFlist(file, DEFAULT_LIMITS, url);
     report({ kind: 'read', bytes: flist.bytes, treeBytes: treeBytes(flist), entries: flist.entries.length });
     await permission();
-    const { skipped } = await unpack(flist, folder, new Router(flist.routes, new AllowedFolders(allowed)), url);
+    const router = new Router(flist.routes, new AllowedFolders(allowed), new AddressGuard(addresses));
+    const { skipped } = await unpack(flist, folder, router, url);
     report({ kind: 'unpacked', skipped });
   } catch (error) {
     const text = error instanceof Error ? error.message : String(error);

@@ -13,7 +13,8 @@ const isRoot = process.getuid?.() === 0;
 describe.skipIf(!isRoot)('a process that unpacks', () => {
   const top = mkdtempSync(join(tmpdir(), 'gn-fu-'));
   const folder = join(top, 'out');
-  const job: UnpackJob = { file: join(top, 'a.fl'), folder, url: 'http://hub/a.fl', allowed: [top] };
+  const addresses = { allowed: ['127.0.0.0/8'], denyPrivate: false };
+  const job: UnpackJob = { file: join(top, 'a.fl'), folder, url: 'http://hub/a.fl', allowed: [top], addresses };
   const slow: UnpackJob = { ...job, file: join(top, 'slow.fl') };
   const never = new AbortController().signal;
   const admitted = async (): Promise<void> => undefined;

@@ -3,6 +3,7 @@ import { type ChildProcessByStdio, spawn } from 'node:child_process';
 import type { Readable, Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { GridError, reviveError } from '../../../schemas/errors/index.ts';
+import type { AddressRules } from './addresses.ts';
 import { type FlistRead, GO, UnpackReport } from './unpack-report.ts';
 
 export interface UnpackJob {
@@ -14,6 +15,8 @@ export interface UnpackJob {
   readonly url: string;
   /** Folders from which `dir:` stores may be read. */
   readonly allowed: readonly string[];
+  /** Hosts of which other stores may be. */
+  readonly addresses: AddressRules;
 }
 
 export interface Unpacked {
@@ -98,7 +101,7 @@ export async function unpackApart(
   }
 }
 
-function start({ file, folder, url, allowed }: UnpackJob): Child {
+function start({ file, folder, url, allowed, addresses }: UnpackJob): Child {
   const environment = ENVIRONMENT.flatMap((name) =>
     process.env[name] === undefined ? [] : [[name, process.env[name]]],
   );
@@ -108,6 +111,8 @@ function start({ file, folder, url, allowed }: UnpackJob): Child {
     `--folder=${folder}`,
     `--url=${url}`,
     ...allowed.map((one) => `--allow-file=${one}`),
+    ...addresses.allowed.map((one) => `--allow-address=${one}`),
+    ...(addresses.denyPrivate ? ['--deny-private'] : []),
   ];
   return spawn('setpriv', [...CONFINED, ...node, PROGRAM, ...args], {
     cwd: '/',

@@ -16,7 +16,7 @@ export interface TestServer {
   stop(): Promise<void>;
 }
 
-export async function serveFolder(folder: string, listenPort = 0): Promise<TestServer> {
+export async function serveFolder(folder: string, listenPort = 0, host = '127.0.0.1'): Promise<TestServer> {
   const requests: string[] = [];
   const server = createServer((request, response) => {
     const path = normalize(new URL(request.url ?? '/', 'http://h').pathname);
@@ -39,10 +39,10 @@ export async function serveFolder(folder: string, listenPort = 0): Promise<TestS
     };
     answer().catch(() => response.destroy());
   });
-  await new Promise<void>((resolve) => server.listen(listenPort, '127.0.0.1', resolve));
+  await new Promise<void>((resolve) => server.listen(listenPort, host, resolve));
   const { port } = server.address() as AddressInfo;
   const served: TestServer = {
-    url: `http://127.0.0.1:${port}`,
+    url: `http://${host}:${port}`,
     requests,
     intercept: undefined,
     delayMs: 0,
