@@ -18,6 +18,8 @@ chain and a relay of its own, and makes a farmer, a node and a user on them.
   --chain URL,...     chain of the grid; the node's key is in keys/node.json
   --relay URL,...     relays of the grid
   --flists DIR        folder that file:// flists may come from
+  --allow-address CIDR,...  ranges that flists may come from although they are reserved
+  --deny-private      no flists from private ranges
   --accel auto|kvm|tcg
   --log-level LEVEL   trace, debug, info, warn, error
 
@@ -31,6 +33,8 @@ const options = {
   chain: { type: 'string' },
   relay: { type: 'string' },
   flists: { type: 'string' },
+  'allow-address': { type: 'string' },
+  'deny-private': { type: 'boolean', default: false },
   accel: { type: 'string', default: 'auto' },
   'log-level': { type: 'string', default: 'info' },
 } as const;
@@ -54,6 +58,8 @@ export const command: Command = {
       devices: values.device ?? [],
       accel,
       flistFolder: values.flists === undefined ? null : resolve(values.flists),
+      flistAllow: values['allow-address']?.split(',') ?? [],
+      flistDenyPrivate: values['deny-private'],
       logLevel: values['log-level'],
       ...(values.chain === undefined ? {} : { chain: values.chain.split(',') }),
       ...(values.relay === undefined ? {} : { relay: values.relay.split(',') }),

@@ -30,6 +30,10 @@ export const nodeConfig = z.object({
   accel: z.enum(['auto', 'kvm', 'tcg']),
   /** Folder that `file://` flists may come from; null allows none. */
   flistFolder: z.string().nullable(),
+  /** Address ranges, CIDR, that flists may come from although they are the node's own or reserved. */
+  flistAllow: z.array(z.string()).default([]),
+  /** Flists may not come from private ranges. */
+  flistDenyPrivate: z.boolean().default(false),
   logLevel: z.string(),
 });
 

@@ -19,6 +19,8 @@ export interface Wishes {
   readonly devices: readonly string[];
   readonly accel: NodeConfig['accel'];
   readonly flistFolder: string | null;
+  readonly flistAllow?: readonly string[];
+  readonly flistDenyPrivate?: boolean;
   readonly logLevel: string;
   /** Chain and relay of the grid; without them the node runs its own. */
   readonly chain?: readonly string[];
@@ -43,6 +45,8 @@ export async function decideConfig(layout: Layout, wishes: Wishes): Promise<Node
     devices: [...wishes.devices],
     accel: wishes.accel,
     flistFolder: wishes.flistFolder,
+    flistAllow: [...(wishes.flistAllow ?? [])],
+    flistDenyPrivate: wishes.flistDenyPrivate ?? false,
     logLevel: wishes.logLevel,
   };
   await saveConfig(layout, config);

@@ -135,6 +135,8 @@ export function unitFiles(layout: Layout, config: NodeConfig): Record<string, Un
       exec: daemon(
         'modules/flistd/main.ts',
         ...(config.flistFolder === null ? [] : ['--allow-file', config.flistFolder]),
+        ...(config.flistAllow.length === 0 ? [] : ['--allow-address', config.flistAllow.join(',')]),
+        ...(config.flistDenyPrivate ? ['--deny-private', 'true'] : []),
       ),
       test: answers('flist'),
       after: ['redis', 'storaged'],
