@@ -83,7 +83,9 @@ export class UserNetwork {
   async leave(): Promise<void> {
     const driver = this.#driver ?? (await openWireguard({ folder: this.#folder }));
     await driver.remove(this.#place()).catch(() => undefined);
-    await run('ip', ['netns', 'del', this.#namespace], { deadlineMs: DEADLINE_MS }).catch(() => undefined);
+    await run('ip', ['netns', 'del', this.#namespace], { deadlineMs: DEADLINE_MS, ownSession: true }).catch(
+      () => undefined,
+    );
   }
 
   #place(): { readonly name: string; readonly namespace: string } {

@@ -72,6 +72,7 @@ function freeLink(id: string, taken: ReadonlySet<string>): Link {
 export async function removeNamespace(layout: Layout): Promise<void> {
   await run('ip', ['-force', '-batch', '-'], {
     deadlineMs: DEADLINE_MS,
+    ownSession: true,
     input: `link del ${hostEnd(layout)}\nnetns del ${namespaceOf(layout)}\n`,
   }).catch(() => undefined);
 }

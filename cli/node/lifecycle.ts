@@ -101,7 +101,7 @@ async function purgeDaemon(layout: Layout, file: string, inside: ProcessMark | u
   const words =
     inside === undefined ? own : ['nsenter', '--target', `${inside.pid}`, '--mount', '--net', '--root', ...own];
   const [program = '', ...args] = words;
-  await run(program, args, { deadlineMs: PURGE_DEADLINE_MS });
+  await run(program, args, { deadlineMs: PURGE_DEADLINE_MS, ownSession: true });
 }
 
 /**

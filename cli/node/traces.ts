@@ -21,13 +21,17 @@ export async function findTraces(layout: Layout): Promise<string[]> {
     const place = line.split(' ')[4];
     if (place === state || place?.startsWith(`${state}/`)) found.push(`mount ${place}`);
   }
-  const loops = JSON.parse((await run('losetup', ['--json', '--list'], { deadlineMs: 10_000 })).stdout || '{}') as {
+  const loops = JSON.parse(
+    (await run('losetup', ['--json', '--list'], { deadlineMs: 10_000, ownSession: true })).stdout || '{}',
+  ) as {
     loopdevices?: { name: string; 'back-file': string }[];
   };
   for (const loop of loops.loopdevices ?? []) {
     if (loop['back-file'].startsWith(`${state}/`)) found.push(`loop device ${loop.name} on ${loop['back-file']}`);
   }
-  const links = JSON.parse((await run('ip', ['-j', 'link'], { deadlineMs: 10_000 })).stdout) as { ifname: string }[];
+  const links = JSON.parse((await run('ip', ['-j', 'link'], { deadlineMs: 10_000, ownSession: true })).stdout) as {
+    ifname: string;
+  }[];
   for (const { ifname } of links) if (ifname.includes(id)) found.push(`interface ${ifname}`);
   for (const name of await readdir('/run/netns').catch(() => [])) {
     if (name.includes(id)) found.push(`network namespace ${name}`);

@@ -8,6 +8,8 @@ export interface RunOptions {
   readonly signal?: AbortSignal;
   readonly cwd?: string;
   readonly env?: NodeJS.ProcessEnv;
+  /** Not reached by a terminal's Ctrl-C: for what must end although a person is impatient. */
+  readonly ownSession?: boolean;
 }
 
 export interface RunResult {
@@ -59,6 +61,7 @@ export function run(file: string, args: readonly string[], options: RunOptions):
   return new Promise((resolve, reject) => {
     const child = spawn(file, args, {
       stdio: ['pipe', 'pipe', 'pipe'],
+      detached: options.ownSession ?? false,
       ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
       ...(options.env === undefined ? {} : { env: options.env }),
     });
