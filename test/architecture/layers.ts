@@ -30,6 +30,7 @@ export const rooms: readonly Room[] = [
   daemon('noded'),
   daemon('identityd'),
   daemon('api-gateway'),
+  ...['netlight', 'gateway', 'registrar', 'container', 'qsfsd', 'zui'].map((name) => daemon(name)),
   { folder: 'provision', rooms: ['modules/zbus', 'schemas', 'modules/host'], files: [interfaces] },
   {
     folder: 'gateway',
