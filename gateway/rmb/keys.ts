@@ -1,15 +1,8 @@
-/** A twin's secret: made from words or a hex seed, kept in a private file, never shown. */
+/** A twin's secret: made from words or a hex seed, never shown. */
 import { createECDH, createPrivateKey, type KeyObject, sign as signWithKey } from 'node:crypto';
-import { readFile, stat } from 'node:fs/promises';
-import { inspect } from 'node:util';
-import { z } from 'zod';
-import { writeFileAtomic } from '../../modules/host/files.ts';
+import { type KeyType, keyTypes, signaturePrefix } from './signature-form.ts';
 
-export const keyTypes = ['ed25519', 'sr25519'] as const;
-export type KeyType = (typeof keyTypes)[number];
-
-/** First byte of a signature: which scheme the other 64 bytes are of. */
-export const signaturePrefix: Readonly<Record<KeyType, number>> = { ed25519: 0x65, sr25519: 0x73 };
+export { type KeyType, keyTypes, signaturePrefix };
 
 // PKCS#8 around a bare ed25519 seed.
 const ED25519_PKCS8 = Buffer.from('302e020100300506032b657004220420', 'hex');
@@ -89,7 +82,7 @@ export class Identity {
     return this.#agree(otherKey);
   }
 
-  [inspect.custom](): string {
+  [Symbol.for('nodejs.util.inspect.custom')](): string {
     return `Identity(${this.keyType} ${Buffer.from(this.publicKey).toString('hex')})`;
   }
 
@@ -103,31 +96,7 @@ function ed25519PublicKey(key: KeyObject): Uint8Array {
   return new Uint8Array(Buffer.from(x ?? '', 'base64url'));
 }
 
-/** A secret or key file that cannot be used. */
+/** A secret that cannot be used, or that is not where it should be. */
 export class KeyError extends Error {
   override readonly name = 'KeyError';
-}
-
-const KeyFile = z.strictObject({ keyType: z.enum(keyTypes), secret: z.string().min(1) });
-export type KeyFile = z.infer<typeof KeyFile>;
-
-/** Writes a key file only its owner can read. */
-export async function writeKeyFile(path: string, key: KeyFile): Promise<void> {
-  await writeFileAtomic(path, `${JSON.stringify(KeyFile.parse(key))}\n`, 0o600);
-}
-
-/** The identity of a key file. Refuses files that others on the machine may read or change. */
-export async function readKeyFile(path: string): Promise<Identity> {
-  const { mode } = await stat(path);
-  if ((mode & 0o077) !== 0) {
-    throw new KeyError(`${path} has mode ${(mode & 0o777).toString(8)}: others may use it; set it to 600`);
-  }
-  let parsed: KeyFile;
-  try {
-    parsed = KeyFile.parse(JSON.parse(await readFile(path, 'utf8')));
-  } catch {
-    // The parser's own text may quote the file.
-    throw new KeyError(`${path} is not a key file: {"keyType":"ed25519"|"sr25519","secret":"words or hex seed"}`);
-  }
-  return Identity.fromSecret(parsed.secret, parsed.keyType);
 }

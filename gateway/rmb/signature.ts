@@ -1,24 +1,15 @@
 /** Verifies the 65-byte signatures of envelopes and tokens, both key types. */
 import { createPublicKey, type KeyObject, verify as verifyWithKey } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
-import { signaturePrefix } from './keys.ts';
+import { findSignatureFormFault, type SignatureFault, signaturePrefix } from './signature-form.ts';
 import { Sr25519Pool, type Sr25519PoolOptions, VerifierBusyError } from './sr25519-pool.ts';
 
-export { VerifierBusyError };
+export { findSignatureFormFault, type SignatureFault, VerifierBusyError };
 
-const SIGNATURE_BYTES = 65;
 const REMEMBERED_KEYS = 4096;
 
 // SubjectPublicKeyInfo around a bare ed25519 key.
 const ED25519_SPKI = Buffer.from('302a300506032b6570032100', 'hex');
-
-/** Why a signature is not believed; texts are the ones existing peers use. */
-export type SignatureFault =
-  | 'message is not signed'
-  | `invalid signature length, expected: 65, found: ${number}`
-  | 'invalid signature type (expected either sr25519 or ed25519)'
-  | 'sr25519 signature verification failed'
-  | 'ed25519 signature verification failed';
 
 export class SignatureVerifier {
   readonly #pool: Sr25519Pool;
@@ -70,16 +61,4 @@ export class SignatureVerifier {
       verifyWithKey(null, message, key, signature, (error, valid) => resolve(error === null && valid));
     });
   }
-}
-
-/** What is wrong with a signature before any mathematics. */
-export function findSignatureFormFault(signature: Uint8Array | undefined): SignatureFault | undefined {
-  if (signature === undefined) return 'message is not signed';
-  if (signature.length !== SIGNATURE_BYTES) {
-    return `invalid signature length, expected: ${SIGNATURE_BYTES}, found: ${signature.length}`;
-  }
-  if (signature[0] !== signaturePrefix.ed25519 && signature[0] !== signaturePrefix.sr25519) {
-    return 'invalid signature type (expected either sr25519 or ed25519)';
-  }
-  return undefined;
 }
