@@ -1,6 +1,7 @@
 /**
  * The gateway: a relay client that lets verified requests in and answers them
- * from the node's modules. Flags: `--relay URL[,URL]`, `--key-file FILE`,
+ * from the node's modules. Flags: `--relay URL[,URL]`, one of `--key-file FILE`,
+ * `--key-env NAME`, `--key-fd NUMBER`,
  * `--require-encryption true`, `--http HOST:PORT` (numbers and health; off without it).
  */
 import { join } from 'node:path';
@@ -24,7 +25,7 @@ import { HttpServer, parseListenAddress } from './http/server.ts';
 import { busTwins } from './rmb/bus-twins.ts';
 import { PayloadCipher } from './rmb/cipher.ts';
 import { RmbClient } from './rmb/client.ts';
-import { readKeyFile } from './rmb/keys.ts';
+import { identityOptions, readIdentity, refuseSecretArguments } from './rmb/identity-source.ts';
 import { SignatureVerifier } from './rmb/signature.ts';
 import { TwinCache } from './rmb/twins.ts';
 
@@ -33,15 +34,15 @@ const REGISTRATION_POLL_MS = 250;
 const CONNECT_DEADLINE_MS = 30_000;
 const STREAM_PAUSE_MS = 2_000;
 
+refuseSecretArguments(process.argv.slice(2));
 await runDaemon({
   name: 'gateway',
   module: MODULE,
-  options: ['relay', 'key-file', 'require-encryption', 'http'],
+  options: ['relay', ...identityOptions, 'require-encryption', 'http'],
   start: async ({ bus, log, root, options, signal }) => {
     if (options.relay === undefined) throw new Error('gateway: --relay URL is required');
-    if (options['key-file'] === undefined) throw new Error('gateway: --key-file FILE is required');
     const httpAddress = options.http === undefined ? undefined : parseListenAddress(options.http);
-    const identity = await readKeyFile(options['key-file']);
+    const identity = await readIdentity(options);
 
     const registry = new Registry();
     let client: RmbClient | undefined;

@@ -11,7 +11,8 @@ import { chain, substrateGateway } from '../../modules/api-gateway/interface.ts'
 import { ZbusClient } from '../../modules/zbus/client.ts';
 import { isZbusError } from '../../modules/zbus/errors.ts';
 import { startRedis, type TestRedis } from '../../modules/zbus/testing/redis.ts';
-import { Identity, writeKeyFile } from '../rmb/keys.ts';
+import { writeKeyFile } from '../rmb/identity-source.ts';
+import { Identity } from '../rmb/keys.ts';
 import { ChainClient } from './client.ts';
 import { type RunningDevChain, startDevChain } from './dev/start.ts';
 import { redirectLibraryLog } from './library-log.ts';

@@ -1,26 +1,28 @@
-/** The process `chaind`, bus module `api-gateway`: `--chain URL[,URL] --key-file FILE [--genesis HASH]`. */
+/**
+ * The process `chaind`, bus module `api-gateway`: `--chain URL[,URL] [--genesis HASH]` and one of
+ * `--key-file FILE`, `--key-env NAME`, `--key-fd NUMBER`.
+ */
 import { chain, substrateGateway } from '../../modules/api-gateway/interface.ts';
 import { runDaemon } from '../../modules/zbus/daemon.ts';
 import { finishStartup } from '../../modules/zbus/startup.ts';
-import { readKeyFile } from '../rmb/keys.ts';
+import { identityOptions, readIdentity, refuseSecretArguments } from '../rmb/identity-source.ts';
 import { chainService } from './chain-service.ts';
 import { ChainClient } from './client.ts';
 import { gatewayService } from './gateway-service.ts';
 import { redirectLibraryLog } from './library-log.ts';
 import { NodeMembership } from './membership.ts';
 
+refuseSecretArguments(process.argv.slice(2), ['genesis']);
 await runDaemon({
   name: 'chaind',
   module: 'api-gateway',
-  options: ['chain', 'key-file', 'genesis'],
+  options: ['chain', ...identityOptions, 'genesis'],
   start: async ({ server, log, options }) => {
     const endpoints = (options.chain ?? '').split(',').filter((url) => /^wss?:\/\/./.test(url));
     if (endpoints.length === 0) throw new Error('chaind: --chain ws://HOST:PORT[,…] is required');
-    const keyFile = options['key-file'];
-    if (keyFile === undefined) throw new Error('chaind: --key-file FILE is required');
     redirectLibraryLog((line) => log.debug({ library: line }, 'chain library'));
 
-    const identity = await readKeyFile(keyFile);
+    const identity = await readIdentity(options);
     const genesis = options.genesis === undefined ? {} : { genesis: options.genesis };
     const client = new ChainClient({ endpoints, identity, ...genesis });
     client.connection.onConnected(() => {

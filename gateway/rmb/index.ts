@@ -19,7 +19,17 @@ export {
   parseAddress,
 } from './envelope.ts';
 export { RmbError, type RmbErrorKind } from './errors.ts';
-export { Identity, KeyError, type KeyFile, type KeyType, readKeyFile, writeKeyFile } from './keys.ts';
+export {
+  type IdentityOptions,
+  identityOptions,
+  type KeyFile,
+  readIdentity,
+  readKey,
+  readKeyFile,
+  refuseSecretArguments,
+  writeKeyFile,
+} from './identity-source.ts';
+export { Identity, KeyError, type KeyType } from './keys.ts';
 export { SignatureVerifier } from './signature.ts';
 export { createToken, parseToken, type Token, TokenError } from './token.ts';
 export { parseRelayDomains, TwinCache, type TwinCacheOptions, type TwinRecord, type TwinSource } from './twins.ts';

@@ -1,12 +1,8 @@
 import { randomBytes } from 'node:crypto';
-import { mkdtemp, rm, stat, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { inspect } from 'node:util';
 import { verify as scureVerify } from '@scure/sr25519';
 import nacl from 'tweetnacl';
 import { afterAll, describe, expect, it } from 'vitest';
-import { Identity, KeyError, keyTypes, readKeyFile, writeKeyFile } from './keys.ts';
+import { Identity, keyTypes } from './keys.ts';
 import { SignatureVerifier, VerifierBusyError } from './signature.ts';
 import { Sr25519Pool } from './sr25519-pool.ts';
 
@@ -71,28 +67,5 @@ describe('signatures', () => {
     await pool.close();
     await ended;
     await expect(pool.verify(identity.publicKey, message, signature)).rejects.toBeInstanceOf(VerifierBusyError);
-  });
-});
-
-describe('key files', () => {
-  it('are private, and refused when they are not', async () => {
-    const folder = await mkdtemp(join(tmpdir(), 'rmb-keys-'));
-    try {
-      const path = join(folder, 'key.json');
-      const secret = `0x${randomBytes(32).toString('hex')}`;
-      await writeKeyFile(path, { keyType: 'sr25519', secret });
-      expect((await stat(path)).mode & 0o777).toBe(0o600);
-      const identity = await readKeyFile(path);
-      expect(identity.publicKey).toEqual((await Identity.fromSecret(secret, 'sr25519')).publicKey);
-      expect(inspect(identity) + JSON.stringify(identity)).not.toContain(secret.slice(2));
-      await writeFile(join(folder, 'open.json'), JSON.stringify({ keyType: 'sr25519', secret }), { mode: 0o644 });
-      await expect(readKeyFile(join(folder, 'open.json'))).rejects.toThrow(/mode 644/);
-      await writeFile(join(folder, 'bad.json'), `{"secret":"${secret}"`, { mode: 0o600 });
-      const failure = await readKeyFile(join(folder, 'bad.json')).catch((error: unknown) => error);
-      expect(failure).toBeInstanceOf(KeyError);
-      expect((failure as Error).message).not.toContain(secret);
-    } finally {
-      await rm(folder, { recursive: true });
-    }
   });
 });
