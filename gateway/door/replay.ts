@@ -49,7 +49,7 @@ export class ReplayMemory {
 
   /** Enters a verified request; a refusal where it is known already or there is no room. */
   enter(envelope: Envelope, nowSeconds: number): ReplayEntry | GridError {
-    const entry = entryOf(envelope);
+    const entry = entryOf(envelope, nowSeconds, this.#limits);
     if (this.#seen.has(entry.key)) return replayed(envelope);
     this.#sweep(nowSeconds);
     if (this.#signed.has(signedOf(entry))) return replayed(envelope);
@@ -111,13 +111,35 @@ function replayed(envelope: Envelope): GridError {
   return new GridError('envelope_replayed', { twin: envelope.source?.twin ?? 0, uid: envelope.uid });
 }
 
-function entryOf(envelope: Envelope): ReplayEntry {
+function entryOf(envelope: Envelope, nowSeconds: number, limits: DoorLimits): ReplayEntry {
   return {
     key: keyOf(envelope),
     signed: Buffer.from(challenge(envelope)).toString('latin1'),
     twin: envelope.source?.twin ?? 0,
-    expiresAt: Number(envelope.timestamp + envelope.expiration),
+    expiresAt: lastExpiry(envelope, nowSeconds, limits),
   };
+}
+
+/**
+ * Unix seconds after which no reading of what was signed passes the check of
+ * its life, of those that can pass it within an hour. The digits of time, life,
+ * twin and session stand side by side, so `60` `7` `7x` is also a life of 607 s
+ * and session `x`: forgotten after 60 s, it could be sent a second time.
+ */
+function lastExpiry(envelope: Envelope, nowSeconds: number, { lifetimeSeconds }: DoorLimits): number {
+  const { source, timestamp, expiration } = envelope;
+  const twin = `${source?.twin ?? 0}`;
+  const text = `${envelope.uid}${envelope.tags ?? ''}${timestamp}${expiration}${twin}${source?.connection ?? ''}`;
+  let last = Number(timestamp + expiration);
+  for (const { index } of text.matchAll(/(?=\d{10}[1-9])/g)) {
+    const sentAt = Number(text.slice(index, index + 10));
+    if (Math.abs(sentAt - nowSeconds) > lifetimeSeconds) continue;
+    for (let digits = 1; digits <= `${lifetimeSeconds}`.length; digits += 1) {
+      const life = Number(text.slice(index + 10, index + 10 + digits));
+      if (life <= lifetimeSeconds && text.startsWith(twin, index + 10 + digits)) last = Math.max(last, sentAt + life);
+    }
+  }
+  return last;
 }
 
 const signedOf = ({ twin, signed }: ReplayEntry): string => `${twin} ${signed}`;

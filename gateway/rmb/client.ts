@@ -49,6 +49,20 @@ export interface CallRequest {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** A request whose sender waits elsewhere: it chose the uid, and several twins may get the same. */
+export interface PostedRequest {
+  readonly uid: string;
+  readonly twin: number;
+  readonly session?: string | undefined;
+  readonly command: string;
+  readonly payload: Uint8Array;
+  readonly tags?: string | undefined;
+  readonly schema: string;
+  /** Seconds from now, from 1 to 1800. */
+  readonly lifetimeSeconds: number;
+  readonly signal?: AbortSignal | undefined;
+}
+
 /** A request as it came from the relay: nothing about it is verified. */
 export interface IncomingRequest {
   readonly bytes: Uint8Array;
@@ -79,6 +93,7 @@ export class RmbClient {
   readonly #pending = new Map<string, PendingCall>();
   readonly #openWaiters = new Set<() => void>();
   #handler: RequestHandler | undefined;
+  #unclaimed: ((answer: Envelope) => void) | undefined;
   #serving = 0;
   #closed = false;
 
@@ -155,7 +170,7 @@ export class RmbClient {
     if (this.#pending.size >= MAX_PENDING_CALLS) {
       throw new RmbError('busy', `${this.#pending.size} calls wait for their answers already`);
     }
-    const uid = randomUUID();
+    const uid = newUid();
     let sent = false;
     return await new Promise<Uint8Array>((resolve, reject) => {
       const settle = (result: Uint8Array | RmbError): void => {
@@ -188,6 +203,40 @@ export class RmbClient {
   /** From now on requests go to `handler`; a rejected handler is logged and answers nothing. */
   serve(handler: RequestHandler): void {
     this.#handler = handler;
+  }
+
+  /**
+   * Hands a request to a relay, within its life time. Answers come to the
+   * `onAnswer` handler. Throws `RmbError`, and `RangeError` for what no relay takes.
+   */
+  async post(request: PostedRequest): Promise<void> {
+    if (this.#closed) throw new RmbError('closed', 'the client was closed');
+    const { lifetimeSeconds } = request;
+    if (!(lifetimeSeconds >= 1 && lifetimeSeconds <= MAX_LIFETIME_SECONDS)) {
+      throw new RangeError(`lifetimeSeconds is ${lifetimeSeconds}, not from 1 to ${MAX_LIFETIME_SECONDS}`);
+    }
+    const twin = await this.#lookUp(request.twin);
+    if (twin === undefined) throw new RmbError('unknown-twin', `unknown twin id '${request.twin}'`);
+    const envelope = createEnvelope({
+      uid: request.uid,
+      expiration: BigInt(Math.floor(lifetimeSeconds)),
+      source: address(this.twinId, this.session),
+      destination: address(request.twin, request.session),
+      message: { case: 'request', value: { command: request.command } },
+      schema: request.schema,
+      ...(request.tags === undefined ? {} : { tags: request.tags }),
+    });
+    await this.#seal(envelope, request.payload, twin, 'when-possible');
+    const bytes = encodeEnvelope(envelope);
+    if (bytes.length > MAX_FRAME_BYTES) {
+      throw new RangeError(`the message has ${bytes.length} bytes, relays take ${MAX_FRAME_BYTES}`);
+    }
+    await this.#outbox.send(bytes, lifetimeSeconds * 1000, request.signal);
+  }
+
+  /** From now on answers to none of this client's own calls go to `handler`; nothing about them is verified. */
+  onAnswer(handler: (answer: Envelope) => void): void {
+    this.#unclaimed = handler;
   }
 
   /** Sends the answer to a verified request: signed, and encrypted when both twins have a key. */
@@ -307,7 +356,10 @@ export class RmbClient {
 
   #match(envelope: Envelope): void {
     const call = this.#pending.get(envelope.uid);
-    if (call === undefined) return;
+    if (call === undefined) {
+      this.#unclaimed?.(envelope);
+      return;
+    }
     const self = { twinId: this.twinId, session: this.session };
     receiveAnswer(envelope, call, self, { twins: this.#twins, verifier: this.#verifier, cipher: this.#cipher }).then(
       (result) => {
@@ -319,6 +371,17 @@ export class RmbClient {
 
   #problems(): string {
     return this.#sockets.map(({ url, open, lastProblem }) => `${url} (${open ? 'open' : lastProblem})`).join(', ');
+  }
+}
+
+/**
+ * What is signed has the time's digits right behind the uid. After a letter
+ * they have one reading; after a digit the same bytes may be a later time.
+ */
+function newUid(): string {
+  for (;;) {
+    const uid = randomUUID();
+    if (/[a-f]$/.test(uid)) return uid;
   }
 }
 

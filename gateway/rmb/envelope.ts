@@ -57,11 +57,25 @@ function hasControlCharacter(text: string): boolean {
   return false;
 }
 
-function problemOfText(text: string | undefined, limit: number): string | undefined {
+/**
+ * In what is signed nothing stands between these texts and a payload: a text
+ * with one of these could be a piece of a payload, or hold one.
+ */
+const JSON_MARKS = /["{}[\]]/;
+/** Names of relays, as clients take them from the chain and from URLs. */
+const HOSTS = /^[\w.:[\]-]*$/;
+/**
+ * An answer ends its addresses with the asker's session. With this in it, what
+ * the answer's sender signed reads as a request of the sender to a third twin.
+ */
+const ADDRESS_AND_COMMAND = /\d(?:zos|rmb|farmerbot)\./;
+
+function problemOfText(text: string | undefined, limit: number, hosts: boolean): string | undefined {
   if (text === undefined) return undefined;
   if (text.length > limit) return `has ${text.length} characters, at most ${limit} are accepted`;
   if (hasControlCharacter(text)) return 'has a control character';
-  return undefined;
+  if (hosts) return HOSTS.test(text) ? undefined : 'is no name of a relay';
+  return JSON_MARKS.test(text) ? 'has one of the characters " { } [ ]' : undefined;
 }
 
 /**
@@ -98,8 +112,11 @@ function fieldProblem(envelope: Envelope): [field: string, problem: string] | un
   if (message.case === 'request') texts.push(['request.command', message.value.command, MAX_COMMAND_LENGTH]);
   for (const relay of envelope.relays) texts.push(['relays', relay, MAX_RELAY_LENGTH]);
   for (const [field, text, limit] of texts) {
-    const problem = problemOfText(text, limit);
+    const problem = problemOfText(text, limit, field === 'federation' || field === 'relays');
     if (problem !== undefined) return [field, problem];
+  }
+  if (ADDRESS_AND_COMMAND.test(source.connection ?? '')) {
+    return ['source.connection', 'reads as an address and a command'];
   }
   // An error's text is for people and may have lines.
   if (message.case === 'error' && message.value.message.length > MAX_ERROR_LENGTH) {
