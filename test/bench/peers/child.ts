@@ -11,9 +11,16 @@ export interface Started {
   readonly ready: Readonly<Record<string, unknown>>;
 }
 
-/** Runs a script of ours until it writes a JSON line whose `msg` is `ready`, as every daemon does. */
-export async function start(script: string, args: readonly string[]): Promise<Started> {
-  const child = spawn(process.execPath, [script, ...args], { stdio: ['ignore', 'pipe', 'inherit'] });
+/** Runs a script of ours until it is ready. */
+export function start(script: string, args: readonly string[]): Promise<Started> {
+  return startProgram(process.execPath, [script, ...args]);
+}
+
+/** Runs a program until it writes a JSON line whose `msg` is `ready`, as every daemon does. */
+export async function startProgram(file: string, args: readonly string[]): Promise<Started> {
+  const name = file === process.execPath ? String(args[0]) : file;
+  // Standard input stays open as long as this process lives, and a program may end with it.
+  const child = spawn(file, args, { stdio: ['pipe', 'pipe', 'inherit'] });
   const deadline = AbortSignal.timeout(READY_DEADLINE_MS);
   try {
     for await (const line of createInterface({ input: child.stdout, signal: deadline })) {
@@ -24,10 +31,10 @@ export async function start(script: string, args: readonly string[]): Promise<St
     }
   } catch (error) {
     child.kill('SIGKILL');
-    throw new Error(`${script} was not ready within ${READY_DEADLINE_MS} ms`, { cause: error });
+    throw new Error(`${name} was not ready within ${READY_DEADLINE_MS} ms`, { cause: error });
   }
   child.kill('SIGKILL');
-  throw new Error(`${script} ended before it was ready${deadline.aborted ? ': out of time' : ''}`);
+  throw new Error(`${name} ended before it was ready${deadline.aborted ? ': out of time' : ''}`);
 }
 
 export async function end(child: ChildProcess): Promise<void> {
