@@ -10,8 +10,8 @@
 import { mkdirSync, realpathSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
+import { AddressGuard } from '../host/addresses.ts';
 import { runDaemon } from '../zbus/daemon.ts';
-import { AddressGuard } from './drivers/addresses.ts';
 import { AllowedFolders } from './drivers/allowed.ts';
 import { Bases } from './drivers/bases.ts';
 import { Mounts } from './drivers/mounts.ts';

@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { getCACertificates, setDefaultCACertificates } from 'node:tls';
 import { afterEach, describe, expect, it } from 'vitest';
-import { AddressGuard, type Resolve } from './addresses.ts';
+import { AddressGuard, type Resolve } from '../../host/addresses.ts';
 import { FetchError, fetchBounded, RetryBudget } from './http.ts';
 import { BodyLimitError, type Fetched } from './request.ts';
 

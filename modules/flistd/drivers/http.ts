@@ -1,6 +1,6 @@
 /** HTTP GET with a deadline, a size limit and a budget of retries. */
 import { setTimeout as delay } from 'node:timers/promises';
-import { type AddressGuard, UnusableAddressError } from './addresses.ts';
+import { type AddressGuard, UnusableAddressError } from '../../host/addresses.ts';
 import { BodyLimitError, type Fetched, get } from './request.ts';
 
 export interface FetchOptions {

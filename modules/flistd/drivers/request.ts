@@ -1,7 +1,7 @@
 /** One HTTP GET to a stranger's address: every host on its way checked, its body bounded. */
 import { type IncomingHttpHeaders, type IncomingMessage, request as requestHttp } from 'node:http';
 import { request as requestHttps } from 'node:https';
-import { type AddressGuard, UnusableAddressError } from './addresses.ts';
+import { type AddressGuard, UnusableAddressError } from '../../host/addresses.ts';
 
 export interface Fetched {
   readonly status: number;

@@ -4,7 +4,7 @@ import { rm, writeFile } from 'node:fs/promises';
 import { extname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { GridError } from '../../../schemas/errors/index.ts';
-import { type AddressGuard, UnusableAddressError } from './addresses.ts';
+import { type AddressGuard, UnusableAddressError } from '../../host/addresses.ts';
 import { type AllowedFolders, NotAllowedError } from './allowed.ts';
 import { FetchError, type FetchOptions, fetchBounded, RetryBudget, shownUrl } from './http.ts';
 import { BodyLimitError, type Fetched } from './request.ts';

@@ -3,7 +3,7 @@ import { type ChildProcessByStdio, spawn } from 'node:child_process';
 import type { Readable, Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { GridError, reviveError } from '../../../schemas/errors/index.ts';
-import type { AddressRules } from './addresses.ts';
+import type { AddressRules } from '../../host/addresses.ts';
 import { type FlistRead, GO, UnpackReport } from './unpack-report.ts';
 
 export interface UnpackJob {
