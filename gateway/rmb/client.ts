@@ -378,7 +378,7 @@ export class RmbClient {
  * What is signed has the time's digits right behind the uid. After a letter
  * they have one reading; after a digit the same bytes may be a later time.
  */
-function newUid(): string {
+export function newUid(): string {
   for (;;) {
     const uid = randomUUID();
     if (/[a-f]$/.test(uid)) return uid;
