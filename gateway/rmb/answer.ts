@@ -28,7 +28,7 @@ export function refusalAnswer(error: GridError): Answer {
 export function readRefusal(payload: Uint8Array): GridError | undefined {
   if (payload.length === 0 || payload.length > 256 * 1024) return undefined;
   try {
-    const { code, details } = JSON.parse(Buffer.from(payload).toString('utf8')).error;
+    const { code, details } = JSON.parse(new TextDecoder().decode(payload)).error;
     return typeof code === 'string' ? reviveError(code, details) : undefined;
   } catch {
     return undefined;

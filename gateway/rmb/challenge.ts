@@ -1,6 +1,6 @@
 /** The 16 bytes a peer signs for an envelope. */
-import { createHash } from 'node:crypto';
 import type { Address, Envelope } from './envelope.ts';
+import { platform } from './platform.ts';
 
 /**
  * MD5 over the envelope's parts, joined without separators or lengths. The
@@ -22,10 +22,8 @@ export function challenge(envelope: Envelope): Uint8Array {
     (message.case === 'error' ? `${message.value.code}${message.value.message}` : '') +
     (envelope.schema ?? '') +
     (envelope.federation ?? '');
-  const hash = createHash('md5').update(head, 'utf8');
-  if (envelope.payload.case !== undefined) hash.update(envelope.payload.value);
-  for (const relay of envelope.relays) hash.update(relay, 'utf8');
-  return hash.digest();
+  const { payload, relays } = envelope;
+  return platform.md5(payload.case === undefined ? [head, ...relays] : [head, payload.value, ...relays]);
 }
 
 function addressText(value: Address | undefined, field: string): string {

@@ -1,7 +1,8 @@
 /** Payload encryption between two twins: static secp256k1 agreement, SHA-256, AES-256-GCM. */
-import { createCipheriv, createDecipheriv, createHash, randomBytes } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
+import { hexOf } from './hex.ts';
 import type { Identity } from './keys.ts';
+import { platform } from './platform.ts';
 
 const NONCE_BYTES = 12;
 const TAG_BYTES = 16;
@@ -23,26 +24,27 @@ export class PayloadCipher {
 
   /** Nonce, ciphertext and tag of `plain` for the owner of `otherKey` (SEC1 point, 33 or 65 bytes). */
   encrypt(plain: Uint8Array, otherKey: Uint8Array): Uint8Array {
-    const nonce = randomBytes(NONCE_BYTES);
-    const cipher = createCipheriv('aes-256-gcm', this.#sharedKey(otherKey), nonce);
-    return Buffer.concat([nonce, cipher.update(plain), cipher.final(), cipher.getAuthTag()]);
+    const nonce = platform.randomBytes(NONCE_BYTES);
+    const sealed = platform.seal(this.#sharedKey(otherKey), nonce, plain);
+    const field = new Uint8Array(NONCE_BYTES + sealed.length);
+    field.set(nonce);
+    field.set(sealed, NONCE_BYTES);
+    return field;
   }
 
   /** The plain payload. The signature must have been verified before. Throws `CipherError`. */
   decrypt(field: Uint8Array, otherKey: Uint8Array): Uint8Array {
     if (field.length < NONCE_BYTES + TAG_BYTES) throw new CipherError('invalid cipher data');
     const key = this.#sharedKey(otherKey);
-    const decipher = createDecipheriv('aes-256-gcm', key, field.subarray(0, NONCE_BYTES), { authTagLength: TAG_BYTES });
-    decipher.setAuthTag(field.subarray(field.length - TAG_BYTES));
     try {
-      return Buffer.concat([decipher.update(field.subarray(NONCE_BYTES, field.length - TAG_BYTES)), decipher.final()]);
+      return platform.unseal(key, field.subarray(0, NONCE_BYTES), field.subarray(NONCE_BYTES));
     } catch {
       throw new CipherError('the data does not belong to this pair of keys');
     }
   }
 
   #sharedKey(otherKey: Uint8Array): Uint8Array {
-    const id = Buffer.from(otherKey).toString('base64');
+    const id = hexOf(otherKey);
     const known = this.#keys.get(id);
     if (known !== undefined) return known;
     let point: Uint8Array;
@@ -51,7 +53,7 @@ export class PayloadCipher {
     } catch {
       throw new CipherError('the public key is not a secp256k1 point');
     }
-    const key = createHash('sha256').update(point).digest();
+    const key = platform.sha256(point);
     this.#keys.set(id, key);
     return key;
   }

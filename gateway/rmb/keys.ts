@@ -1,20 +1,10 @@
 /** A twin's secret: made from words or a hex seed, never shown. */
-import { createECDH, createPrivateKey, type KeyObject, sign as signWithKey } from 'node:crypto';
-import { type KeyType, keyTypes, signaturePrefix } from './signature-form.ts';
+import { bytesOfHex, hexOf } from './hex.ts';
+import type { Schnorr } from './platform/interface.ts';
+import { platform } from './platform.ts';
+import { type KeyType, keyTypes, SIGNATURE_BYTES, signaturePrefix } from './signature-form.ts';
 
 export { type KeyType, keyTypes, signaturePrefix };
-
-// PKCS#8 around a bare ed25519 seed.
-const ED25519_PKCS8 = Buffer.from('302e020100300506032b657004220420', 'hex');
-
-/** Loaded when needed only: a node with an ed25519 seed is spared 60 MiB. */
-type Schnorr = typeof import('./wasm-crypto.ts');
-
-async function loadSchnorr(): Promise<Schnorr> {
-  const schnorr = await import('./wasm-crypto.ts');
-  await schnorr.waitReady();
-  return schnorr;
-}
 
 function miniSecretOf(text: string, schnorr: Schnorr | undefined): Uint8Array {
   const words = text.split(/\s+/).join(' ');
@@ -34,14 +24,13 @@ export class Identity {
 
   private constructor(keyType: KeyType, miniSecret: Uint8Array, schnorr: Schnorr | undefined) {
     this.keyType = keyType;
-    const curve = createECDH('secp256k1');
-    curve.setPrivateKey(miniSecret);
-    this.encryptionKey = new Uint8Array(curve.getPublicKey(null, 'compressed'));
-    this.#agree = (otherKey) => curve.computeSecret(otherKey);
+    const agreement = platform.secp256k1(miniSecret);
+    this.encryptionKey = agreement.publicKey;
+    this.#agree = (otherKey) => agreement.agree(otherKey);
     if (schnorr === undefined) {
-      const key = createPrivateKey({ key: Buffer.concat([ED25519_PKCS8, miniSecret]), format: 'der', type: 'pkcs8' });
-      this.publicKey = ed25519PublicKey(key);
-      this.#sign = (message) => signWithKey(null, message, key);
+      const key = platform.ed25519(miniSecret);
+      this.publicKey = key.publicKey;
+      this.#sign = (message) => key.sign(message);
     } else {
       const pair = schnorr.sr25519KeypairFromSeed(miniSecret);
       const secretKey = pair.slice(0, 64);
@@ -60,8 +49,8 @@ export class Identity {
     const text = secret.trim();
     const hex = /^(?:0x)?([0-9a-fA-F]{64})$/.exec(text)?.[1];
     if (hex === undefined && text.startsWith('0x')) throw new KeyError('the seed is not 0x and 64 hex digits');
-    const schnorr = keyType === 'sr25519' || hex === undefined ? await loadSchnorr() : undefined;
-    const miniSecret = hex === undefined ? miniSecretOf(text, schnorr) : Buffer.from(hex, 'hex');
+    const schnorr = keyType === 'sr25519' || hex === undefined ? await platform.schnorr() : undefined;
+    const miniSecret = (hex === undefined ? undefined : bytesOfHex(hex)) ?? miniSecretOf(text, schnorr);
     try {
       return new Identity(keyType, miniSecret, keyType === 'sr25519' ? schnorr : undefined);
     } catch {
@@ -71,7 +60,7 @@ export class Identity {
 
   /** 65 bytes: the type byte and the signature over `message` as it is. */
   sign(message: Uint8Array): Uint8Array {
-    const signature = new Uint8Array(65);
+    const signature = new Uint8Array(SIGNATURE_BYTES);
     signature[0] = signaturePrefix[this.keyType];
     signature.set(this.#sign(message), 1);
     return signature;
@@ -83,17 +72,12 @@ export class Identity {
   }
 
   [Symbol.for('nodejs.util.inspect.custom')](): string {
-    return `Identity(${this.keyType} ${Buffer.from(this.publicKey).toString('hex')})`;
+    return `Identity(${this.keyType} ${hexOf(this.publicKey)})`;
   }
 
   toJSON(): { keyType: KeyType; publicKey: string } {
-    return { keyType: this.keyType, publicKey: Buffer.from(this.publicKey).toString('hex') };
+    return { keyType: this.keyType, publicKey: hexOf(this.publicKey) };
   }
-}
-
-function ed25519PublicKey(key: KeyObject): Uint8Array {
-  const x = key.export({ format: 'jwk' }).x;
-  return new Uint8Array(Buffer.from(x ?? '', 'base64url'));
 }
 
 /** A secret that cannot be used, or that is not where it should be. */

@@ -1,8 +1,7 @@
 /** One WebSocket to one relay that stays: reconnects, keeps alive, notices a dead line. */
-import type { IncomingMessage } from 'node:http';
-import type { Socket } from 'node:net';
-import { WebSocket } from 'ws';
 import { MAX_FRAME_BYTES } from './envelope.ts';
+import type { Line } from './platform/interface.ts';
+import { platform } from './platform.ts';
 
 export interface RelaySocketOptions {
   /** `ws://` or `wss://`, without a query. */
@@ -13,6 +12,8 @@ export interface RelaySocketOptions {
   /** The socket can take messages: it opened, or its buffer emptied. */
   readonly onRoom: () => void;
   readonly onState?: (state: SocketState, reason: string) => void;
+  /** A ping envelope, for lines that have no pings of their own. */
+  readonly pingFrame?: () => Uint8Array;
   readonly timing?: Partial<SocketTiming>;
 }
 
@@ -40,16 +41,23 @@ export const DEFAULT_TIMING: SocketTiming = {
 
 /** Bytes that may wait in one socket before it takes no more. */
 const BUFFER_LIMIT_BYTES = 4 * 1024 * 1024;
+/** Milliseconds in which a relay that made trouble stands behind the others. */
+const COOLDOWN_MS = 10_000;
+const CLOSE_MS = 1000;
 
 export class RelaySocket {
   readonly url: string;
   readonly #options: RelaySocketOptions;
   readonly #timing: SocketTiming;
-  #ws: WebSocket | undefined;
-  #retry: NodeJS.Timeout | undefined;
+  #line: Line | undefined;
+  #keepAlive: ReturnType<typeof setInterval> | undefined;
+  #retry: ReturnType<typeof setTimeout> | undefined;
+  #closing: (() => void) | undefined;
   #failures = 0;
   #closed = false;
   #full = false;
+  #paused = false;
+  #coolUntil = 0;
   /** Why the last attempt or connection ended, for error texts. */
   lastProblem = 'not tried yet';
 
@@ -60,117 +68,132 @@ export class RelaySocket {
   }
 
   get open(): boolean {
-    return this.#ws?.readyState === WebSocket.OPEN;
+    return this.#line?.open === true;
+  }
+
+  /** Whether the relay was lost or made trouble moments ago: others go first. */
+  get cooling(): boolean {
+    return Date.now() < this.#coolUntil;
   }
 
   start(): void {
-    if (this.#closed || this.#ws !== undefined) return;
+    if (this.#closed || this.#line !== undefined || this.#retry !== undefined) return;
     this.#dial();
   }
 
-  /** Hands one frame to the line; `false` where it is not open or its buffer is full. */
-  trySend(bytes: Uint8Array): boolean {
-    const ws = this.#ws;
-    if (ws === undefined || ws.readyState !== WebSocket.OPEN) return false;
-    if (ws.bufferedAmount >= BUFFER_LIMIT_BYTES) {
+  /**
+   * Hands one frame to the line; `false` where it is not open or its buffer is
+   * full. `onFailed` is told when a frame that was taken did not leave whole.
+   */
+  trySend(bytes: Uint8Array, onFailed?: () => void): boolean {
+    const line = this.#line;
+    if (line?.open !== true) return false;
+    if (line.bufferedBytes >= BUFFER_LIMIT_BYTES) {
       this.#full = true;
       return false;
     }
-    ws.send(bytes, { binary: true }, () => {
-      if (!this.#full || ws.bufferedAmount > BUFFER_LIMIT_BYTES / 2) return;
+    line.send(bytes, (error) => {
+      if (error !== undefined) onFailed?.();
+      if (!this.#full || line.bufferedBytes > BUFFER_LIMIT_BYTES / 2) return;
       this.#full = false;
       this.#options.onRoom();
     });
     return true;
   }
 
+  /** The relay refused a message for reasons of its own. */
+  cool(): void {
+    this.#coolUntil = Date.now() + COOLDOWN_MS;
+  }
+
+  /** Stops reading, also from lines that open later; what waits stays with the relay. */
+  pause(): void {
+    this.#paused = true;
+    if (this.open) this.#line?.pause?.();
+  }
+
+  resume(): void {
+    this.#paused = false;
+    if (this.open) this.#line?.resume?.();
+  }
+
   async close(): Promise<void> {
     this.#closed = true;
     clearTimeout(this.#retry);
-    const ws = this.#ws;
-    if (ws === undefined || ws.readyState === WebSocket.CLOSED) return;
+    const line = this.#line;
+    if (line === undefined) return;
     await new Promise<void>((resolve) => {
-      const timer = setTimeout(() => ws.terminate(), 1000);
-      ws.once('close', () => {
+      const timer = setTimeout(() => line.terminate(), CLOSE_MS);
+      this.#closing = () => {
         clearTimeout(timer);
         resolve();
-      });
-      if (ws.readyState === WebSocket.CONNECTING) ws.terminate();
-      else ws.close(1000);
+      };
+      // A paused line would not read that the relay closes, too.
+      if (this.#paused) line.terminate();
+      else line.close();
     });
   }
 
   #dial(): void {
-    let ws: WebSocket;
+    this.#retry = undefined;
+    const url = `${this.url.replace(/\/*$/, '/')}?${this.#options.token()}`;
+    let line: Line | undefined;
     try {
-      ws = new WebSocket(`${this.url.replace(/\/*$/, '/')}?${this.#options.token()}`, {
-        perMessageDeflate: false,
-        handshakeTimeout: this.#timing.handshakeMs,
-        maxPayload: MAX_FRAME_BYTES,
-        followRedirects: false,
-      });
+      line = platform.dial(
+        url,
+        { handshakeMs: this.#timing.handshakeMs, maxBytes: MAX_FRAME_BYTES },
+        {
+          onOpen: () => {
+            if (line !== undefined) this.#opened(line);
+          },
+          onFrame: (bytes) => {
+            this.#failures = 0;
+            this.#options.onFrame(bytes);
+          },
+          onSign: () => {
+            this.#failures = 0;
+          },
+          onClose: (problem) => {
+            clearInterval(this.#keepAlive);
+            this.#line = undefined;
+            this.#lost(problem);
+          },
+        },
+      );
     } catch (error) {
       this.#lost((error as Error).message);
       return;
     }
-    this.#ws = ws;
-    let problem = '';
-    let keepAlive: NodeJS.Timeout | undefined;
-    let line: Socket | undefined;
+    this.#line = line;
+  }
 
-    ws.on('upgrade', (response: IncomingMessage) => {
-      line = response.socket;
-      line.setNoDelay(true);
-    });
-    ws.on('unexpected-response', (request, response) => {
-      readShortBody(response, (body) => {
-        problem = `relay answered ${response.statusCode}: ${body}`;
-        request.destroy();
-        ws.terminate();
-      });
-    });
-    ws.on('open', () => {
-      keepAlive = this.#keepAlive(ws, line);
-      this.#options.onState?.('open', '');
-      this.#options.onRoom();
-    });
-    ws.on('message', (data: Buffer, isBinary: boolean) => {
-      this.#failures = 0;
-      // Relays send envelopes only; a text is a broken relay's.
-      if (isBinary) this.#options.onFrame(data);
-    });
-    ws.on('pong', () => {
-      this.#failures = 0;
-    });
-    ws.on('error', (error) => {
-      problem ||= error.message;
-    });
-    ws.on('close', (code, reason) => {
-      clearInterval(keepAlive);
-      if (this.#ws === ws) this.#ws = undefined;
-      this.#lost(problem || `closed by the relay (${code}${reason.length > 0 ? ` ${reason.toString()}` : ''})`);
-    });
+  #opened(line: Line): void {
+    if (this.#paused) line.pause?.();
+    this.#keepAlive = this.#keep(line);
+    this.#options.onState?.('open', '');
+    this.#options.onRoom();
   }
 
   /** Pings, and ends a line from which no byte has come for too long. */
-  #keepAlive(ws: WebSocket, line: Socket | undefined): NodeJS.Timeout {
-    let bytesSeen = line?.bytesRead ?? 0;
-    let lastByteAt = Date.now();
+  #keep(line: Line): ReturnType<typeof setInterval> {
+    let seen = line.received;
+    let lastSignAt = Date.now();
     let lastPingAt = Date.now();
     return setInterval(() => {
       const now = Date.now();
-      const bytes = line?.bytesRead ?? 0;
-      if (bytes !== bytesSeen) {
-        bytesSeen = bytes;
-        lastByteAt = now;
-      } else if (now - lastByteAt >= this.#timing.silenceMs) {
-        this.lastProblem = `no byte from the relay for ${now - lastByteAt} ms`;
-        ws.terminate();
+      if (line.received !== seen || this.#paused) {
+        // From a line that is not read nothing can come; it is not dead for that.
+        seen = line.received;
+        lastSignAt = now;
+      } else if (now - lastSignAt >= this.#timing.silenceMs) {
+        this.lastProblem = `no byte from the relay for ${now - lastSignAt} ms`;
+        line.terminate();
         return;
       }
       if (now - lastPingAt >= this.#timing.pingMs) {
         lastPingAt = now;
-        ws.ping();
+        if (line.ping !== undefined) line.ping();
+        else if (this.#options.pingFrame !== undefined) this.trySend(this.#options.pingFrame());
       }
     }, this.#timing.pingMs / 4);
   }
@@ -178,7 +201,9 @@ export class RelaySocket {
   #lost(problem: string): void {
     this.lastProblem = problem;
     this.#full = false;
+    this.cool();
     this.#options.onState?.('lost', problem);
+    this.#closing?.();
     if (this.#closed) return;
     const longest = Math.min(
       this.#timing.longestPauseMs,
@@ -187,19 +212,4 @@ export class RelaySocket {
     this.#failures += 1;
     this.#retry = setTimeout(() => this.#dial(), longest * (0.5 + Math.random() / 2));
   }
-}
-
-function readShortBody(response: IncomingMessage, done: (body: string) => void): void {
-  let body = '';
-  const timer = setTimeout(() => done(body), 1000);
-  const finish = (): void => {
-    clearTimeout(timer);
-    done(body.slice(0, 200));
-  };
-  response.setEncoding('utf8');
-  response.on('data', (chunk: string) => {
-    if (body.length < 200) body += chunk;
-  });
-  response.once('end', finish);
-  response.once('error', finish);
 }

@@ -1,6 +1,8 @@
 /** The signed token a peer shows a relay when it connects. */
 import { z } from 'zod';
-import { type Identity, signaturePrefix } from './keys.ts';
+import type { Identity } from './keys.ts';
+import { platform } from './platform.ts';
+import { SIGNATURE_BYTES, signaturePrefix } from './signature-form.ts';
 
 /** Seconds our own tokens live: long enough for one handshake. */
 const TOKEN_LIFETIME_SECONDS = 60;
@@ -27,6 +29,8 @@ export class TokenError extends Error {
   override readonly name = 'TokenError';
 }
 
+const encoder = new TextEncoder();
+
 // Only a label: no RSA is involved.
 const HEADER = encode({ alg: 'RS512', typ: 'JWT' });
 
@@ -42,8 +46,8 @@ export function createToken(identity: Identity, twinId: number, session: string 
   const exp = now + TOKEN_LIFETIME_SECONDS;
   const claims = session === undefined ? { exp, iat: now, sub: twinId } : { exp, iat: now, sid: session, sub: twinId };
   const signed = `${HEADER}.${encode(claims)}`;
-  const signature = identity.sign(Buffer.from(signed, 'ascii'));
-  return `${signed}.${Buffer.from(signature).toString('base64url')}`;
+  const signature = identity.sign(encoder.encode(signed));
+  return `${signed}.${platform.encodeBase64url(signature)}`;
 }
 
 /**
@@ -66,22 +70,22 @@ export function parseToken(text: string): Token {
   const { sub, sid, iat, exp } = body.data;
   const bytes = decode(signature);
   const known = bytes[0] === signaturePrefix.ed25519 || bytes[0] === signaturePrefix.sr25519;
-  if (bytes.length !== 65 || !known) throw new TokenError('Invalid signature');
+  if (bytes.length !== SIGNATURE_BYTES || !known) throw new TokenError('Invalid signature');
   return {
     claims: { sub, iat, exp, ...(typeof sid === 'string' ? { sid } : {}) },
-    signed: Buffer.from(`${header}.${claims}`, 'ascii'),
+    signed: encoder.encode(`${header}.${claims}`),
     signature: bytes,
   };
 }
 
 function encode(value: unknown): string {
-  return Buffer.from(JSON.stringify(value)).toString('base64url');
+  return platform.encodeBase64url(encoder.encode(JSON.stringify(value)));
 }
 
-/** Strict base64url without padding; Node's own decoder would skip what it does not know. */
-function decode(text: string): Buffer {
-  const bytes = Buffer.from(text, 'base64url');
-  if (bytes.toString('base64url') !== text) throw new TokenError('Base64 error: Invalid byte or padding');
+/** Strict base64url without padding; decoders skip what they do not know. */
+function decode(text: string): Uint8Array {
+  const bytes = platform.decodeBase64url(text);
+  if (platform.encodeBase64url(bytes) !== text) throw new TokenError('Base64 error: Invalid byte or padding');
   return bytes;
 }
 

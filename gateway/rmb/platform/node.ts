@@ -1,0 +1,71 @@
+/** Node: its own cryptography, `ws`, and worker threads for sr25519. */
+import {
+  createCipheriv,
+  createDecipheriv,
+  createECDH,
+  createHash,
+  createPrivateKey,
+  type KeyObject,
+  randomBytes,
+  randomUUID,
+  sign as signWithKey,
+} from 'node:crypto';
+import { SignatureVerifier } from '../signature.ts';
+import type { Platform } from './interface.ts';
+import { dialWithWs } from './node-line.ts';
+
+const TAG_BYTES = 16;
+
+// PKCS#8 around a bare ed25519 seed.
+const ED25519_PKCS8 = Buffer.from('302e020100300506032b657004220420', 'hex');
+
+export const platform: Platform = {
+  md5(parts) {
+    const hash = createHash('md5');
+    for (const part of parts) {
+      if (typeof part === 'string') hash.update(part, 'utf8');
+      else hash.update(part);
+    }
+    return hash.digest();
+  },
+  sha256: (bytes) => createHash('sha256').update(bytes).digest(),
+  randomBytes: (count) => randomBytes(count),
+  uuid: () => randomUUID(),
+  seal(key, nonce, plain) {
+    const cipher = createCipheriv('aes-256-gcm', key, nonce);
+    return Buffer.concat([cipher.update(plain), cipher.final(), cipher.getAuthTag()]);
+  },
+  unseal(key, nonce, sealed) {
+    const decipher = createDecipheriv('aes-256-gcm', key, nonce, { authTagLength: TAG_BYTES });
+    const end = sealed.length - TAG_BYTES;
+    decipher.setAuthTag(sealed.subarray(end));
+    return Buffer.concat([decipher.update(sealed.subarray(0, end)), decipher.final()]);
+  },
+  ed25519(seed) {
+    const key = createPrivateKey({ key: Buffer.concat([ED25519_PKCS8, seed]), format: 'der', type: 'pkcs8' });
+    return { publicKey: ed25519PublicKey(key), sign: (message) => signWithKey(null, message, key) };
+  },
+  secp256k1(secret) {
+    const curve = createECDH('secp256k1');
+    curve.setPrivateKey(secret);
+    return {
+      publicKey: new Uint8Array(curve.getPublicKey(null, 'compressed')),
+      agree: (otherKey) => curve.computeSecret(otherKey),
+    };
+  },
+  /** A node with an ed25519 seed is spared 60 MiB. */
+  async schnorr() {
+    const schnorr = await import('../wasm-crypto.ts');
+    await schnorr.waitReady();
+    return schnorr;
+  },
+  newVerifier: () => new SignatureVerifier(),
+  encodeBase64url: (bytes) => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('base64url'),
+  decodeBase64url: (text) => Buffer.from(text, 'base64url'),
+  dial: dialWithWs,
+};
+
+function ed25519PublicKey(key: KeyObject): Uint8Array {
+  const x = key.export({ format: 'jwk' }).x;
+  return new Uint8Array(Buffer.from(x ?? '', 'base64url'));
+}
