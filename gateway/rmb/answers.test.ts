@@ -150,6 +150,28 @@ describe('an answer', () => {
     }
   });
 
+  it('that is a signed error stays one, whatever a relay makes of its kind', async () => {
+    const plain = (text: string) => ({ case: 'plain', value: Buffer.from(text) });
+    const payload = plain('null');
+    const failed = answer({ message: { case: 'error', value: { code: 0, message: 'no' } }, payload });
+    const { signature } = failed;
+    const turns: Record<string, unknown>[] = [
+      { schema: '0noapplication/json', payload },
+      { schema: undefined, federation: '0no', payload: plain('application/jsonnull') },
+      { schema: undefined, payload: plain('0noapplication/jsonnull') },
+      { schema: undefined, payload: plain(''), relays: ['0noapplication', '/jsonnull'] },
+    ];
+    for (const turn of turns) {
+      const turned = answer({ ...turn, signature });
+      expect(challenge(turned)).toEqual(challenge(failed));
+      const got = await receive(turned);
+      expect(got === undefined || (got instanceof RmbError && got.kind === 'bad-answer')).toBe(true);
+    }
+    for (const text of ['', '"yes"']) {
+      expect(await receive(answer({ schema: undefined, payload: plain(text) }))).toEqual(Buffer.from(text));
+    }
+  });
+
   it('of a relay has no source and only ends the call', async () => {
     const message = { case: 'error', value: { code: 0, message: 'destination offline' } };
     const got = await receive(answer({ message, source: undefined, signature: undefined, schema: undefined }));

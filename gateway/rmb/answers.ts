@@ -24,6 +24,7 @@ export interface AnswerTools {
 
 /** Answers to one uid that are verified before the rest is ignored. */
 const MAX_ANSWERS = 4;
+const SCHEMA = 'application/json';
 
 /**
  * The call's result, or `undefined` where the envelope is not its answer. The
@@ -53,7 +54,28 @@ export async function receiveAnswer(
     const refusal = payload instanceof RmbError ? undefined : readRefusal(payload);
     return new RmbError('refused', message.value.message, { code: message.value.code, refusal });
   }
-  return payload;
+  if (payload instanceof RmbError || isResponse(envelope, payload)) return payload;
+  return new RmbError('bad-answer', `the answer of twin ${twin.id} is not of the type ${SCHEMA}`);
+}
+
+/**
+ * The kind is not signed: a signed error whose code and text were moved into
+ * the schema, the relays or the payload would be a response, and a success.
+ * Services that give no type (as behind `rmb-peer`) name no relays either.
+ */
+function isResponse({ schema, federation, relays }: Envelope, payload: Uint8Array): boolean {
+  if (schema !== undefined) return schema === SCHEMA;
+  if (federation !== undefined || relays.length > 0) return false;
+  return payload.length === 0 || isJson(payload);
+}
+
+function isJson(payload: Uint8Array): boolean {
+  try {
+    JSON.parse(new TextDecoder().decode(payload));
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** The signer's record. A key that fails is loaded anew once: it may have changed on the chain. */
