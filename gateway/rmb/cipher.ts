@@ -2,6 +2,7 @@
 import { LRUCache } from 'lru-cache';
 import { hexOf } from './hex.ts';
 import type { Identity } from './keys.ts';
+import type { PayloadKey } from './platform/interface.ts';
 import { platform } from './platform.ts';
 
 const NONCE_BYTES = 12;
@@ -16,7 +17,7 @@ export class CipherError extends Error {
 /** Encrypts for and decrypts from other twins with one identity. */
 export class PayloadCipher {
   readonly #identity: Identity;
-  readonly #keys = new LRUCache<string, Uint8Array>({ max: REMEMBERED_KEYS });
+  readonly #keys = new LRUCache<string, PayloadKey>({ max: REMEMBERED_KEYS });
 
   constructor(identity: Identity) {
     this.#identity = identity;
@@ -25,7 +26,7 @@ export class PayloadCipher {
   /** Nonce, ciphertext and tag of `plain` for the owner of `otherKey` (SEC1 point, 33 or 65 bytes). */
   encrypt(plain: Uint8Array, otherKey: Uint8Array): Uint8Array {
     const nonce = platform.randomBytes(NONCE_BYTES);
-    const sealed = platform.seal(this.#sharedKey(otherKey), nonce, plain);
+    const sealed = this.#sharedKey(otherKey).seal(nonce, plain);
     const field = new Uint8Array(NONCE_BYTES + sealed.length);
     field.set(nonce);
     field.set(sealed, NONCE_BYTES);
@@ -37,13 +38,13 @@ export class PayloadCipher {
     if (field.length < NONCE_BYTES + TAG_BYTES) throw new CipherError('invalid cipher data');
     const key = this.#sharedKey(otherKey);
     try {
-      return platform.unseal(key, field.subarray(0, NONCE_BYTES), field.subarray(NONCE_BYTES));
+      return key.unseal(field.subarray(0, NONCE_BYTES), field.subarray(NONCE_BYTES));
     } catch {
       throw new CipherError('the data does not belong to this pair of keys');
     }
   }
 
-  #sharedKey(otherKey: Uint8Array): Uint8Array {
+  #sharedKey(otherKey: Uint8Array): PayloadKey {
     const id = hexOf(otherKey);
     const known = this.#keys.get(id);
     if (known !== undefined) return known;
@@ -53,7 +54,7 @@ export class PayloadCipher {
     } catch {
       throw new CipherError('the public key is not a secp256k1 point');
     }
-    const key = platform.sha256(point);
+    const key = platform.payloadKey(platform.sha256(point));
     this.#keys.set(id, key);
     return key;
   }

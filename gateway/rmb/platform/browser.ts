@@ -26,8 +26,10 @@ export const platform: Platform = {
     bytes[8] = ((bytes[8] ?? 0) & 0x3f) | 0x80;
     return bytesToHex(bytes).replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
   },
-  seal: (key, nonce, plain) => gcm(key, nonce).encrypt(plain),
-  unseal: (key, nonce, sealed) => gcm(key, nonce).decrypt(sealed),
+  payloadKey: (key) => ({
+    seal: (nonce, plain) => gcm(key, nonce).encrypt(plain),
+    unseal: (nonce, sealed) => gcm(key, nonce).decrypt(sealed),
+  }),
   ed25519(seed) {
     const { publicKey, secretKey } = nacl.sign.keyPair.fromSeed(seed);
     return { publicKey, sign: (message) => nacl.sign.detached(message, secretKey) };

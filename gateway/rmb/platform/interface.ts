@@ -20,6 +20,14 @@ export interface AgreementKey {
   agree(otherKey: Uint8Array): Uint8Array;
 }
 
+/** One AES-256-GCM key. */
+export interface PayloadKey {
+  /** Ciphertext and 16-byte tag behind `nonce`. */
+  seal(nonce: Uint8Array, plain: Uint8Array): Uint8Array;
+  /** The plain bytes of ciphertext and tag. Throws where they are not the key's. */
+  unseal(nonce: Uint8Array, sealed: Uint8Array): Uint8Array;
+}
+
 /** sr25519 and the words of BIP39. */
 export interface Schnorr {
   /** 96 bytes: secret key (64), public key (32). */
@@ -75,10 +83,8 @@ export interface Platform {
   randomBytes(count: number): Uint8Array;
   /** UUID version 4, lower case. */
   uuid(): string;
-  /** AES-256-GCM: ciphertext and 16-byte tag behind `nonce`. */
-  seal(key: Uint8Array, nonce: Uint8Array, plain: Uint8Array): Uint8Array;
-  /** The plain bytes of ciphertext and tag. Throws where they are not the key's. */
-  unseal(key: Uint8Array, nonce: Uint8Array, sealed: Uint8Array): Uint8Array;
+  /** AES-256-GCM with a key of 32 bytes. */
+  payloadKey(key: Uint8Array): PayloadKey;
   ed25519(seed: Uint8Array): SigningKey;
   /** Throws where the secret is no scalar of the curve. */
   secp256k1(secret: Uint8Array): AgreementKey;

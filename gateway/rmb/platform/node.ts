@@ -5,6 +5,7 @@ import {
   createECDH,
   createHash,
   createPrivateKey,
+  createSecretKey,
   type KeyObject,
   randomBytes,
   randomUUID,
@@ -31,15 +32,21 @@ export const platform: Platform = {
   sha256: (bytes) => createHash('sha256').update(bytes).digest(),
   randomBytes: (count) => randomBytes(count),
   uuid: () => randomUUID(),
-  seal(key, nonce, plain) {
-    const cipher = createCipheriv('aes-256-gcm', key, nonce);
-    return Buffer.concat([cipher.update(plain), cipher.final(), cipher.getAuthTag()]);
-  },
-  unseal(key, nonce, sealed) {
-    const decipher = createDecipheriv('aes-256-gcm', key, nonce, { authTagLength: TAG_BYTES });
-    const end = sealed.length - TAG_BYTES;
-    decipher.setAuthTag(sealed.subarray(end));
-    return Buffer.concat([decipher.update(sealed.subarray(0, end)), decipher.final()]);
+  payloadKey(bytes) {
+    // Not the bytes themselves: Node takes four times as long to find out that they are no key object.
+    const key = createSecretKey(bytes);
+    return {
+      seal(nonce, plain) {
+        const cipher = createCipheriv('aes-256-gcm', key, nonce);
+        return Buffer.concat([cipher.update(plain), cipher.final(), cipher.getAuthTag()]);
+      },
+      unseal(nonce, sealed) {
+        const decipher = createDecipheriv('aes-256-gcm', key, nonce, { authTagLength: TAG_BYTES });
+        const end = sealed.length - TAG_BYTES;
+        decipher.setAuthTag(sealed.subarray(end));
+        return Buffer.concat([decipher.update(sealed.subarray(0, end)), decipher.final()]);
+      },
+    };
   },
   ed25519(seed) {
     const key = createPrivateKey({ key: Buffer.concat([ED25519_PKCS8, seed]), format: 'der', type: 'pkcs8' });
