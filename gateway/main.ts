@@ -22,7 +22,7 @@ import { Door } from './door/door.ts';
 import { FileReplayLog } from './door/replay-log.ts';
 import { Health } from './http/health.ts';
 import { HttpServer, parseListenAddress } from './http/server.ts';
-import { busTwins } from './rmb/bus-twins.ts';
+import { busTwins, followTwins } from './rmb/bus-twins.ts';
 import { PayloadCipher } from './rmb/cipher.ts';
 import { RmbClient } from './rmb/client.ts';
 import { identityOptions, readIdentity, refuseSecretArguments } from './rmb/identity-source.ts';
@@ -32,7 +32,6 @@ import { TwinCache } from './rmb/twins.ts';
 const MODULE = 'rmb-gateway';
 const REGISTRATION_POLL_MS = 250;
 const CONNECT_DEADLINE_MS = 30_000;
-const STREAM_PAUSE_MS = 2_000;
 
 refuseSecretArguments(process.argv.slice(2));
 await runDaemon({
@@ -118,17 +117,15 @@ await runDaemon({
         withTrace(uid, () => dispatcher.answer({ command, payload, twin: twin.id })),
       ),
     );
-    const following = followTwins();
-    async function followTwins(): Promise<void> {
-      while (!signal.aborted) {
-        try {
-          for await (const id of bus.stream(chain, 'Twins', { signal })) twins.forget(id);
-        } catch (error) {
-          if (!signal.aborted) log.warn({ reason: (error as Error).message }, 'twin events interrupted');
-        }
-        await sleep(STREAM_PAUSE_MS, undefined, { signal }).catch(() => undefined);
-      }
-    }
+    const following = followTwins(
+      bus,
+      {
+        forget: (id) => twins.forget(id),
+        forgetAll: () => twins.forgetAll(),
+        onInterrupted: (reason) => log.warn({ reason }, 'twin events interrupted'),
+      },
+      signal,
+    );
     await peer.connect({ deadlineMs: CONNECT_DEADLINE_MS, signal });
     return async () => {
       await http.close();

@@ -158,13 +158,18 @@ export function startProvisiond(options: ProvisiondOptions): Provisiond {
 
 /** A twin that changed may have another key. */
 async function followTwins(bus: ZbusClient, keys: TwinKeys, log: BusLog, signal: AbortSignal): Promise<void> {
+  let last = { Generation: 0, Sequence: 0 };
   while (!signal.aborted) {
     try {
-      for await (const twin of bus.stream(chain, 'Twins', { signal })) keys.forget(twin);
+      for await (const event of bus.stream(chain, 'Twins', { signal })) {
+        // A number left out is a change that may have been missed.
+        if (event.Generation !== last.Generation || event.Sequence !== last.Sequence + 1) keys.forgetAll();
+        else if (event.TwinID !== 0) keys.forget(event.TwinID);
+        last = event;
+      }
     } catch (error) {
       if (!signal.aborted) log.warn({ err: error }, 'stream of changed twins ended, listening again');
     }
-    keys.forgetAll();
     await sleep(TWINS_RETRY_MS, undefined, { signal }).catch(() => undefined);
   }
 }

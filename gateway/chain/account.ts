@@ -2,6 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { GridError } from '../../schemas/errors/index.ts';
 import type { Account, ChainClient } from './client.ts';
+import type { CallLimits } from './failures.ts';
 
 /** At most this much, in uTFT, counts as empty. */
 const EMPTY_BELOW = 10_000n;
@@ -10,6 +11,11 @@ const CREDIT_MS = 10_000;
 const LOOK_EVERY_MS = 500;
 /** The account exists already. */
 const CONFLICT = 409;
+
+/** Whether the client's account can pay for anything. */
+export async function fundsOf(client: ChainClient, limits: CallLimits = {}): Promise<'some' | 'empty'> {
+  return (await client.account(client.publicKey, limits)).data.free > EMPTY_BELOW ? 'some' : 'empty';
+}
 
 async function activate(url: string, address: string): Promise<void> {
   const response = await fetch(url, {
@@ -26,7 +32,7 @@ async function activate(url: string, address: string): Promise<void> {
 async function credited(client: ChainClient): Promise<boolean> {
   const giveUpAt = Date.now() + CREDIT_MS;
   while (Date.now() < giveUpAt) {
-    if ((await client.account(client.publicKey)).data.free > EMPTY_BELOW) return true;
+    if ((await fundsOf(client)) === 'some') return true;
     await sleep(LOOK_EVERY_MS);
   }
   return false;
@@ -54,7 +60,7 @@ export async function ensureAccount(
   termsLink: string,
   termsHash: string,
 ): Promise<Account> {
-  if ((await client.account(client.publicKey)).data.free <= EMPTY_BELOW) await fund(client, activationUrls);
+  if ((await fundsOf(client)) === 'empty') await fund(client, activationUrls);
   if (!(await client.hasAcceptedTerms(client.publicKey))) await client.acceptTerms(termsLink, termsHash);
   return await client.account(client.publicKey);
 }

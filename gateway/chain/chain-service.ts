@@ -1,17 +1,37 @@
 /** The `chain` object: what the node must know, one read a question. */
-import type { chain } from '../../modules/api-gateway/interface.ts';
+import type { chain, TwinFacts } from '../../modules/api-gateway/interface.ts';
 import type { Service } from '../../modules/zbus/definition.ts';
-import type { ChainClient } from './client.ts';
+import type { Infer } from '../../modules/zbus/wire.ts';
+import { GridError } from '../../schemas/errors/index.ts';
+import type { ChainClient, Twin } from './client.ts';
 import { ContractWatch } from './contract-watch.ts';
 import type { NodeMembership } from './membership.ts';
-import { records } from './records.ts';
+import { type TwinText, type UpdateMode, updateModes } from './own-twin.ts';
+import { changedTwins } from './twin-events.ts';
+import { type EnsuredTwin, ensureOwnTwin } from './twin-update.ts';
 
 /** Milliseconds a question to the chain may take; callers have deadlines of their own above it. */
 const READ_MS = 8_000;
+/** Milliseconds one transaction may take. */
+const WRITE_MS = 60_000;
 
 const noAccount = new Uint8Array(32);
 
-export function chainService(client: ChainClient, membership: NodeMembership): Service<typeof chain> {
+export interface ChainServiceOptions {
+  readonly client: ChainClient;
+  readonly membership: NodeMembership;
+  /** Of the client's identity; what its twin should have. */
+  readonly encryptionKey: Uint8Array;
+  /** Hears of every answer to `EnsureTwin`. */
+  readonly onEnsured?: (outcome: EnsuredTwin) => void;
+}
+
+export function chainService({
+  client,
+  membership,
+  encryptionKey,
+  onEnsured,
+}: ChainServiceOptions): Service<typeof chain> {
   return {
     Contract: async ({ id }, { signal }) => {
       const { contract, rentedBy, block } = await client.contractAt(id, { deadlineMs: READ_MS, signal });
@@ -31,14 +51,19 @@ export function chainService(client: ChainClient, membership: NodeMembership): S
     },
 
     Twin: async ({ id }, { signal }) => {
-      const twin = await client.twin(id, { deadlineMs: READ_MS, signal });
-      return {
-        Found: twin !== undefined,
-        TwinID: id,
-        Account: twin?.account ?? noAccount,
-        Relay: twin?.relayText ?? '',
-        EncryptionKey: twin?.encryptionKey ?? null,
-      };
+      return twinFacts(id, await client.twin(id, { deadlineMs: READ_MS, signal }));
+    },
+
+    OwnTwin: async (_args, { signal }) => {
+      const twin = await client.twinByAccount(client.publicKey, { deadlineMs: READ_MS, signal });
+      return twinFacts(twin?.id ?? 0, twin);
+    },
+
+    EnsureTwin: async ({ relays, create, update }) => {
+      const wishes = { relays: relays ?? [], encryptionKey, create, update: updateMode(update) };
+      const outcome = await ensureOwnTwin(client, wishes, { deadlineMs: WRITE_MS });
+      onEnsured?.(outcome);
+      return twinFacts(outcome.twin.id, outcome.twin);
     },
 
     Node: async (_args, { signal }) => {
@@ -56,13 +81,20 @@ export function chainService(client: ChainClient, membership: NodeMembership): S
   };
 }
 
-/** Ids of twins as soon as a block makes or changes them. A listener reads the twin anew, so early is good. */
-async function* changedTwins(client: ChainClient, signal: AbortSignal): AsyncGenerator<number> {
-  for await (const block of client.blocks('best', signal)) {
-    for (const { pallet, name, data } of block.events) {
-      if (pallet === 'tfgridModule' && (name === 'TwinStored' || name === 'TwinUpdated')) {
-        yield records.twin.parse(data[0]).id;
-      }
-    }
-  }
+type Told = Pick<Twin, 'account' | 'relayText'> & Pick<TwinText, 'encryptionKey'>;
+
+function twinFacts(id: number, twin: Told | undefined): Infer<typeof TwinFacts> {
+  return {
+    Found: twin !== undefined,
+    TwinID: id,
+    Account: twin?.account ?? noAccount,
+    Relay: twin?.relayText ?? '',
+    EncryptionKey: twin?.encryptionKey ?? null,
+  };
+}
+
+function updateMode(text: string): UpdateMode {
+  const mode = updateModes.find((known) => known === text);
+  if (mode === undefined) throw new GridError('chain_unsupported', { what: `the way '${text}' to update a twin` });
+  return mode;
 }

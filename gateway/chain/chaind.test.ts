@@ -11,11 +11,13 @@ import { chain, substrateGateway } from '../../modules/api-gateway/interface.ts'
 import { ZbusClient } from '../../modules/zbus/client.ts';
 import { isZbusError } from '../../modules/zbus/errors.ts';
 import { startRedis, type TestRedis } from '../../modules/zbus/testing/redis.ts';
+import { isGridError } from '../../schemas/errors/index.ts';
 import { writeKeyFile } from '../rmb/identity-source.ts';
 import { Identity } from '../rmb/keys.ts';
 import { ChainClient } from './client.ts';
 import { type RunningDevChain, startDevChain } from './dev/start.ts';
 import { redirectLibraryLog } from './library-log.ts';
+import { ensureOwnTwin } from './twin-update.ts';
 
 const log = pino({ level: 'silent' });
 redirectLibraryLog();
@@ -181,6 +183,7 @@ describe('chaind on a real bus', () => {
     const events: string[] = [];
     const numbers: number[] = [];
     const twins: number[] = [];
+    const twinNumbers: number[] = [];
     const listening = Promise.all([
       (async () => {
         for await (const event of bus.stream(chain, 'Contracts', { signal: stop.signal })) {
@@ -189,7 +192,10 @@ describe('chaind on a real bus', () => {
         }
       })(),
       (async () => {
-        for await (const id of bus.stream(chain, 'Twins', { signal: stop.signal })) twins.push(id);
+        for await (const event of bus.stream(chain, 'Twins', { signal: stop.signal })) {
+          twinNumbers.push(event.Sequence);
+          twins.push(event.TwinID);
+        }
       })(),
     ]).catch(() => undefined);
     await new Promise((resolve) => setTimeout(resolve, 300));
@@ -222,6 +228,27 @@ describe('chaind on a real bus', () => {
     expect(numbers).toEqual(numbers.map((_, index) => (numbers[0] ?? 0) + index));
     const { TwinID } = await node.Twin({ id: (await user.twinByAccount(user.publicKey))?.id ?? 0 });
     await expect.poll(() => twins, { timeout: 15_000 }).toContain(TwinID);
+    expect(twinNumbers).toEqual(twinNumbers.map((_, index) => (twinNumbers[0] ?? 0) + index));
+    stop.abort();
+    await listening;
+  }, 60_000);
+
+  it('tells of a twin that is gone, and something with every block', async () => {
+    const other = await client(randomBytes(32).toString('hex'), 'ed25519');
+    const id = await other.ensureTwin({ relay: 'relay.example' });
+    const stop = new AbortController();
+    const told: { readonly TwinID: number; readonly Sequence: number }[] = [];
+    const listening = (async () => {
+      for await (const event of bus.stream(chain, 'Twins', { signal: stop.signal })) told.push(event);
+    })();
+    const gaps = (): number =>
+      told.filter(({ Sequence }, index) => Sequence !== (told[0]?.Sequence ?? 0) + index).length;
+    // Something comes with every block, so that silence is no news.
+    await expect.poll(() => told.length, { timeout: 20_000 }).toBeGreaterThan(0);
+    expect(await admin('dev_deleteTwin', [id])).toHaveProperty('result');
+    await expect.poll(() => told.map(({ TwinID }) => TwinID), { timeout: 15_000 }).toContain(id);
+    expect((await bus.of(chain).Twin({ id })).Found).toBe(false);
+    expect(gaps()).toBe(0);
     stop.abort();
     await listening;
   }, 60_000);
@@ -244,6 +271,68 @@ describe('chaind on a real bus', () => {
     await expect.poll(() => failure(user.cancelContract(kept)), { timeout: 20_000 }).toBeUndefined();
     expect(await node.ActiveContracts({})).toEqual([]);
   }, 60_000);
+
+  describe('and the twin of its key', () => {
+    const ensure = (relays: string[], create: boolean, update: string): Promise<unknown> =>
+      bus.of(chain).EnsureTwin({ relays, create, update }, { deadlineMs: 30_000 });
+    const refused = async (work: Promise<unknown>): Promise<unknown> => {
+      const error = await failure(work);
+      return isZbusError(error, 'call_failed') ? error.remote?.code : error;
+    };
+    const own = () => bus.of(chain).OwnTwin({});
+
+    it('changes nothing unless it is told to', async () => {
+      const before = await own();
+      expect(before).toMatchObject({ Found: true, Relay: 'relay.example', EncryptionKey: null });
+      expect(await ensure(['new.example'], true, 'never')).toEqual(before);
+      expect(await refused(ensure(['new.example'], true, 'always'))).toBe('chain_unsupported');
+      expect(await refused(ensure(['new.example:443'], false, 'union'))).toBe('chain_relays');
+      expect(await own()).toEqual(before);
+    });
+
+    it('adds relays and the key, or makes the set exactly as told, with one transaction where something differs', async () => {
+      const signer = await ChainClient.connect({ endpoints: [running.url] });
+      clients.push(signer);
+      const { Account, TwinID } = await own();
+      const nonce = async (): Promise<number> => (await signer.account(Account)).nonce;
+      const start = await nonce();
+      expect(await ensure(['New.example'], false, 'union')).toMatchObject({
+        TwinID,
+        Relay: 'new.example_relay.example',
+      });
+      const { EncryptionKey } = await own();
+      expect(EncryptionKey).toHaveLength(33);
+      expect(await nonce()).toBe(start + 1);
+      // In another order and spelling it is the same set.
+      await ensure(['relay.EXAMPLE', 'new.example'], false, 'union');
+      await ensure(['relay.example', 'NEW.example'], false, 'replace');
+      await ensure([], false, 'replace');
+      expect(await nonce()).toBe(start + 1);
+      expect(await ensure(['new.example'], false, 'replace')).toMatchObject({ Relay: 'new.example', EncryptionKey });
+      expect(await nonce()).toBe(start + 2);
+      const four = ['aa.example', 'bb.example', 'cc.example', 'dd.example'];
+      expect(await refused(ensure(four, false, 'union'))).toBe('chain_relays');
+      expect(await own()).toMatchObject({ Relay: 'new.example', EncryptionKey });
+    });
+
+    it('is made only when told to, with an account that can pay', async () => {
+      const identity = await Identity.fromSecret(randomBytes(32).toString('hex'), 'ed25519');
+      const stranger = await ChainClient.connect({ endpoints: [running.url], identity });
+      clients.push(stranger);
+      const wishes = { relays: ['relay.example'], encryptionKey: identity.encryptionKey, update: 'never' } as const;
+      const without = await failure(ensureOwnTwin(stranger, { ...wishes, create: false }));
+      expect(isGridError(without, 'chain_twin') && without.message).toContain(stranger.address);
+      const empty = await failure(ensureOwnTwin(stranger, { ...wishes, create: true }));
+      expect(isGridError(empty, 'chain_account') && empty.message).toContain('it is empty');
+      await stranger.endow();
+      const { twin, done } = await ensureOwnTwin(stranger, { ...wishes, create: true });
+      expect(done).toBe('created');
+      const stored = await stranger.twin(twin.id);
+      expect(stored).toMatchObject({ relayText: 'relay.example', account: identity.publicKey });
+      expect(stored?.encryptionKey).toEqual(identity.encryptionKey);
+      expect((await ensureOwnTwin(stranger, { ...wishes, create: true })).done).toBe('nothing');
+    });
+  });
 
   it('refuses a key file that others may read, and prints no secret', async () => {
     const open = join(folder, 'open.json');

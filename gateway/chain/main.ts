@@ -11,6 +11,7 @@ import { ChainClient } from './client.ts';
 import { gatewayService } from './gateway-service.ts';
 import { redirectLibraryLog } from './library-log.ts';
 import { NodeMembership } from './membership.ts';
+import type { EnsuredTwin } from './twin-update.ts';
 
 refuseSecretArguments(process.argv.slice(2), ['genesis']);
 await runDaemon({
@@ -32,7 +33,12 @@ await runDaemon({
     });
     client.connection.onLost(() => log.warn({ endpoints }, 'connection to the chain lost, reconnecting'));
     const membership = new NodeMembership(client, identity.publicKey);
-    server.serve(chain, chainService(client, membership));
+    const { encryptionKey } = identity;
+    const onEnsured = ({ twin, done, before }: EnsuredTwin): void => {
+      const was = before === undefined ? {} : { before: before.relays };
+      if (done !== 'nothing') log.info({ twin: twin.id, relays: twin.relays, ...was }, `own twin ${done} on the chain`);
+    };
+    server.serve(chain, chainService({ client, membership, encryptionKey, onEnsured }));
     server.serve(substrateGateway, gatewayService(client, membership));
     return () => client.close();
   },

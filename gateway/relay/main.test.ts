@@ -61,12 +61,13 @@ describe('the relay process', () => {
       },
       Contract: () => Promise.reject(new Error('not asked for')),
       Node: () => Promise.reject(new Error('not asked for')),
+      OwnTwin: () => Promise.reject(new Error('not asked for')),
+      EnsureTwin: () => Promise.reject(new Error('not asked for')),
       ActiveContracts: () => Promise.reject(new Error('not asked for')),
       async *Twins$(signal: AbortSignal) {
-        while (!signal.aborted) {
-          const id = changed.shift();
-          if (id !== undefined) yield id;
-          else await sleep(20);
+        for (let Sequence = 1; !signal.aborted; Sequence += 1) {
+          yield { TwinID: changed.shift() ?? 0, BlockNumber: 1, Generation: 1, Sequence };
+          await sleep(20);
         }
       },
     });

@@ -5,13 +5,12 @@ import { pino } from 'pino';
 import { chain } from '../../modules/api-gateway/interface.ts';
 import { ZbusClient } from '../../modules/zbus/client.ts';
 import { finishStartup } from '../../modules/zbus/startup.ts';
-import { busTwins } from '../rmb/bus-twins.ts';
+import { busTwins, followTwins } from '../rmb/bus-twins.ts';
 import { TwinCache } from '../rmb/twins.ts';
 import { RelayMetrics } from './metrics.ts';
 import { Relay } from './relay.ts';
 
 const STOP_DEADLINE_MS = 10_000;
-const STREAM_PAUSE_MS = 2000;
 
 const { values } = parseArgs({
   options: {
@@ -53,19 +52,15 @@ for (const signal of ['SIGTERM', 'SIGINT'] as const) {
   });
 }
 
-/** Twins that changed on the chain are looked up anew. */
-async function followTwins(): Promise<void> {
-  while (!stopping.signal.aborted) {
-    try {
-      for await (const id of bus.stream(chain, 'Twins', { signal: stopping.signal })) twins.forget(id);
-    } catch (error) {
-      log.warn({ reason: (error as Error).message }, 'events of twins lost');
-    }
-    await new Promise((resolve) => setTimeout(resolve, STREAM_PAUSE_MS));
-  }
-}
-
-followTwins().catch((error: unknown) => log.error({ err: error }, 'events of twins ended'));
+followTwins(
+  bus,
+  {
+    forget: (id) => twins.forget(id),
+    forgetAll: () => twins.forgetAll(),
+    onInterrupted: (reason) => log.warn({ reason }, 'events of twins lost'),
+  },
+  stopping.signal,
+).catch((error: unknown) => log.error({ err: error }, 'events of twins ended'));
 const listening = await relay.listen(host, Number(port));
 log.info({ host, port: listening, domains: values.domain }, 'ready');
 finishStartup();

@@ -1,9 +1,12 @@
 /** Twins from the node's chain module on the bus. */
-import type { chain } from '../../modules/api-gateway/interface.ts';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { chain } from '../../modules/api-gateway/interface.ts';
+import type { ZbusClient } from '../../modules/zbus/client.ts';
 import type { Client } from '../../modules/zbus/definition.ts';
 import { parseRelayDomains, type TwinSource } from './twins.ts';
 
 const LOOKUP_DEADLINE_MS = 10_000;
+const PAUSE_MS = 2000;
 
 /** Asks the chain each time; put a `TwinCache` in front. */
 export function busTwins(client: Pick<Client<typeof chain>, 'Twin'>): TwinSource {
@@ -19,4 +22,29 @@ export function busTwins(client: Pick<Client<typeof chain>, 'Twin'>): TwinSource
       };
     },
   };
+}
+
+export interface TwinListener {
+  /** One twin changed. */
+  readonly forget: (id: number) => void;
+  /** Some may have changed unseen. */
+  readonly forgetAll: () => void;
+  readonly onInterrupted?: (reason: string) => void;
+}
+
+/** Tells a cache what the node's chain module says of twins, until the signal aborts. */
+export async function followTwins(bus: ZbusClient, listener: TwinListener, signal: AbortSignal): Promise<void> {
+  let last = { Generation: 0, Sequence: 0 };
+  while (!signal.aborted) {
+    try {
+      for await (const event of bus.stream(chain, 'Twins', { signal })) {
+        if (event.Generation !== last.Generation || event.Sequence !== last.Sequence + 1) listener.forgetAll();
+        else if (event.TwinID !== 0) listener.forget(event.TwinID);
+        last = event;
+      }
+    } catch (error) {
+      if (!signal.aborted) listener.onInterrupted?.((error as Error).message);
+    }
+    await sleep(PAUSE_MS, undefined, { signal }).catch(() => undefined);
+  }
 }

@@ -57,6 +57,12 @@ export class TwinCache implements TwinSource {
     this.#missing.delete(id);
   }
 
+  /** Drops every twin, as when changes may have been missed. */
+  forgetAll(): void {
+    this.#known.clear();
+    this.#missing.clear();
+  }
+
   #load(id: number, fresh: boolean): Promise<TwinRecord | undefined> {
     const running = this.#loading.get(id);
     if (running !== undefined) return running;

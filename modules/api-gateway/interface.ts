@@ -349,6 +349,16 @@ export const ContractEvent = struct('gridnode.ContractEvent', {
   Sequence: count64,
 });
 
+export const TwinEvent = struct('gridnode.TwinEvent', {
+  /** The twin that was made, changed or removed; 0 with every block that has none. */
+  TwinID: uint32,
+  BlockNumber: uint32,
+  /** Differs after each start of the process that tells. */
+  Generation: count64,
+  /** Counts a generation's events: a listener that sees a gap has missed some and forgets what it knows. */
+  Sequence: count64,
+});
+
 /**
  * The chain in the shape the node needs: one read a question, all of it pinned
  * to one block, and events as a stream. Level-triggered readers must still
@@ -362,8 +372,15 @@ export const chain = defineInterface({
     Contract: { args: { id: uint64 }, returns: [ContractFacts], fails: true, order: 'read' },
     Twin: { args: { id: uint32 }, returns: [TwinFacts], fails: true, order: 'read' },
     Node: { args: {}, returns: [NodeFacts], fails: true, order: 'read' },
+    /** The twin of the node's key; `Found` is false where there is none. */
+    OwnTwin: { args: {}, returns: [TwinFacts], fails: true, order: 'read' },
+    /**
+     * The twin of the node's key, made with `create`, its relays and key brought up
+     * to date with `update`: `never`, `union` (adds what is missing) or `replace`.
+     */
+    EnsureTwin: { args: { relays: slice(str), create: bool, update: str }, returns: [TwinFacts], fails: true },
     /** Ids of the node's contracts that the chain holds as active. */
     ActiveContracts: { args: {}, returns: [slice(uint64)], fails: true, order: 'read' },
   },
-  streams: { Contracts: ContractEvent, Twins: uint32 },
+  streams: { Contracts: ContractEvent, Twins: TwinEvent },
 });

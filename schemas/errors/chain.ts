@@ -81,7 +81,7 @@ export const chainErrors = {
     retryable: false,
     details: z.object({ reason: z.string() }),
     message: (d) => `the key cannot be used: ${d.reason}`,
-    remedy: 'give a JSON file {"type":"ed25519"|"sr25519","mnemonic" or "seed":...} that only its owner may read',
+    remedy: 'give the key with --key-file, --key-env or --key-fd',
   }),
   chain_registration: entry({
     number: 7008,
@@ -108,5 +108,24 @@ export const chainErrors = {
     retryable: false,
     details: z.object({ what: z.string() }),
     message: (d) => `${d.what} is not served`,
+  }),
+  chain_twin: entry({
+    number: 7011,
+    stage: 'chain',
+    fault: 'operator',
+    retryable: true,
+    details: z.object({ address: z.string() }),
+    message: (d) => `account ${d.address} has no twin on this chain`,
+    remedy:
+      "fund the account and start with --create-twin, which accepts the grid's terms for it and pays the fees, or make the twin with another program",
+  }),
+  chain_relays: entry({
+    number: 7012,
+    stage: 'chain',
+    fault: 'operator',
+    retryable: false,
+    details: z.object({ relays: z.array(z.string()), reason: z.string() }),
+    message: (d) => `the chain takes no such relays for a twin (${d.relays.join(', ')}): ${d.reason}`,
+    remedy: 'name at most 4 relays by host name, without port; --update-twin replace drops those of other programs',
   }),
 } as const;

@@ -20,7 +20,8 @@ export function nextId(context: Execution, item: typeof storage.TwinID): number 
   return id;
 }
 
-const LABELS = /^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$/;
+/** As the real chain checks it: labels, the first of at least two characters. */
+const LABELS = /^(?![^.](\.|$))[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$/;
 
 function checkRelay(relay: Uint8Array | null): void {
   if (relay === null) return;

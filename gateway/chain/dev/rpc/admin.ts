@@ -1,8 +1,7 @@
 /** Methods that play time, governance and a bad network. Served to loopback clients only. */
 import { z } from 'zod';
 import { tfgrid } from '../description/tfgrid.ts';
-import type { Execution } from '../pallets/context.ts';
-import { DispatchFailure } from '../pallets/context.ts';
+import { DispatchFailure, type Execution, refuse } from '../pallets/context.ts';
 import { setGrace } from '../pallets/contracts.ts';
 import type { RpcContext } from './methods.ts';
 import { RpcError } from './session.ts';
@@ -49,6 +48,16 @@ export const adminMethods: { readonly [name: string]: AdminMethod } = {
     return asRoot(context, (execution) => {
       execution.state.write(tfgrid.storage.ZosVersion, [], version);
       execution.emit(tfgrid, 'ZosVersionUpdated', [version]);
+    });
+  },
+  /** Removes a twin, as governance may. */
+  dev_deleteTwin: (context, params) => {
+    const id = z.int().positive().parse(params[0]);
+    return asRoot(context, ({ state, emit }) => {
+      const twin = state.read(tfgrid.storage.Twins, id) ?? refuse(tfgrid, 'TwinNotExists');
+      state.remove(tfgrid.storage.Twins, id);
+      state.remove(tfgrid.storage.TwinIdByAccountID, twin.account_id);
+      emit(tfgrid, 'TwinDeleted', [id]);
     });
   },
   dev_dropSockets: ({ dropSockets }) => dropSockets(),
