@@ -1,17 +1,18 @@
-/** Check 9: the payload in clear. Runs on verified envelopes only. */
-import type { Logger } from 'pino';
+/** Check 14: the payload in clear. Runs on verified envelopes only. */
 import { GridError } from '../../schemas/errors/index.ts';
 import { CipherError, type PayloadCipher } from '../rmb/cipher.ts';
 import type { Envelope } from '../rmb/envelope.ts';
-import type { TwinRecord, TwinSource } from '../rmb/twins.ts';
-import { findTwin } from './twin.ts';
+import type { TwinRecord } from '../rmb/twins.ts';
+import { findTwin, type TwinTools } from './twin.ts';
 
-export interface DecryptTools {
-  readonly twins: TwinSource;
+export interface DecryptTools extends TwinTools {
   readonly cipher: PayloadCipher;
-  readonly log: Logger;
-  /** Refuse plain requests of twins that have a key. */
-  readonly requireEncryption: boolean;
+}
+
+export interface OpenPayload {
+  readonly payload: Uint8Array;
+  /** With the key that opened it, which is the one to answer with. */
+  readonly twin: TwinRecord;
 }
 
 /** The plain payload. A key that fails or is missing is loaded anew once. */
@@ -19,19 +20,15 @@ export async function openPayload(
   envelope: Envelope,
   twin: TwinRecord,
   tools: DecryptTools,
-): Promise<Uint8Array | GridError> {
+): Promise<OpenPayload | GridError> {
   const { payload } = envelope;
-  if (payload.case !== 'cipher') {
-    if (tools.requireEncryption && twin.encryptionKey !== null) {
-      return new GridError('encryption_required', { twin: twin.id });
-    }
-    return payload.value ?? new Uint8Array(0);
-  }
+  if (payload.case !== 'cipher') return { payload: payload.value ?? new Uint8Array(0), twin };
   const first = decryptWith(payload.value, twin, tools.cipher);
-  if (!(first instanceof GridError)) return first;
-  const fresh = await findTwin(tools.twins, twin.id, tools.log, { fresh: true });
+  if (!(first instanceof GridError)) return { payload: first, twin };
+  const fresh = await findTwin(tools, twin.id, { fresh: true });
   if (fresh instanceof GridError) return first;
-  return decryptWith(payload.value, fresh, tools.cipher);
+  const second = decryptWith(payload.value, fresh, tools.cipher);
+  return second instanceof GridError ? second : { payload: second, twin: fresh };
 }
 
 function decryptWith(field: Uint8Array, twin: TwinRecord, cipher: PayloadCipher): Uint8Array | GridError {

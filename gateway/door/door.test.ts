@@ -66,6 +66,9 @@ function request(change: Record<string, unknown> = {}, signer = user): Envelope 
   return envelope;
 }
 
+/** 65 bytes that only mathematics tells from a signature. */
+const forged = (): Uint8Array => Buffer.alloc(65, 0x65);
+
 const admit = (door: Door, envelope: Envelope): Promise<Verdict> => door.admit(encodeEnvelope(envelope));
 const counted = async (check: string, code: string): Promise<number> => {
   const metric = await registry.getSingleMetric('gateway_door_refused_total')?.get();
@@ -147,6 +150,7 @@ describe('the door', () => {
       [request({ signature: undefined }), 'signature', 'signature_invalid'],
       [request({ signature: new Uint8Array(0) }), 'signature', 'signature_invalid'],
       [request({ signature: new Uint8Array(65) }), 'signature', 'signature_invalid'],
+      [request({ signature: forged() }), 'signature', 'signature_invalid'],
       [request({}, stranger), 'signature', 'signature_invalid'],
       [request({ timestamp: BigInt(NOW - 100) }, stranger), 'lifetime', 'envelope_expired'],
     ];
@@ -159,14 +163,24 @@ describe('the door', () => {
 
   it('names both clocks to a twin whose message is too old or too new', async () => {
     const door = makeDoor();
-    const cases: [change: Record<string, unknown>, code: string, words: string[]][] = [
-      [{ timestamp: BigInt(NOW - 60) }, 'envelope_expired', [`${NOW}`, `${NOW - 60}`, 'message has expired']],
-      [{ timestamp: BigInt(NOW + 61) }, 'envelope_from_future', [`${NOW}`, `${NOW + 61}`]],
-      [{ expiration: 0n }, 'envelope_lifetime', ['3600']],
-      [{ expiration: 3601n }, 'envelope_lifetime', ['3600']],
+    const cases: [change: Record<string, unknown>, check: string, code: string, words: string[]][] = [
+      [
+        { timestamp: BigInt(NOW - 60) },
+        'lifetime',
+        'envelope_expired',
+        [`${NOW}`, `${NOW - 60}, 60 s earlier`, 'message has expired', "set the sender's clock"],
+      ],
+      [
+        { timestamp: BigInt(NOW + 61) },
+        'clock',
+        'envelope_from_future',
+        [`${NOW}`, `${NOW + 61}, 61 s later`, 'at most 60 s ahead', "set the sender's clock"],
+      ],
+      [{ expiration: 0n }, 'lifetime', 'envelope_lifetime', ['3600']],
+      [{ expiration: 3601n }, 'lifetime', 'envelope_lifetime', ['3600']],
     ];
-    for (const [change, code, words] of cases) {
-      const { refusal } = await expectRefusal(await admit(door, request(change)), 'lifetime', code, true);
+    for (const [change, check, code, words] of cases) {
+      const { refusal } = await expectRefusal(await admit(door, request(change)), check, code, true);
       for (const word of words) expect(refusal.message).toContain(word);
       expect(answers.at(-1)?.answer).toMatchObject({ kind: 'error', code: refusal.number, message: refusal.message });
     }
@@ -184,7 +198,7 @@ describe('the door', () => {
     expect(copies.filter(({ outcome }) => outcome === 'admitted').length).toBe(1);
     // Another session or twin has its own uids; a forged copy uses up nobody's.
     expect((await admit(door, request({ uid: 'same', source: address(7) }))).outcome).toBe('admitted');
-    await admit(door, request({ uid: 'mine', signature: new Uint8Array(65) }));
+    await admit(door, request({ uid: 'mine', signature: forged() }));
     expect((await admit(door, request({ uid: 'mine' }))).outcome).toBe('admitted');
     expect(answers).toEqual([]);
   });
@@ -236,7 +250,8 @@ describe('the door', () => {
 
   it('limits a twin in requests a second and at once, and says so', async () => {
     let nowMs = NOW * 1000;
-    const door = makeDoor({ limits: { ratePerSecond: 10, rateBurst: 5, concurrencyPerTwin: 3 }, now: () => nowMs });
+    const limits = { ratePerSecond: 10, rateBurst: 5, concurrencyPerTwin: 3, tellPerSecond: 2, tellBurst: 10 };
+    const door = makeDoor({ limits, now: () => nowMs });
     const held: Extract<Verdict, { outcome: 'admitted' }>[] = [];
     for (let index = 0; index < 3; index += 1) {
       held.push((await admit(door, request())) as Extract<Verdict, { outcome: 'admitted' }>);
@@ -245,47 +260,142 @@ describe('the door', () => {
     held[0]?.request.leave();
     held[0]?.request.leave();
     expect((await admit(door, request())).outcome).toBe('admitted');
-    await expectRefusal(await admit(door, request()), 'rate', 'rate_exceeded', true);
+    const { refusal } = await expectRefusal(await admit(door, request()), 'rate', 'rate_exceeded', true);
+    expect(refusal.details).toEqual({ twin: 7, perSecond: 10, burst: 5, retryAfterSeconds: 1 });
     expect(answers.length).toBe(2);
     // Forged requests of a twin over its rate are not told, and cost no answer.
-    await expectRefusal(await admit(door, request({ signature: new Uint8Array(65) })), 'rate', 'rate_exceeded', false);
+    await expectRefusal(await admit(door, request({ signature: forged() })), 'rate', 'rate_exceeded', false);
     for (let index = 0; index < 20; index += 1) await admit(door, request());
-    expect(answers.length).toBeLessThan(15);
+    expect(answers.length).toBe(9);
     nowMs += 1000;
     await held[1]?.request.reply({ kind: 'response', payload: '1' });
     expect((await admit(door, request())).outcome).toBe('admitted');
   });
 
-  it('limits all together', async () => {
-    const door = makeDoor({ limits: { concurrency: 2 } });
-    await admit(door, request());
-    await admit(door, request());
-    await expectRefusal(await admit(door, request()), 'concurrency', 'door_busy', true);
+  it('limits all together, in number, in bytes and in requests a second', async () => {
+    const busy = makeDoor({ limits: { concurrency: 2 } });
+    await admit(busy, request());
+    await admit(busy, request());
+    await expectRefusal(await admit(busy, request()), 'concurrency', 'door_busy', true);
+
+    registry = new Registry();
+    const full = makeDoor({ limits: { bytesInAll: 5000 }, registry });
+    const large = { payload: { case: 'plain', value: Buffer.alloc(3000) } };
+    const first = await admit(full, request(large));
+    const { refusal } = await expectRefusal(await admit(full, request(large)), 'concurrency', 'door_full', true);
+    expect(refusal.details).toMatchObject({ limitBytes: 5000, retryAfterSeconds: 1 });
+    if (first.outcome === 'admitted') first.request.leave();
+    expect((await admit(full, request(large))).outcome).toBe('admitted');
+
+    registry = new Registry();
+    let nowMs = NOW * 1000;
+    const other = await chain.add(9, 'ed25519');
+    const limits = { ratePerSecondInAll: 1, rateBurstInAll: 2 };
+    const slow = makeDoor({ limits, registry, now: () => nowMs });
+    await admit(slow, request());
+    await admit(slow, request({ source: address(9) }, other));
+    await expectRefusal(await admit(slow, request()), 'rate', 'rate_exceeded_in_all', true);
+    nowMs += 1000;
+    expect((await admit(slow, request())).outcome).toBe('admitted');
+  });
+
+  it('tells so many refusals a second, to one twin and in all', async () => {
+    const twins = await Promise.all(Array.from({ length: 8 }, (_, index) => chain.add(100 + index, 'ed25519')));
+    const door = makeDoor({ limits: { tellPerSecond: 1, tellBurst: 4, tellPerSecondInAll: 10 } });
+    for (const twin of twins) {
+      for (let index = 0; index < 5; index += 1) {
+        await admit(door, request({ source: address(twin.id), expiration: 0n }, twin));
+      }
+    }
+    expect(answers.length).toBe(10);
   });
 
   it('gives places back when a check fails', async () => {
     const door = makeDoor({ limits: { concurrencyPerTwin: 1 } });
-    for (let index = 0; index < 5; index += 1) await admit(door, request({ signature: new Uint8Array(65) }));
+    for (let index = 0; index < 5; index += 1) await admit(door, request({ signature: forged() }));
+    expect((await admit(door, request())).outcome).toBe('admitted');
+  });
+
+  it('keeps a place until the answer has left', async () => {
+    let sent = (): void => undefined;
+    const sending = new Promise<void>((resolve) => {
+      sent = resolve;
+    });
+    const door = makeDoor({
+      limits: { concurrencyPerTwin: 1 },
+      answer: async (_request, _twin, { kind }) => (kind === 'response' ? await sending : undefined),
+    });
+    const verdict = await admit(door, request());
+    if (verdict.outcome !== 'admitted') throw new Error('not admitted');
+    const replying = verdict.request.reply({ kind: 'response', payload: '1' });
+    expect(await admit(door, request())).toMatchObject({ outcome: 'refused', check: 'concurrency' });
+    sent();
+    await replying;
     expect((await admit(door, request())).outcome).toBe('admitted');
   });
 
   it('refuses too large a request, naming sizes', async () => {
-    const door = makeDoor({ limits: { sizeBytes: 1000 } });
-    const payload = { case: 'plain', value: Buffer.alloc(2000) };
-    const verdict = await expectRefusal(await admit(door, request({ payload })), 'size', 'envelope_too_large', true);
-    expect(verdict.refusal.details).toMatchObject({ limitBytes: 1000 });
+    const door = makeDoor({ limits: { sizeBytes: 2000, payloadBytes: 1000 } });
+    const sized = (bytes: number) => request({ payload: { case: 'plain', value: Buffer.alloc(bytes) } });
+    const frame = await expectRefusal(await admit(door, sized(2000)), 'size', 'envelope_too_large', true);
+    expect(frame.refusal.details).toMatchObject({ limitBytes: 2000 });
+    const payload = await expectRefusal(await admit(door, sized(1001)), 'size', 'payload_too_large', true);
+    expect(payload.refusal.details).toEqual({ sizeBytes: 1001, limitBytes: 1000 });
+    expect((await admit(door, sized(1000))).outcome).toBe('admitted');
   });
 
   it('refuses what it cannot decrypt', async () => {
-    const door = makeDoor({ requireEncryption: true });
+    const door = makeDoor();
     const cipher = (value: Uint8Array) => ({ payload: { case: 'cipher', value } });
     await expectRefusal(await admit(door, request(cipher(randomBytes(40)))), 'decrypt', 'decryption_failed', true);
     await expectRefusal(await admit(door, request(cipher(new Uint8Array(5)))), 'decrypt', 'decryption_failed', true);
-    await expectRefusal(await admit(door, request()), 'decrypt', 'encryption_required', true);
     const bare = await chain.add(8, 'sr25519', { encrypted: false });
     const envelope = request({ source: address(8), ...cipher(randomBytes(40)) }, bare);
     await expectRefusal(await admit(door, envelope), 'decrypt', 'encryption_key_missing', true);
     expect((await admit(door, request({ source: address(8) }, bare))).outcome).toBe('admitted');
+  });
+
+  it('asks twins that have a key to encrypt, where the operator wants that', async () => {
+    const door = makeDoor({ requireEncryption: true });
+    const sealed = new PayloadCipher(user.identity).encrypt(Buffer.from('{}'), node.identity.encryptionKey);
+    expect((await admit(door, request({ payload: { case: 'cipher', value: sealed } }))).outcome).toBe('admitted');
+    await expectRefusal(await admit(door, request()), 'policy', 'encryption_required', true);
+    const bare = await chain.add(8, 'sr25519', { encrypted: false });
+    expect((await admit(door, request({ source: address(8) }, bare))).outcome).toBe('admitted');
+    // The key was taken back, and no event told it.
+    chain.put(7, user.identity, { encrypted: false });
+    expect((await admit(door, request())).outcome).toBe('admitted');
+  });
+
+  it('answers with the key that opened the request, when that has just changed', async () => {
+    const told: (Uint8Array | null)[] = [];
+    const door = makeDoor({ answer: async (_request, twin) => void told.push(twin.encryptionKey) });
+    expect((await admit(door, request())).outcome).toBe('admitted');
+    const renewed = await chain.add(1000, 'ed25519');
+    const record = chain.records.get(7);
+    if (record !== undefined) chain.records.set(7, { ...record, encryptionKey: renewed.identity.encryptionKey });
+    const sealed = new PayloadCipher(renewed.identity).encrypt(Buffer.from('{}'), node.identity.encryptionKey);
+    const verdict = await admit(door, request({ payload: { case: 'cipher', value: sealed } }));
+    if (verdict.outcome !== 'admitted') throw new Error('not admitted');
+    await verdict.request.reply({ kind: 'response', payload: '1' });
+    expect(told).toEqual([renewed.identity.encryptionKey]);
+  });
+
+  it('says overloaded, to nobody in particular, when signatures cannot be verified in time', async () => {
+    const narrow = new SignatureVerifier({ threads: 1, limit: 1 });
+    try {
+      const other = await chain.add(9, 'sr25519');
+      const door = makeDoor({ verifier: narrow });
+      const verdicts = await Promise.all(
+        Array.from({ length: 5 }, () => admit(door, request({ source: address(9) }, other))),
+      );
+      expect(verdicts.filter(({ outcome }) => outcome === 'admitted').length).toBe(1);
+      expect(await counted('overload', 'door_overloaded')).toBe(4);
+      expect(answers).toEqual([]);
+      expect((await admit(door, request({ source: address(9) }, other))).outcome).toBe('admitted');
+    } finally {
+      await narrow.close();
+    }
   });
 
   it('follows a key that changed on the chain', async () => {

@@ -1,24 +1,33 @@
-/** The checks every request passes, cheapest first. */
+/**
+ * The checks every request passes, cheapest first. Why in this order:
+ * docs/decisions/0008-order-of-the-door.md.
+ */
 import type { Logger } from 'pino';
 import type { Registry } from 'prom-client';
 import { GridError } from '../../schemas/errors/index.ts';
-import { type Answer, refusalAnswer } from '../rmb/answer.ts';
+import type { Answer } from '../rmb/answer.ts';
 import type { PayloadCipher } from '../rmb/cipher.ts';
 import type { RequestHandler } from '../rmb/client.ts';
 import { decodeEnvelope, type Envelope } from '../rmb/envelope.ts';
 import { type SignatureVerifier, VerifierBusyError } from '../rmb/signature.ts';
 import type { TwinRecord, TwinSource } from '../rmb/twins.ts';
+import { checkClock } from './clock.ts';
+import { Concurrency } from './concurrency.ts';
 import { openPayload } from './decrypt.ts';
 import { checkDestination } from './destination.ts';
+import { answerRequest, type Run } from './handler.ts';
 import { checkLifetime } from './lifetime.ts';
 import { DEFAULT_DOOR_LIMITS, type DoorLimits } from './limits.ts';
 import { type Check, DoorMetrics } from './metrics.ts';
-import { Concurrency, RateLimit } from './rate.ts';
+import { Overload } from './overload.ts';
+import { checkPolicy } from './policy.ts';
+import { Rates } from './rate.ts';
+import { Refusals, type SendAnswer } from './refusals.ts';
 import { ReplayMemory } from './replay.ts';
 import { forgetfulLog, type ReplayLog } from './replay-log.ts';
 import { checkShape, type Ignored } from './shape.ts';
-import { checkSignature } from './signature.ts';
-import { checkSize } from './size.ts';
+import { checkSignature, checkSignatureForm } from './signature.ts';
+import { checkFrameSize, checkPayloadSize } from './size.ts';
 import { findTwin } from './twin.ts';
 
 export interface DoorOptions {
@@ -28,8 +37,7 @@ export interface DoorOptions {
   readonly twins: TwinSource;
   readonly verifier: SignatureVerifier;
   readonly cipher: PayloadCipher;
-  /** Sends an answer to a verified sender, as `RmbClient.answer`. */
-  readonly answer: (request: Envelope, twin: TwinRecord, answer: Answer) => Promise<void>;
+  readonly answer: SendAnswer;
   readonly log: Logger;
   readonly registry?: Registry;
   /** Default: a restart forgets which requests were let in. */
@@ -51,7 +59,7 @@ export interface AdmittedRequest {
   readonly encrypted: boolean;
   /** Unix seconds after which nobody waits for the answer. */
   readonly expiresAtSeconds: number;
-  /** Answers and gives the request's place back. */
+  /** Answers; then gives the request's place back. */
   reply(answer: Answer): Promise<void>;
   /** Gives the place back without an answer; harmless after `reply`. */
   leave(): void;
@@ -62,19 +70,22 @@ export type Verdict =
   | { readonly outcome: 'refused'; readonly check: Check; readonly refusal: GridError; readonly answered: boolean }
   | { readonly outcome: 'ignored'; readonly reason: Ignored };
 
-/** Refusals a second and twin that are told to senders whose request failed before they proved who they are. */
-const TELL_PER_SECOND = 2;
-const TELL_BURST = 10;
+/** A request's place: `pass` when the door's own work is done, `leave` when all is. Both may be called again. */
+interface Place {
+  readonly leave: () => void;
+  readonly pass: () => void;
+}
 
 export class Door {
   readonly #options: DoorOptions;
   readonly #limits: DoorLimits;
   readonly #metrics: DoorMetrics;
+  readonly #refusals: Refusals;
   readonly #replay: ReplayMemory;
   readonly #replayLog: ReplayLog;
-  readonly #rate: RateLimit;
-  readonly #tell = new RateLimit(TELL_PER_SECOND, TELL_BURST);
+  readonly #rates: Rates;
   readonly #concurrency: Concurrency;
+  readonly #overload: Overload;
   readonly #now: () => number;
 
   constructor(options: DoorOptions) {
@@ -82,99 +93,132 @@ export class Door {
     this.#limits = { ...DEFAULT_DOOR_LIMITS, ...options.limits };
     this.#metrics = new DoorMetrics(options.registry);
     this.#replay = new ReplayMemory(this.#limits);
-    this.#rate = new RateLimit(this.#limits.ratePerSecond, this.#limits.rateBurst);
+    this.#rates = new Rates(this.#limits);
     this.#concurrency = new Concurrency(this.#limits);
+    this.#overload = new Overload(this.#limits);
     this.#now = options.now ?? Date.now;
+    this.#refusals = new Refusals({
+      answer: options.answer,
+      log: options.log,
+      metrics: this.#metrics,
+      limits: this.#limits,
+      now: this.#now,
+      prove: (envelope) => this.#prove(envelope),
+    });
     this.#replayLog = options.replayLog ?? forgetfulLog;
     const earlier = this.#replayLog.begin(() => this.#replay.living(this.#nowSeconds()));
     for (const entry of earlier) this.#replay.restore(entry);
     options.verifier.warm();
   }
 
-  /** For `RmbClient.serve`: admitted requests go to `run`, whose result or `GridError` is the answer. */
-  handler(run: (request: AdmittedRequest) => Promise<Answer>): RequestHandler {
+  /**
+   * For `RmbClient.serve`: admitted requests go to `run`, whose result or
+   * `GridError` is the answer. What it returns settles when the request has
+   * been answered, refused or dropped, so that who waits for it reads no more
+   * than the door holds.
+   */
+  handler(run: Run): RequestHandler {
     return async ({ bytes, envelope }) => {
       const verdict = await this.admit(bytes, envelope);
       if (verdict.outcome !== 'admitted') return;
-      const { request } = verdict;
-      let answer: Answer;
-      try {
-        answer = await run(request);
-      } catch (error) {
-        answer = error instanceof GridError ? refusalAnswer(error) : crashAnswer(error, this.#options.log);
-      }
-      await request.reply(answer);
+      await answerRequest(verdict.request, run, this.#options.log, () => this.#metrics.unsent.inc());
     };
+  }
+
+  /** Counts a refusal of who runs the requests. */
+  count(check: Check, { code }: GridError): void {
+    this.#metrics.refused.inc({ check, code });
   }
 
   /** Puts one envelope through the checks. Refusals reach the sender only where it proved who it is. */
   async admit(bytes: Uint8Array, decoded?: Envelope): Promise<Verdict> {
-    const tooLarge = checkSize(bytes, this.#limits);
+    const arrivedAt = performance.now();
     let envelope: Envelope;
     try {
       envelope = decoded ?? decodeEnvelope(bytes);
     } catch (error) {
       if (!(error instanceof GridError)) throw error;
-      return this.#refuse('shape', error);
+      return this.#refusals.refuse('shape', error);
     }
     const shape = checkShape(envelope);
-    if (typeof shape === 'string') return this.#ignore(shape);
-    if (shape !== undefined) return this.#refuse('shape', shape);
+    if (typeof shape === 'string') return this.#refusals.ignore(shape);
+    if (shape !== undefined) return this.#refusals.refuse('shape', shape);
     const elsewhere = checkDestination(envelope, { twinId: this.#options.twinId, session: this.#options.session });
-    if (elsewhere !== undefined) return this.#refuse('destination', elsewhere);
-    if (tooLarge !== undefined) return await this.#refuseAndTell('size', tooLarge, envelope);
-    const lifetime = checkLifetime(envelope, this.#nowSeconds(), this.#limits);
-    if (lifetime !== undefined) return await this.#refuseAndTell('lifetime', lifetime, envelope);
+    if (elsewhere !== undefined) return this.#refusals.refuse('destination', elsewhere);
+    const unsigned = checkSignatureForm(envelope);
+    if (unsigned !== undefined) return this.#refusals.refuse('signature', unsigned);
     const replayed = this.#replay.check(envelope);
     // Never told: the answer would end the call the first copy belongs to.
-    if (replayed !== undefined) return this.#refuse('replay', replayed);
-    return await this.#admitTwin(envelope);
+    if (replayed !== undefined) return this.#refusals.refuse('replay', replayed);
+
+    const tooLarge = checkFrameSize(bytes, this.#limits) ?? checkPayloadSize(envelope, this.#limits);
+    if (tooLarge !== undefined) return await this.#refusals.proveAndTell('size', tooLarge, envelope);
+    const lifetime = checkLifetime(envelope, this.#nowSeconds(), this.#limits);
+    if (lifetime !== undefined) return await this.#refusals.proveAndTell('lifetime', lifetime, envelope);
+    const clock = checkClock(envelope, this.#nowSeconds(), this.#limits);
+    if (clock !== undefined) return await this.#refusals.proveAndTell('clock', clock, envelope);
+
+    const claimed = await findTwin(this.#options, envelope.source?.twin ?? 0);
+    if (claimed instanceof GridError) return this.#refusals.refuse('twin', claimed);
+    const rate = this.#rates.check(claimed.id, this.#now());
+    if (rate !== undefined) return await this.#refusals.proveAndTell('rate', rate, envelope);
+    return await this.#admitWithPlace(envelope, claimed, bytes.length, arrivedAt);
   }
 
-  async #admitTwin(envelope: Envelope): Promise<Verdict> {
-    const id = envelope.source?.twin ?? 0;
-    const twin = await findTwin(this.#options.twins, id, this.#options.log);
-    if (twin instanceof GridError) return this.#refuse('twin', twin);
-    if (!this.#rate.take(id, this.#now())) {
-      const { ratePerSecond, rateBurst } = this.#limits;
-      const refusal = new GridError('rate_exceeded', { twin: id, perSecond: ratePerSecond, burst: rateBurst });
-      return await this.#refuseAndTell('rate', refusal, envelope);
+  async #admitWithPlace(
+    envelope: Envelope,
+    claimed: TwinRecord,
+    sizeBytes: number,
+    arrivedAt: number,
+  ): Promise<Verdict> {
+    const giveBack = this.#concurrency.enter(claimed.id, sizeBytes);
+    if (giveBack instanceof GridError) return await this.#refusals.proveAndTell('concurrency', giveBack, envelope);
+    const leave = (): void => {
+      giveBack();
+      this.#metrics.running.set(this.#concurrency.running);
+    };
+    const inside = this.#overload.enter(arrivedAt);
+    this.#metrics.overloaded.set(this.#overload.standing ? 1 : 0);
+    if (inside instanceof GridError) {
+      leave();
+      return await this.#refusals.proveAndTell('overload', inside, envelope);
     }
-    const leave = this.#concurrency.enter(id);
-    if (leave instanceof GridError) return await this.#refuseAndTell('concurrency', leave, envelope);
     this.#metrics.running.set(this.#concurrency.running);
+    const pass = (): void => inside(performance.now());
     let admitted = false;
     try {
-      const verdict = await this.#admitSigned(envelope, twin, () => {
-        leave();
-        this.#metrics.running.set(this.#concurrency.running);
-      });
+      const verdict = await this.#admitSigned(envelope, claimed, { leave, pass });
       admitted = verdict.outcome === 'admitted';
+      if (admitted) this.#metrics.seconds.observe((performance.now() - arrivedAt) / 1000);
       return verdict;
     } finally {
+      pass();
       if (!admitted) leave();
     }
   }
 
-  async #admitSigned(envelope: Envelope, claimed: TwinRecord, leave: () => void): Promise<Verdict> {
+  async #admitSigned(envelope: Envelope, claimed: TwinRecord, { leave, pass }: Place): Promise<Verdict> {
     const { answer } = this.#options;
-    const twin = await this.#verified(envelope, claimed);
-    if (twin instanceof GridError) return this.#refuse('signature', twin);
+    const signer = await this.#verified(envelope, claimed);
+    if (signer instanceof GridError) {
+      return this.#refusals.refuse(signer.code === 'door_overloaded' ? 'overload' : 'signature', signer);
+    }
     // Two copies may have been verified side by side: the first one in wins.
     const entered = this.#replay.enter(envelope, this.#nowSeconds());
     if (entered instanceof GridError) {
-      if (entered.code === 'envelope_replayed') return this.#refuse('replay', entered);
-      return await this.#tellNow('replay', entered, envelope, twin);
+      if (entered.code === 'envelope_replayed') return this.#refusals.refuse('replay', entered);
+      return await this.#refusals.tell('replay', entered, envelope, signer);
     }
     // Before anything runs: a process that ends after it must not let the next one run it again.
     await this.#replayLog.append(entered);
-    const payload = await openPayload(envelope, twin, {
-      twins: this.#options.twins,
-      cipher: this.#options.cipher,
-      log: this.#options.log,
-      requireEncryption: this.#options.requireEncryption ?? false,
-    });
-    if (payload instanceof GridError) return await this.#tellNow('decrypt', payload, envelope, twin);
+    // What follows may wait for others than the door: the chain, or a relay that takes a refusal.
+    pass();
+    const requireEncryption = this.#options.requireEncryption ?? false;
+    const allowed = await checkPolicy(envelope, signer, { ...this.#options, requireEncryption });
+    if (allowed instanceof GridError) return await this.#refusals.tell('policy', allowed, envelope, signer);
+    const open = await openPayload(envelope, allowed, this.#options);
+    if (open instanceof GridError) return await this.#refusals.tell('decrypt', open, envelope, allowed);
+    const { payload, twin } = open;
     this.#metrics.admitted.inc();
     const request: AdmittedRequest = {
       uid: envelope.uid,
@@ -185,68 +229,37 @@ export class Door {
       encrypted: envelope.payload.case === 'cipher',
       expiresAtSeconds: Number(envelope.timestamp + envelope.expiration),
       leave,
-      reply: (reply) => {
-        leave();
-        return answer(envelope, twin, reply);
+      reply: async (reply) => {
+        try {
+          await answer(envelope, twin, reply);
+        } finally {
+          // Not earlier: an answer that waits for a slow relay takes memory, too.
+          leave();
+        }
       },
     };
     return { outcome: 'admitted', request };
   }
 
-  async #verified(envelope: Envelope, twin: TwinRecord): Promise<TwinRecord | GridError> {
+  /** The twin that signed the envelope. */
+  async #prove(envelope: Envelope): Promise<TwinRecord | GridError> {
+    const claimed = await findTwin(this.#options, envelope.source?.twin ?? 0);
+    return claimed instanceof GridError ? claimed : await this.#verified(envelope, claimed);
+  }
+
+  async #verified(envelope: Envelope, claimed: TwinRecord): Promise<TwinRecord | GridError> {
+    const askedAt = performance.now();
     try {
-      return await checkSignature(envelope, twin, this.#options);
+      return await checkSignature(envelope, claimed, this.#options);
     } catch (error) {
       if (!(error instanceof VerifierBusyError)) throw error;
-      const { concurrency } = this.#limits;
-      return new GridError('door_busy', { running: this.#concurrency.running, limit: concurrency }, { cause: error });
-    }
-  }
-
-  #ignore(reason: Ignored): Verdict {
-    this.#metrics.ignored.inc({ reason });
-    return { outcome: 'ignored', reason };
-  }
-
-  #refuse(check: Check, refusal: GridError, answered = false): Verdict {
-    this.#metrics.refused.inc({ check, code: refusal.code });
-    this.#options.log.debug({ check, code: refusal.code, reason: refusal.message }, 'request refused');
-    return { outcome: 'refused', check, refusal, answered };
-  }
-
-  /**
-   * A refusal found before the sender proved who it is: it is verified now, a
-   * few times a second for each twin, and answered if it is the twin.
-   */
-  async #refuseAndTell(check: Check, refusal: GridError, envelope: Envelope): Promise<Verdict> {
-    const id = envelope.source?.twin ?? 0;
-    if (this.#replay.check(envelope) !== undefined) return this.#refuse(check, refusal);
-    const claimed = await findTwin(this.#options.twins, id, this.#options.log);
-    if (claimed instanceof GridError || !this.#tell.take(id, this.#now())) return this.#refuse(check, refusal);
-    const twin = await this.#verified(envelope, claimed);
-    if (twin instanceof GridError) return this.#refuse(check, refusal);
-    return await this.#tellNow(check, refusal, envelope, twin);
-  }
-
-  async #tellNow(check: Check, refusal: GridError, envelope: Envelope, twin: TwinRecord): Promise<Verdict> {
-    try {
-      await this.#options.answer(envelope, twin, refusalAnswer(refusal));
-      this.#metrics.told.inc();
-      return this.#refuse(check, refusal, true);
-    } catch (error) {
-      this.#options.log.warn({ twin: twin.id, reason: (error as Error).message }, 'refusal not sent');
-      return this.#refuse(check, refusal);
+      const waitMs = Math.round(performance.now() - askedAt);
+      const numbers = { waitMs, limitMs: this.#limits.overloadWaitMs, retryAfterSeconds: 1 };
+      return new GridError('door_overloaded', numbers, { cause: error });
     }
   }
 
   #nowSeconds(): number {
     return Math.floor(this.#now() / 1000);
   }
-}
-
-/** A defect of ours: the text clients know, the rest in the log. */
-function crashAnswer(error: unknown, log: Logger): Answer {
-  log.error({ err: error }, 'request handler crashed');
-  const text = error instanceof Error ? error.message : String(error);
-  return { kind: 'error', code: 0, message: `handler panicked with: ${text}` };
 }

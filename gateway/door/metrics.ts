@@ -1,24 +1,36 @@
-/** How many came to the door, and at which check they ended. */
-import { Counter, Gauge, Registry } from 'prom-client';
+/** How many came to the door, at which check they ended, and how long it took. */
+import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 
-export type Check =
-  | 'size'
-  | 'shape'
-  | 'destination'
-  | 'lifetime'
-  | 'replay'
-  | 'twin'
-  | 'rate'
-  | 'concurrency'
-  | 'signature'
-  | 'decrypt';
+/** In the order of the checks; `schema`, `command` and `caller` are the command table's. */
+export const checks = [
+  'shape',
+  'destination',
+  'signature',
+  'size',
+  'lifetime',
+  'clock',
+  'replay',
+  'twin',
+  'rate',
+  'concurrency',
+  'overload',
+  'policy',
+  'decrypt',
+  'command',
+  'caller',
+  'schema',
+] as const;
+export type Check = (typeof checks)[number];
 
 export class DoorMetrics {
   readonly admitted: Counter;
   readonly ignored: Counter<'reason'>;
   readonly refused: Counter<'check' | 'code'>;
   readonly told: Counter;
+  readonly unsent: Counter;
+  readonly seconds: Histogram;
   readonly running: Gauge;
+  readonly overloaded: Gauge;
 
   constructor(registry: Registry = new Registry()) {
     const registers = [registry];
@@ -40,6 +52,22 @@ export class DoorMetrics {
       help: 'refusals that were answered because the sender proved who it is',
       registers,
     });
+    this.unsent = new Counter({
+      name: 'gateway_answers_unsent_total',
+      help: 'answers that no relay took in time',
+      registers,
+    });
+    this.seconds = new Histogram({
+      name: 'gateway_door_seconds',
+      help: 'time that requests took to pass the door',
+      buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5],
+      registers,
+    });
     this.running = new Gauge({ name: 'gateway_requests_running', help: 'requests being answered', registers });
+    this.overloaded = new Gauge({
+      name: 'gateway_door_overloaded',
+      help: '1 while requests are turned away because others wait too long',
+      registers,
+    });
   }
 }

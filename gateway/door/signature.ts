@@ -1,16 +1,19 @@
-/** Check 8: signed by the twin's account. Nothing unsigned is believed. */
-import type { Logger } from 'pino';
+/** Checks 3 and 12: signed, and by the twin's account. Nothing unsigned is believed. */
 import { GridError } from '../../schemas/errors/index.ts';
 import { challenge } from '../rmb/challenge.ts';
 import type { Envelope } from '../rmb/envelope.ts';
 import { findSignatureFormFault, type SignatureVerifier } from '../rmb/signature.ts';
-import type { TwinRecord, TwinSource } from '../rmb/twins.ts';
-import { findTwin } from './twin.ts';
+import type { TwinRecord } from '../rmb/twins.ts';
+import { findTwin, type TwinTools } from './twin.ts';
 
-export interface SignatureTools {
-  readonly twins: TwinSource;
+export interface SignatureTools extends TwinTools {
   readonly verifier: SignatureVerifier;
-  readonly log: Logger;
+}
+
+/** A refusal for what cannot be a signature, before anything is looked up for it. */
+export function checkSignatureForm({ signature, source }: Envelope): GridError | undefined {
+  const reason = findSignatureFormFault(signature);
+  return reason === undefined ? undefined : new GridError('signature_invalid', { twin: source?.twin ?? 0, reason });
 }
 
 /**
@@ -23,12 +26,10 @@ export async function checkSignature(
   tools: SignatureTools,
 ): Promise<TwinRecord | GridError> {
   const refuse = (reason: string): GridError => new GridError('signature_invalid', { twin: twin.id, reason });
-  const malformed = findSignatureFormFault(envelope.signature);
-  if (malformed !== undefined) return refuse(malformed);
   const digest = challenge(envelope);
   const fault = await tools.verifier.verify(twin.account, digest, envelope.signature);
   if (fault === undefined) return twin;
-  const fresh = await findTwin(tools.twins, twin.id, tools.log, { fresh: true });
+  const fresh = await findTwin(tools, twin.id, { fresh: true });
   if (fresh instanceof GridError) return fresh;
   if (Buffer.compare(fresh.account, twin.account) === 0) return refuse(fault);
   const second = await tools.verifier.verify(fresh.account, digest, envelope.signature);

@@ -1,12 +1,16 @@
-/** Check 6: a twin the chain knows. */
+/** Check 8: a twin the chain knows. */
 import type { Logger } from 'pino';
 import { GridError } from '../../schemas/errors/index.ts';
 import type { TwinRecord, TwinSource } from '../rmb/twins.ts';
 
+export interface TwinTools {
+  readonly twins: TwinSource;
+  readonly log: Logger;
+}
+
 export async function findTwin(
-  twins: TwinSource,
+  { twins, log }: TwinTools,
   id: number,
-  log: Logger,
   options: { readonly fresh?: boolean } = {},
 ): Promise<TwinRecord | GridError> {
   try {

@@ -27,22 +27,34 @@ export const doorErrors = {
     stage: 'door',
     fault: 'caller',
     retryable: true,
-    details: z.object({ nowSeconds: seconds, timestampSeconds: seconds, expirationSeconds: seconds }),
+    details: z.object({
+      nowSeconds: seconds,
+      timestampSeconds: seconds,
+      /** This clock minus the sender's. */
+      differenceSeconds: seconds,
+      expirationSeconds: seconds,
+    }),
     message: (d) =>
-      `message has expired: this clock says ${d.nowSeconds}, the sender's said ${d.timestampSeconds}` +
-      ` and the message was to live ${d.expirationSeconds} s`,
-    remedy: 'compare both clocks or give the message a longer life',
+      `message has expired: this clock says ${d.nowSeconds}, the sender's said ${d.timestampSeconds},` +
+      ` ${d.differenceSeconds} s earlier, and the message was to live ${d.expirationSeconds} s`,
+    remedy: "set the sender's clock if it is late, or give the message a longer life",
   }),
   envelope_from_future: entry({
     number: 1102,
     stage: 'door',
     fault: 'caller',
     retryable: true,
-    details: z.object({ nowSeconds: seconds, timestampSeconds: seconds, allowedSeconds: seconds }),
+    details: z.object({
+      nowSeconds: seconds,
+      timestampSeconds: seconds,
+      /** The sender's clock minus this one. */
+      differenceSeconds: seconds,
+      allowedSeconds: seconds,
+    }),
     message: (d) =>
       `the message is from the future: this clock says ${d.nowSeconds}, the sender's said ${d.timestampSeconds},` +
-      ` at most ${d.allowedSeconds} s ahead are accepted`,
-    remedy: "set the sender's clock",
+      ` ${d.differenceSeconds} s later; at most ${d.allowedSeconds} s ahead are accepted`,
+    remedy: "set the sender's clock, or tell the farmer if the node's is late",
   }),
   envelope_lifetime: entry({
     number: 1103,
@@ -51,6 +63,7 @@ export const doorErrors = {
     retryable: false,
     details: z.object({ expirationSeconds: seconds, limitSeconds: seconds }),
     message: (d) => `the message asks to live ${d.expirationSeconds} s, from 1 s to ${d.limitSeconds} s are accepted`,
+    remedy: 'set expiration to the seconds that the caller waits',
   }),
   envelope_replayed: entry({
     number: 1104,
@@ -93,8 +106,10 @@ export const doorErrors = {
     stage: 'door',
     fault: 'caller',
     retryable: true,
-    details: z.object({ twin, perSecond: z.number(), burst: z.int() }),
-    message: (d) => `twin ${d.twin} sends more than ${d.perSecond} requests a second (burst ${d.burst})`,
+    details: z.object({ twin, perSecond: z.number(), burst: z.int(), retryAfterSeconds: seconds }),
+    message: (d) =>
+      `twin ${d.twin} sends more than ${d.perSecond} requests a second (burst ${d.burst});` +
+      ` the next is accepted in ${d.retryAfterSeconds} s`,
     remedy: 'slow down',
   }),
   concurrency_exceeded: entry({
@@ -146,8 +161,43 @@ export const doorErrors = {
     stage: 'door',
     fault: 'node',
     retryable: true,
-    details: z.object({ running: z.int(), limit: z.int() }),
-    message: (d) => `the node is answering ${d.running} requests, the limit is ${d.limit}`,
-    remedy: 'try again later',
+    details: z.object({ running: z.int(), limit: z.int(), retryAfterSeconds: seconds }),
+    message: (d) =>
+      `the node is answering ${d.running} requests, the limit is ${d.limit}; try again in ${d.retryAfterSeconds} s`,
+  }),
+  rate_exceeded_in_all: entry({
+    number: 1115,
+    stage: 'door',
+    fault: 'node',
+    retryable: true,
+    details: z.object({ perSecond: z.number(), burst: z.int(), retryAfterSeconds: seconds }),
+    message: (d) =>
+      `the node gets more than ${d.perSecond} requests a second (burst ${d.burst}) from all twins together;` +
+      ` try again in ${d.retryAfterSeconds} s`,
+  }),
+  door_full: entry({
+    number: 1116,
+    stage: 'door',
+    fault: 'node',
+    retryable: true,
+    details: z.object({
+      sizeBytes: z.int().nonnegative(),
+      runningBytes: z.int().nonnegative(),
+      limitBytes: z.int().nonnegative(),
+      retryAfterSeconds: seconds,
+    }),
+    message: (d) =>
+      `the node is answering requests of ${d.runningBytes} bytes, so one of ${d.sizeBytes} bytes is beyond the limit of` +
+      ` ${d.limitBytes} bytes in all; try again in ${d.retryAfterSeconds} s`,
+  }),
+  door_overloaded: entry({
+    number: 1117,
+    stage: 'door',
+    fault: 'node',
+    retryable: true,
+    details: z.object({ waitMs: z.int().nonnegative(), limitMs: z.int().nonnegative(), retryAfterSeconds: seconds }),
+    message: (d) =>
+      `the node is overloaded: requests wait ${d.waitMs} ms at its door, ${d.limitMs} ms are the limit;` +
+      ` try again in ${d.retryAfterSeconds} s`,
   }),
 } as const;

@@ -37,4 +37,13 @@ export const envelopeErrors = {
     message: (d) => `the answer of ${d.sizeBytes} bytes is larger than the ${d.limitBytes} bytes that relays pass on`,
     remedy: 'ask for less: one deployment instead of all',
   }),
+  payload_too_large: entry({
+    number: 1004,
+    stage: 'envelope',
+    fault: 'caller',
+    retryable: false,
+    details: z.object({ sizeBytes: z.int().nonnegative(), limitBytes: z.int().nonnegative() }),
+    message: (d) => `payload of ${d.sizeBytes} bytes is larger than the limit of ${d.limitBytes} bytes`,
+    remedy: 'send less in one request',
+  }),
 } as const;

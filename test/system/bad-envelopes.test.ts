@@ -79,7 +79,7 @@ describe.skipIf(!isRoot)('envelopes that a node must not believe', () => {
     expect(code).toBe(1101);
     expect(text).toMatch(
       new RegExp(
-        `^message has expired: this clock says \\d{10}, the sender's said ${timestamp} and the message was to live 10 s; compare both clocks`,
+        `^message has expired: this clock says \\d{10}, the sender's said ${timestamp}, 10\\d s earlier, and the message was to live 10 s; set the sender's clock`,
       ),
     );
     await expectUnchanged(user, before);
@@ -90,12 +90,14 @@ describe.skipIf(!isRoot)('envelopes that a node must not believe', () => {
     expect(await told(request(wish({ timestamp }), user.identity))).toEqual([
       1102,
       expect.stringMatching(
-        new RegExp(`^the message is from the future: .* the sender's said ${timestamp}, at most 60 s ahead`),
+        new RegExp(
+          `^the message is from the future: .* the sender's said ${timestamp}, \\d{3} s later; at most 60 s ahead`,
+        ),
       ),
     ]);
     expect(await told(request(wish({ expiration: 7200 }), user.identity))).toEqual([
       1103,
-      'the message asks to live 7200 s, from 1 s to 3600 s are accepted',
+      'the message asks to live 7200 s, from 1 s to 3600 s are accepted; set expiration to the seconds that the caller waits',
     ]);
     await expectUnchanged(user, before);
   });

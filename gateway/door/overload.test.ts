@@ -1,0 +1,93 @@
+import { describe, expect, it } from 'vitest';
+import { GridError } from '../../schemas/errors/index.ts';
+import { Overload } from './overload.ts';
+
+const limits = { overloadWaitMs: 20, overloadIntervalMs: 500 };
+const SERVICE_MS = 1;
+
+interface Run {
+  readonly offered: number;
+  readonly refused: number[];
+  /** When each came that was let in, and how long it took, in milliseconds. */
+  readonly passed: { readonly at: number; readonly took: number }[];
+}
+
+/** A door of one server that takes 1 ms for a request, on a clock of its own. */
+function run(overload: Overload, arrivals: readonly number[], startMs = 0): Run {
+  const result: Run = { offered: arrivals.length, refused: [], passed: [] };
+  const leaving: { at: number; leave: (nowMs: number) => void; came: number }[] = [];
+  let freeAt = startMs;
+  const letOut = (until: number): void => {
+    for (let next = leaving[0]; next !== undefined && next.at <= until; next = leaving[0]) {
+      leaving.shift();
+      next.leave(next.at);
+      result.passed.push({ at: next.came, took: next.at - next.came });
+    }
+  };
+  for (const came of arrivals) {
+    letOut(came);
+    const entered = overload.enter(came);
+    if (entered instanceof GridError) {
+      expect(entered.code).toBe('door_overloaded');
+      result.refused.push(came);
+      continue;
+    }
+    freeAt = Math.max(freeAt, came) + SERVICE_MS;
+    leaving.push({ at: freeAt, leave: entered, came });
+  }
+  letOut(Number.POSITIVE_INFINITY);
+  return result;
+}
+
+const every = (ms: number, count: number, fromMs = 0): number[] =>
+  Array.from({ length: count }, (_, index) => fromMs + index * ms);
+
+const p99 = (values: readonly number[]): number =>
+  [...values].sort((a, b) => a - b)[Math.floor(values.length * 0.99)] ?? Number.NaN;
+
+describe('overload', () => {
+  it('turns nobody away below what the door can carry, and no burst', () => {
+    expect(run(new Overload(limits), every(1.1, 10_000)).refused).toEqual([]);
+    const bursts = every(600, 10).flatMap((at) => Array.from({ length: 400 }, () => at));
+    expect(run(new Overload(limits), bursts).refused).toEqual([]);
+  });
+
+  it('lets in what passes in time at twice that load, and goes on at full speed', () => {
+    const overload = new Overload(limits);
+    const { passed, refused } = run(overload, every(SERVICE_MS / 2, 20_000));
+    // The first intervals find out; then the wait is bounded.
+    const later = passed.filter(({ at }) => at > 2000).map(({ took }) => took);
+    expect(p99(later)).toBeLessThan(40);
+    expect(later.length).toBeGreaterThan(0.95 * 8000);
+    expect(refused.filter((at) => at > 2000).length).toBeGreaterThan(7000);
+    expect(overload.standing).toBe(true);
+  });
+
+  it('opens again when the load has gone, and after a silence at once', () => {
+    const overload = new Overload(limits);
+    expect(run(overload, every(SERVICE_MS / 2, 8000)).refused.length).toBeGreaterThan(1000);
+    const after = run(overload, every(2, 2000, 4000), 4000);
+    expect(after.refused.filter((at) => at > 4600)).toEqual([]);
+    expect(overload.standing).toBe(false);
+    expect(run(overload, every(SERVICE_MS / 2, 8000, 10_000), 10_000).refused.length).toBeGreaterThan(1000);
+    const burst = Array.from({ length: 300 }, () => 60_000);
+    expect(run(overload, burst, 60_000).refused).toEqual([]);
+  });
+
+  it('names its numbers, and counts a request once', () => {
+    const overload = new Overload(limits);
+    run(overload, every(SERVICE_MS / 2, 8000));
+    const entered = Array.from({ length: 1000 }, () => overload.enter(4000));
+    const refusal = entered.find((one) => one instanceof GridError);
+    expect(refusal?.message).toMatch(/^the node is overloaded: requests wait \d+ ms at its door, 20 ms are the limit/);
+    expect(refusal?.details).toMatchObject({ limitMs: 20, retryAfterSeconds: 1 });
+    const inside = entered.filter((one) => !(one instanceof GridError)).length;
+    for (const leave of entered) {
+      if (leave instanceof GridError) continue;
+      leave(4001);
+      leave(4001);
+    }
+    const again = Array.from({ length: 1000 }, () => overload.enter(4001)).filter((one) => !(one instanceof GridError));
+    expect(again.length).toBe(inside);
+  });
+});

@@ -1,0 +1,75 @@
+/** What becomes of a request that may not pass: counted, and told to who proved who it is. */
+import type { Logger } from 'pino';
+import { GridError } from '../../schemas/errors/index.ts';
+import { type Answer, refusalAnswer } from '../rmb/answer.ts';
+import type { Envelope } from '../rmb/envelope.ts';
+import type { TwinRecord } from '../rmb/twins.ts';
+import type { Verdict } from './door.ts';
+import type { DoorLimits } from './limits.ts';
+import type { Check, DoorMetrics } from './metrics.ts';
+import { Bucket, TwinBuckets } from './rate.ts';
+import type { Ignored } from './shape.ts';
+
+/** Sends an answer to a verified sender, as `RmbClient.answer`. */
+export type SendAnswer = (request: Envelope, twin: TwinRecord, answer: Answer) => Promise<void>;
+
+interface RefusalTools {
+  readonly answer: SendAnswer;
+  readonly log: Logger;
+  readonly metrics: DoorMetrics;
+  readonly limits: DoorLimits;
+  /** Milliseconds since 1970. */
+  readonly now: () => number;
+  /** The twin that signed the envelope. */
+  readonly prove: (envelope: Envelope) => Promise<TwinRecord | GridError>;
+}
+
+export class Refusals {
+  readonly #tools: RefusalTools;
+  readonly #tellTwin: TwinBuckets;
+  readonly #tellAll: Bucket;
+
+  constructor(tools: RefusalTools) {
+    this.#tools = tools;
+    const { tellPerSecond, tellBurst, tellPerSecondInAll } = tools.limits;
+    this.#tellTwin = new TwinBuckets(tellPerSecond, tellBurst);
+    this.#tellAll = new Bucket(tellPerSecondInAll, tellPerSecondInAll);
+  }
+
+  ignore(reason: Ignored): Verdict {
+    this.#tools.metrics.ignored.inc({ reason });
+    return { outcome: 'ignored', reason };
+  }
+
+  refuse(check: Check, refusal: GridError, answered = false): Verdict {
+    this.#tools.metrics.refused.inc({ check, code: refusal.code });
+    this.#tools.log.debug({ check, code: refusal.code, reason: refusal.message }, 'request refused');
+    return { outcome: 'refused', check, refusal, answered };
+  }
+
+  /** A refusal to a sender that proved who it is. */
+  async tell(check: Check, refusal: GridError, envelope: Envelope, twin: TwinRecord): Promise<Verdict> {
+    try {
+      await this.#tools.answer(envelope, twin, refusalAnswer(refusal));
+      this.#tools.metrics.told.inc();
+      return this.refuse(check, refusal, true);
+    } catch (error) {
+      this.#tools.log.warn({ twin: twin.id, reason: (error as Error).message }, 'refusal not sent');
+      return this.refuse(check, refusal);
+    }
+  }
+
+  /**
+   * A refusal found before the sender proved who it is: that is made up for,
+   * some times a second for each twin and in all, as telling costs about what
+   * answering costs; and it is told if the sender is the twin.
+   */
+  async proveAndTell(check: Check, refusal: GridError, envelope: Envelope): Promise<Verdict> {
+    const now = this.#tools.now();
+    const mayTell = this.#tellTwin.take(envelope.source?.twin ?? 0, now) === 0 && this.#tellAll.take(now) === 0;
+    if (!mayTell) return this.refuse(check, refusal);
+    const twin = await this.#tools.prove(envelope);
+    if (twin instanceof GridError) return this.refuse(check, refusal);
+    return await this.tell(check, refusal, envelope, twin);
+  }
+}
