@@ -10,15 +10,18 @@ export type { Address, Envelope };
 export const MAX_FRAME_BYTES = 16 * 1024 * 1024;
 
 /** Characters that a text of an envelope may have. */
-const MAX_UID_LENGTH = 128;
-const MAX_SESSION_LENGTH = 128;
-const MAX_COMMAND_LENGTH = 256;
-const MAX_TAGS_LENGTH = 1024;
-const MAX_SCHEMA_LENGTH = 128;
-const MAX_FEDERATION_LENGTH = 1024;
+export const TEXT_LIMITS = {
+  uid: 128,
+  session: 128,
+  command: 256,
+  tags: 1024,
+  schema: 128,
+  federation: 1024,
+  relay: 256,
+} as const;
 const MAX_ERROR_LENGTH = 64 * 1024;
-const MAX_RELAYS = 16;
-const MAX_RELAY_LENGTH = 256;
+/** Entries of `relays`. */
+export const MAX_RELAYS = 16;
 
 /** An address; without `session` it is the twin's default connection. */
 export function address(twin: number, session?: string): Address {
@@ -102,15 +105,15 @@ function fieldProblem(envelope: Envelope): [field: string, problem: string] | un
   if (envelope.expiration > 0xffff_ffffn) return ['expiration', `is ${envelope.expiration} seconds`];
   if (envelope.relays.length > MAX_RELAYS) return ['relays', `has ${envelope.relays.length} entries`];
   const texts: [field: string, text: string | undefined, limit: number][] = [
-    ['uid', envelope.uid, MAX_UID_LENGTH],
-    ['tags', envelope.tags, MAX_TAGS_LENGTH],
-    ['source.connection', source.connection, MAX_SESSION_LENGTH],
-    ['destination.connection', destination.connection, MAX_SESSION_LENGTH],
-    ['schema', envelope.schema, MAX_SCHEMA_LENGTH],
-    ['federation', envelope.federation, MAX_FEDERATION_LENGTH],
+    ['uid', envelope.uid, TEXT_LIMITS.uid],
+    ['tags', envelope.tags, TEXT_LIMITS.tags],
+    ['source.connection', source.connection, TEXT_LIMITS.session],
+    ['destination.connection', destination.connection, TEXT_LIMITS.session],
+    ['schema', envelope.schema, TEXT_LIMITS.schema],
+    ['federation', envelope.federation, TEXT_LIMITS.federation],
   ];
-  if (message.case === 'request') texts.push(['request.command', message.value.command, MAX_COMMAND_LENGTH]);
-  for (const relay of envelope.relays) texts.push(['relays', relay, MAX_RELAY_LENGTH]);
+  if (message.case === 'request') texts.push(['request.command', message.value.command, TEXT_LIMITS.command]);
+  for (const relay of envelope.relays) texts.push(['relays', relay, TEXT_LIMITS.relay]);
   for (const [field, text, limit] of texts) {
     const problem = problemOfText(text, limit, field === 'federation' || field === 'relays');
     if (problem !== undefined) return [field, problem];
