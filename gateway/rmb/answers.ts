@@ -4,7 +4,7 @@ import { challenge } from './challenge.ts';
 import { CipherError, type PayloadCipher } from './cipher.ts';
 import { type Envelope, findFieldProblem } from './envelope.ts';
 import { RmbError } from './errors.ts';
-import type { SignatureVerifier } from './signature.ts';
+import type { Verifier } from './platform/interface.ts';
 import type { TwinRecord, TwinSource } from './twins.ts';
 
 /** A call that waits for its answer. */
@@ -18,7 +18,7 @@ export interface PendingCall {
 
 export interface AnswerTools {
   readonly twins: TwinSource;
-  readonly verifier: SignatureVerifier;
+  readonly verifier: Pick<Verifier, 'verify'>;
   readonly cipher: PayloadCipher;
 }
 

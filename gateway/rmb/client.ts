@@ -1,10 +1,7 @@
 /** A peer: calls other twins through relays, and answers them. */
-import { randomUUID } from 'node:crypto';
-import type { Logger } from 'pino';
 import { GridError } from '../../schemas/errors/index.ts';
 import { type Answer, refusalAnswer } from './answer.ts';
 import { type PendingCall, receiveAnswer } from './answers.ts';
-import { challenge } from './challenge.ts';
 import { PayloadCipher } from './cipher.ts';
 import {
   address,
@@ -16,12 +13,37 @@ import {
   nowSeconds,
 } from './envelope.ts';
 import { RmbError } from './errors.ts';
+import { Intake, type IntakeCounts, type RequestHandler } from './intake.ts';
 import type { Identity } from './keys.ts';
 import { Outbox } from './outbox.ts';
-import { SignatureVerifier } from './signature.ts';
+import { Pings, type RelayPing } from './pings.ts';
+import type { Verifier } from './platform/interface.ts';
+import { platform } from './platform.ts';
+import {
+  type CallRequest,
+  callEnvelope,
+  type JsonCallRequest,
+  MAX_LIFETIME_SECONDS,
+  type PostedRequest,
+  postedEnvelope,
+  SCHEMA,
+} from './requests.ts';
+import { Sealer } from './sealer.ts';
 import { RelaySocket, type SocketTiming } from './socket.ts';
 import { createToken } from './token.ts';
 import type { TwinRecord, TwinSource } from './twins.ts';
+import { newUid } from './uid.ts';
+
+export type { IncomingRequest, RequestHandler } from './intake.ts';
+export type { CallRequest, JsonCallRequest, PostedRequest } from './requests.ts';
+export { newUid } from './uid.ts';
+
+/** Where the client tells what its connections do; a pino logger is one. */
+export interface ClientLog {
+  info(fields: object, text: string): void;
+  warn(fields: object, text: string): void;
+  error(fields: object, text: string): void;
+}
 
 export interface RmbClientOptions {
   /** `ws://` or `wss://` URLs of the twin's relays, at most 4. */
@@ -31,75 +53,62 @@ export interface RmbClientOptions {
   /** Absent for the twin's default connection, as nodes use. */
   readonly session?: string | undefined;
   readonly twins: TwinSource;
-  readonly log?: Logger | undefined;
+  readonly log?: ClientLog | undefined;
   /** Shared where several clients live in one process. */
-  readonly verifier?: SignatureVerifier;
+  readonly verifier?: Verifier;
   readonly timing?: Partial<SocketTiming>;
+  /** Requests at the handler at once, default 1024; above it nothing more is read from the relays. */
+  readonly maxServing?: number;
 }
 
-export interface CallRequest {
-  readonly twin: number;
-  /** The other side's session, for services that use one. */
-  readonly session?: string | undefined;
-  readonly command: string;
-  readonly payload: string | Uint8Array;
-  readonly deadlineMs: number;
-  /** Default `when-possible`: both twins have their key on the chain. */
-  readonly encrypt?: 'when-possible' | 'never' | 'always';
-  readonly signal?: AbortSignal | undefined;
+/** What a client could not pass on, since it was made. */
+export interface ClientCounts extends Readonly<IntakeCounts> {
+  /** Frames that were no envelopes. */
+  readonly malformed: number;
 }
 
-/** A request whose sender waits elsewhere: it chose the uid, and several twins may get the same. */
-export interface PostedRequest {
-  readonly uid: string;
-  readonly twin: number;
-  readonly session?: string | undefined;
-  readonly command: string;
-  readonly payload: Uint8Array;
-  readonly tags?: string | undefined;
-  readonly schema: string;
-  /** Seconds from now, from 1 to 1800. */
-  readonly lifetimeSeconds: number;
-  readonly signal?: AbortSignal | undefined;
+/** A call and what its relays made of it. */
+interface Call extends PendingCall {
+  readonly refusedBy: Set<RelaySocket>;
+  /** Its envelope, kept while another relay may have to take it. */
+  bytes: Uint8Array | undefined;
 }
 
-/** A request as it came from the relay: nothing about it is verified. */
-export interface IncomingRequest {
-  readonly bytes: Uint8Array;
-  readonly envelope: Envelope;
-}
-
-export type RequestHandler = (request: IncomingRequest) => Promise<void>;
-
-const SCHEMA = 'application/json';
 const ANSWER_LIFETIME_SECONDS = 300;
-const MAX_LIFETIME_SECONDS = 1800;
 const LONGEST_CALL_MS = MAX_LIFETIME_SECONDS * 1000;
 const MAX_PENDING_CALLS = 4096;
 const MAX_SERVING = 1024;
+const MAX_SERVING_BYTES = 64 * 1024 * 1024;
 const ANSWER_WAIT_MS = 30_000;
+/** What relays say of themselves, not of the message: others go first for a while. */
+const RELAY_TROUBLE = /^(exceeded rate limits|failed to (get twin|queue)|switch error)/;
+
+const encoder = new TextEncoder();
 
 export class RmbClient {
   readonly twinId: number;
   readonly session: string | undefined;
   readonly #identity: Identity;
   readonly #twins: TwinSource;
-  readonly #log: Logger | undefined;
+  readonly #log: ClientLog | undefined;
   readonly #cipher: PayloadCipher;
-  readonly #verifier: SignatureVerifier;
+  readonly #verifier: Verifier;
   readonly #ownsVerifier: boolean;
+  readonly #sealer: Sealer;
   readonly #sockets: readonly RelaySocket[];
   readonly #outbox: Outbox;
-  readonly #pending = new Map<string, PendingCall>();
+  readonly #intake: Intake;
+  readonly #pings: Pings;
+  readonly #pending = new Map<string, Call>();
   readonly #openWaiters = new Set<() => void>();
-  #handler: RequestHandler | undefined;
   #unclaimed: ((answer: Envelope) => void) | undefined;
-  #serving = 0;
+  #malformed = 0;
   #closed = false;
 
   constructor(options: RmbClientOptions) {
-    if (options.relays.length < 1 || options.relays.length > 4) {
-      throw new RangeError(`the number of relays should be 1 to 4, not ${options.relays.length}`);
+    const relays = [...new Set(options.relays)];
+    if (relays.length < 1 || relays.length > 4) {
+      throw new RangeError(`the number of relays should be 1 to 4, not ${relays.length}`);
     }
     this.twinId = options.twinId;
     this.session = options.session;
@@ -107,29 +116,22 @@ export class RmbClient {
     this.#twins = options.twins;
     this.#log = options.log;
     this.#cipher = new PayloadCipher(options.identity);
+    this.#sealer = new Sealer({ ...options, cipher: this.#cipher });
     this.#ownsVerifier = options.verifier === undefined;
-    this.#verifier = options.verifier ?? new SignatureVerifier();
+    this.#verifier = options.verifier ?? platform.newVerifier();
+    this.#pings = new Pings(this);
     this.#outbox = new Outbox(() => this.#sockets);
-    this.#sockets = options.relays.map(
-      (url) =>
-        new RelaySocket({
-          url,
-          token: () => createToken(this.#identity, this.twinId, this.session, nowSeconds()),
-          onFrame: (bytes) => this.#receive(bytes),
-          onRoom: () => this.#outbox.flush(),
-          onState: (state, reason) => {
-            if (this.#closed) return;
-            this.#log?.[state === 'open' ? 'info' : 'warn']({ relay: url, state, reason }, 'relay connection');
-            if (state === 'open') for (const wake of this.#openWaiters) wake();
-          },
-          ...(options.timing === undefined ? {} : { timing: options.timing }),
-        }),
-    );
+    this.#intake = this.#newIntake(options.maxServing ?? MAX_SERVING, relays.length > 1);
+    this.#sockets = relays.map((url) => this.#newSocket(url, options.timing));
   }
 
   /** Whether at least one relay is connected. */
   get connected(): boolean {
     return this.#sockets.some((socket) => socket.open);
+  }
+
+  get counts(): ClientCounts {
+    return { ...this.#intake.counts, malformed: this.#malformed };
   }
 
   /**
@@ -163,7 +165,8 @@ export class RmbClient {
   /** Sends a request and resolves with the answer's payload, verified and decrypted. Throws `RmbError`. */
   async call(request: CallRequest): Promise<Uint8Array> {
     if (this.#closed) throw new RmbError('closed', 'the client was closed');
-    if (request.signal?.aborted) throw new RmbError('cancelled', 'the call was cancelled');
+    const { signal } = request;
+    if (signal?.aborted) throw new RmbError('cancelled', 'the call was cancelled', { cause: signal.reason });
     if (!(request.deadlineMs > 0 && request.deadlineMs <= LONGEST_CALL_MS)) {
       throw new RangeError(`deadlineMs is ${request.deadlineMs}, not from 1 to ${LONGEST_CALL_MS}`);
     }
@@ -171,38 +174,64 @@ export class RmbClient {
       throw new RmbError('busy', `${this.#pending.size} calls wait for their answers already`);
     }
     const uid = newUid();
+    const envelope = callEnvelope(uid, request, this);
     let sent = false;
     return await new Promise<Uint8Array>((resolve, reject) => {
-      const settle = (result: Uint8Array | RmbError): void => {
+      const settle = (result: Uint8Array | Error): void => {
         if (!this.#pending.delete(uid)) return;
         clearTimeout(timer);
-        request.signal?.removeEventListener('abort', onAbort);
+        signal?.removeEventListener('abort', onAbort);
         ending.abort();
-        if (result instanceof RmbError) reject(result);
+        if (result instanceof Error) reject(result);
         else resolve(result);
       };
       const ending = new AbortController();
-      const onAbort = (): void => settle(new RmbError('cancelled', 'the call was cancelled'));
+      const onAbort = (): void =>
+        settle(new RmbError('cancelled', 'the call was cancelled', { cause: signal?.reason }));
       const timer = setTimeout(() => {
         const text = sent
           ? `no answer from twin ${request.twin} to ${request.command} within ${request.deadlineMs} ms`
           : `${request.command} to twin ${request.twin} could not be sent within ${request.deadlineMs} ms: ${this.#problems()}`;
         settle(new RmbError(sent ? 'timeout' : 'relay-lost', text));
       }, request.deadlineMs);
-      request.signal?.addEventListener('abort', onAbort, { once: true });
-      this.#pending.set(uid, { twin: request.twin, session: request.session, answersSeen: 0, settle });
-      this.#send(uid, request, ending.signal).then(
+      signal?.addEventListener('abort', onAbort, { once: true });
+      const { twin, session } = request;
+      const call: Call = { twin, session, answersSeen: 0, settle, refusedBy: new Set(), bytes: undefined };
+      this.#pending.set(uid, call);
+      this.#send(envelope, request, call, ending.signal).then(
         () => {
           sent = true;
         },
-        (error: unknown) => settle(asRmbError(error)),
+        (error: unknown) => settle(error instanceof RangeError ? error : asRmbError(error)),
       );
     });
   }
 
-  /** From now on requests go to `handler`; a rejected handler is logged and answers nothing. */
+  /** `call` with JSON both ways; `bad-answer` where the answer is no JSON or not what `output` wants. */
+  async callJson<T = unknown>({ argument, output, ...request }: JsonCallRequest<T>): Promise<T> {
+    const answer = await this.call({ ...request, payload: JSON.stringify(argument ?? null) });
+    try {
+      const value: unknown = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(answer));
+      return output === undefined ? (value as T) : output.parse(value);
+    } catch (error) {
+      const text = `the answer of twin ${request.twin} to ${request.command} is not what was expected`;
+      throw new RmbError('bad-answer', `${text}: ${(error as Error).message}`, { cause: error });
+    }
+  }
+
+  /** Pings every relay by an envelope and tells how long each took, in milliseconds, or why it did not answer. */
+  async ping(options: { readonly deadlineMs?: number } = {}): Promise<RelayPing[]> {
+    const { deadlineMs = 5000 } = options;
+    return await Promise.all(this.#sockets.map((socket) => this.#pings.ping(socket, deadlineMs)));
+  }
+
+  /**
+   * From now on requests go to `handler`; a rejected handler is logged and
+   * answers nothing. While as many as `maxServing` are with it, the relays are
+   * not read: more requests, and answers to own calls, wait there.
+   */
   serve(handler: RequestHandler): void {
-    this.#handler = handler;
+    this.#intake.serve(handler);
   }
 
   /**
@@ -211,27 +240,9 @@ export class RmbClient {
    */
   async post(request: PostedRequest): Promise<void> {
     if (this.#closed) throw new RmbError('closed', 'the client was closed');
-    const { lifetimeSeconds } = request;
-    if (!(lifetimeSeconds >= 1 && lifetimeSeconds <= MAX_LIFETIME_SECONDS)) {
-      throw new RangeError(`lifetimeSeconds is ${lifetimeSeconds}, not from 1 to ${MAX_LIFETIME_SECONDS}`);
-    }
-    const twin = await this.#lookUp(request.twin);
-    if (twin === undefined) throw new RmbError('unknown-twin', `unknown twin id '${request.twin}'`);
-    const envelope = createEnvelope({
-      uid: request.uid,
-      expiration: BigInt(Math.floor(lifetimeSeconds)),
-      source: address(this.twinId, this.session),
-      destination: address(request.twin, request.session),
-      message: { case: 'request', value: { command: request.command } },
-      schema: request.schema,
-      ...(request.tags === undefined ? {} : { tags: request.tags }),
-    });
-    await this.#seal(envelope, request.payload, twin, 'when-possible');
-    const bytes = encodeEnvelope(envelope);
-    if (bytes.length > MAX_FRAME_BYTES) {
-      throw new RangeError(`the message has ${bytes.length} bytes, relays take ${MAX_FRAME_BYTES}`);
-    }
-    await this.#outbox.send(bytes, lifetimeSeconds * 1000, request.signal);
+    const envelope = postedEnvelope(request, this);
+    const bytes = await this.#sealed(envelope, request.payload, request.twin, 'when-possible');
+    await this.#outbox.send(bytes, request.lifetimeSeconds * 1000, request.signal);
   }
 
   /** From now on answers to none of this client's own calls go to `handler`; nothing about them is verified. */
@@ -255,9 +266,11 @@ export class RmbClient {
     });
     // Who encrypts to us has our key; else the chain decides, and an answer is not lost while it is away.
     const encrypt =
-      request.payload.case === 'cipher' || (await this.#ownKeyIsPublished().catch(() => false)) ? 'assured' : 'never';
+      request.payload.case === 'cipher' || (await this.#sealer.ownKeyIsPublished().catch(() => false))
+        ? 'assured'
+        : 'never';
     // An empty payload makes the TypeScript client wait until the answer expires.
-    await this.#seal(envelope, payload.length === 0 ? toBytes('null') : payload, twin, encrypt);
+    await this.#sealer.seal(envelope, payload.length === 0 ? toBytes('null') : payload, twin, encrypt);
     const bytes = encodeEnvelope(envelope);
     if (bytes.length > MAX_FRAME_BYTES) {
       // A relay would end our line for it, and with it the answers to everybody else.
@@ -275,113 +288,107 @@ export class RmbClient {
     if (this.#ownsVerifier) await this.#verifier.close();
   }
 
-  async #send(uid: string, request: CallRequest, signal: AbortSignal): Promise<void> {
-    const twin = await this.#lookUp(request.twin);
-    if (twin === undefined) throw new RmbError('unknown-twin', `unknown twin id '${request.twin}'`);
-    const lifetime = Math.min(MAX_LIFETIME_SECONDS, Math.ceil(request.deadlineMs / 1000) + 1);
-    const envelope = createEnvelope({
-      uid,
-      expiration: BigInt(lifetime),
-      source: address(this.twinId, this.session),
-      destination: address(request.twin, request.session),
-      message: { case: 'request', value: { command: request.command } },
-      schema: SCHEMA,
+  #newSocket(url: string, timing: Partial<SocketTiming> | undefined): RelaySocket {
+    const socket: RelaySocket = new RelaySocket({
+      url,
+      token: () => createToken(this.#identity, this.twinId, this.session, nowSeconds()),
+      onFrame: (bytes) => this.#receive(bytes, socket),
+      onRoom: () => this.#outbox.flush(),
+      onState: (state, reason) => {
+        if (this.#closed) return;
+        this.#log?.[state === 'open' ? 'info' : 'warn']({ relay: url, state, reason }, 'relay connection');
+        if (state === 'open') for (const wake of this.#openWaiters) wake();
+      },
+      pingFrame: () => this.#pings.frame(),
+      ...(timing === undefined ? {} : { timing }),
     });
-    await this.#seal(envelope, toBytes(request.payload), twin, request.encrypt ?? 'when-possible');
-    if (!this.#pending.has(uid)) return;
-    await this.#outbox.send(encodeEnvelope(envelope), request.deadlineMs, signal);
+    return socket;
   }
 
-  /** Fills payload, time and signature. */
-  async #seal(
+  #newIntake(limit: number, severalRelays: boolean): Intake {
+    return new Intake({
+      limit,
+      limitBytes: MAX_SERVING_BYTES,
+      severalRelays,
+      pause: () => {
+        this.#log?.warn({ serving: this.#intake.serving }, 'relays are not read: too many requests at once');
+        for (const socket of this.#sockets) socket.pause();
+      },
+      resume: () => {
+        this.#log?.info({ serving: this.#intake.serving }, 'relays are read again');
+        for (const socket of this.#sockets) socket.resume();
+      },
+      onError: (error) => this.#log?.error({ err: error }, 'request handler failed'),
+      onDropped: () => this.#log?.warn({ serving: this.#intake.serving }, 'dropped a request: too many at once'),
+    });
+  }
+
+  async #send(envelope: Envelope, request: CallRequest, call: Call, signal: AbortSignal): Promise<void> {
+    const payload = toBytes(request.payload);
+    const bytes = await this.#sealed(envelope, payload, request.twin, request.encrypt ?? 'when-possible');
+    if (!this.#pending.has(envelope.uid)) return;
+    if (this.#sockets.length > 1) call.bytes = bytes;
+    await this.#outbox.send(bytes, request.deadlineMs, signal);
+  }
+
+  /** The bytes of a request to `to`, ready to go. */
+  async #sealed(
     envelope: Envelope,
-    plain: Uint8Array,
-    to: TwinRecord,
-    encrypt: 'when-possible' | 'never' | 'always' | 'assured',
-  ): Promise<void> {
-    const wanted = encrypt !== 'never' && to.encryptionKey !== null;
-    const possible = wanted && (encrypt === 'assured' || (await this.#ownKeyIsPublished()));
-    if (encrypt === 'always' && !possible) {
-      const who = to.encryptionKey === null ? `twin ${to.id}` : `our twin ${this.twinId}`;
-      throw new RmbError('no-encryption', `${who} has no usable encryption key on the chain`);
+    payload: Uint8Array,
+    to: number,
+    encrypt: 'when-possible' | 'never' | 'always',
+  ): Promise<Uint8Array> {
+    const twin = await this.#sealer.lookUp(to);
+    if (twin === undefined) throw new RmbError('unknown-twin', `unknown twin id '${to}'`);
+    await this.#sealer.seal(envelope, payload, twin, encrypt);
+    const bytes = encodeEnvelope(envelope);
+    if (bytes.length > MAX_FRAME_BYTES) {
+      throw new RangeError(`the message has ${bytes.length} bytes, relays take ${MAX_FRAME_BYTES}`);
     }
-    envelope.payload =
-      possible && to.encryptionKey !== null
-        ? { case: 'cipher', value: this.#cipher.encrypt(plain, to.encryptionKey) }
-        : { case: 'plain', value: plain };
-    envelope.timestamp = BigInt(nowSeconds());
-    envelope.signature = this.#identity.sign(challenge(envelope));
+    return bytes;
   }
 
-  /** The other side decrypts with the key our twin has on the chain: ours must be that one. */
-  async #ownKeyIsPublished(): Promise<boolean> {
-    const own = await this.#lookUp(this.twinId);
-    return own?.encryptionKey != null && Buffer.compare(own.encryptionKey, this.#identity.encryptionKey) === 0;
-  }
-
-  async #lookUp(id: number): Promise<TwinRecord | undefined> {
-    try {
-      return await this.#twins.twin(id);
-    } catch (error) {
-      throw new RmbError('twin-lookup', `twin ${id} could not be looked up`, { cause: error });
-    }
-  }
-
-  #receive(bytes: Uint8Array): void {
+  #receive(bytes: Uint8Array, from: RelaySocket): void {
     let envelope: Envelope;
     try {
       envelope = decodeEnvelope(bytes);
     } catch (error) {
+      this.#malformed += 1;
       this.#log?.warn({ sizeBytes: bytes.length, reason: (error as Error).message }, 'dropped a frame');
       return;
     }
-    if (envelope.message.case === 'request') this.#serve({ bytes, envelope });
-    else if (envelope.message.case === 'response' || envelope.message.case === 'error') this.#match(envelope);
+    const kind = envelope.message.case;
+    if (kind === 'request') this.#intake.take({ bytes, envelope, relay: from.url });
+    else if (kind === 'response' || kind === 'error') this.#match(envelope, from);
+    else if (kind === 'pong') this.#pings.receive(envelope);
   }
 
-  #serve(request: IncomingRequest): void {
-    const handler = this.#handler;
-    if (handler === undefined) return;
-    if (this.#serving >= MAX_SERVING) {
-      this.#log?.warn({ serving: this.#serving }, 'dropped a request: too many at once');
-      return;
-    }
-    this.#serving += 1;
-    handler(request)
-      .catch((error: unknown) => this.#log?.error({ err: error }, 'request handler failed'))
-      .finally(() => {
-        this.#serving -= 1;
-      });
-  }
-
-  #match(envelope: Envelope): void {
+  #match(envelope: Envelope, from: RelaySocket): void {
     const call = this.#pending.get(envelope.uid);
     if (call === undefined) {
       this.#unclaimed?.(envelope);
       return;
     }
-    const self = { twinId: this.twinId, session: this.session };
-    receiveAnswer(envelope, call, self, { twins: this.#twins, verifier: this.#verifier, cipher: this.#cipher }).then(
+    receiveAnswer(envelope, call, this, { twins: this.#twins, verifier: this.#verifier, cipher: this.#cipher }).then(
       (result) => {
-        if (result !== undefined) call.settle(result);
+        if (result instanceof RmbError && result.kind === 'relay-refused') this.#refusedByRelay(call, result, from);
+        else if (result !== undefined) call.settle(result);
       },
       (error: unknown) => call.settle(asRmbError(error)),
     );
   }
 
+  /** One relay's refusal is no verdict: the destination may be with another. The last one's word ends the call. */
+  #refusedByRelay(call: Call, { message, code }: RmbError, from: RelaySocket): void {
+    if (RELAY_TROUBLE.test(message)) from.cool();
+    call.refusedBy.add(from);
+    const next = call.bytes === undefined ? undefined : this.#outbox.sendElsewhere(call.bytes, call.refusedBy);
+    if (next !== undefined) return;
+    call.settle(new RmbError('relay-refused', message, { relay: from.url, ...(code === undefined ? {} : { code }) }));
+  }
+
   #problems(): string {
     return this.#sockets.map(({ url, open, lastProblem }) => `${url} (${open ? 'open' : lastProblem})`).join(', ');
-  }
-}
-
-/**
- * What is signed has the time's digits right behind the uid. After a letter
- * they have one reading; after a digit the same bytes may be a later time.
- */
-export function newUid(): string {
-  for (;;) {
-    const uid = randomUUID();
-    if (/[a-f]$/.test(uid)) return uid;
   }
 }
 
@@ -391,5 +398,5 @@ function asRmbError(error: unknown): RmbError {
 }
 
 function toBytes(payload: string | Uint8Array): Uint8Array {
-  return typeof payload === 'string' ? Buffer.from(payload, 'utf8') : payload;
+  return typeof payload === 'string' ? encoder.encode(payload) : payload;
 }

@@ -133,6 +133,20 @@ export function remainingSeconds(envelope: Pick<Envelope, 'timestamp' | 'expirat
   return Number(envelope.timestamp + envelope.expiration) - nowSeconds;
 }
 
+/**
+ * Makes `nowSeconds` the envelope's time. A time that lies behind shortens its
+ * life by what has passed; one that is unset or ahead leaves it as it is.
+ */
+export function stamp(envelope: Pick<Envelope, 'timestamp' | 'expiration'>, nowSeconds: number): void {
+  const now = BigInt(nowSeconds);
+  const { timestamp, expiration } = envelope;
+  if (timestamp > 0n && timestamp <= now) {
+    const passed = now - timestamp;
+    envelope.expiration = expiration > passed ? expiration - passed : 0n;
+  }
+  envelope.timestamp = now;
+}
+
 /** Whether two addresses name the same session; absent and empty sessions differ. */
 export function sameAddress(one: Address | undefined, other: Address | undefined): boolean {
   return one?.twin === other?.twin && one?.connection === other?.connection;

@@ -30,17 +30,25 @@ export class RmbError extends Error {
   readonly kind: RmbErrorKind;
   /** `refused` and `relay-refused`: number of the answer's error part. */
   readonly code: number | undefined;
+  /** `relay-refused`: URL of the relay that said so last. */
+  readonly relay: string | undefined;
   /** `refused`: the other side's typed error, where it is one this version knows. */
   readonly refusal: GridError | undefined;
 
   constructor(
     kind: RmbErrorKind,
     message: string,
-    options: { readonly code?: number; readonly refusal?: GridError | undefined; readonly cause?: unknown } = {},
+    options: {
+      readonly code?: number;
+      readonly refusal?: GridError | undefined;
+      readonly relay?: string;
+      readonly cause?: unknown;
+    } = {},
   ) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.kind = kind;
     this.code = options.code;
     this.refusal = options.refusal;
+    this.relay = options.relay;
   }
 }
