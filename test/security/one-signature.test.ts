@@ -208,7 +208,8 @@ describe('a signature', () => {
     const shape = { uid: 'a', timestamp: BigInt(NOW), schema: 'application/json' };
     const boom = { case: 'request' as const, value: { command: '0boom' } };
     const plain = { case: 'plain' as const, value: Buffer.from('x') };
-    const good = changed(shape, {
+    const good = createEnvelope({
+      ...shape,
       expiration: 300n,
       source: address(7),
       destination: address(17),
@@ -305,6 +306,30 @@ describe('a signature', () => {
       expect(() => JSON.parse(Buffer.from(reading.payload.value as Uint8Array).toString())).toThrow();
     }
     expect(runnable).toBeGreaterThan(10);
+  });
+
+  it('of a request with a stranger’s text in its payload is not the request in that text', async () => {
+    const text = `${NOW}607x17zos.system.versionapplication/jsonnull`;
+    const original = signed({
+      uid: 'u',
+      tags: undefined,
+      life: 60,
+      twin: 7,
+      session: undefined,
+      to: NODE,
+      command: 'zos.deployment.get',
+      payload: { case: 'plain', value: Buffer.from(`{"contract_id":42,"note":"${text}"}`) },
+      federation: undefined,
+      relays: [],
+    });
+    const door = makeDoor(amnesiac);
+    let tried = 0;
+    for (const reading of readings(original, NODE)) {
+      if (reading.message.case !== 'request' || reading.message.value.command !== 'zos.system.version') continue;
+      tried += 1;
+      expect(await passes(door, reading)).toBe(false);
+    }
+    expect(tried).toBeGreaterThan(10);
   });
 
   it('on an encrypted request binds both twins and the whole payload', async () => {
