@@ -2,7 +2,7 @@
  * The gateway: a relay client that lets verified requests in and answers them
  * from the node's modules. Flags: `--relay URL[,URL]`, one of `--key-file FILE`,
  * `--key-env NAME`, `--key-fd NUMBER`,
- * `--require-encryption true`, `--http HOST:PORT` (numbers and health; off without it).
+ * `--require-encryption true`, `--limits FILE` (docs/door.md), `--http HOST:PORT` (numbers and health; off without it).
  */
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -16,9 +16,11 @@ import type { Client } from '../modules/zbus/definition.ts';
 import { withTrace } from '../modules/zbus/trace.ts';
 import type { Infer } from '../modules/zbus/wire.ts';
 import { planner, provision, statistics } from '../provision/interface.ts';
-import { Dispatcher } from './commands/dispatch.ts';
+import { COMMAND_DEADLINE_MS, Dispatcher } from './commands/dispatch.ts';
 import { handlers } from './commands/index.ts';
 import { Door } from './door/door.ts';
+import { readLimits } from './door/limits-file.ts';
+import { publishedLimits } from './door/published-limits.ts';
 import { FileReplayLog } from './door/replay-log.ts';
 import { Health } from './http/health.ts';
 import { HttpServer, parseListenAddress } from './http/server.ts';
@@ -32,15 +34,19 @@ import { TwinCache } from './rmb/twins.ts';
 const MODULE = 'rmb-gateway';
 const REGISTRATION_POLL_MS = 250;
 const CONNECT_DEADLINE_MS = 30_000;
+/** What the chain said of a twin is believed so long; its events end it sooner. */
+const TWIN_CACHE_MS = 300_000;
 
 refuseSecretArguments(process.argv.slice(2));
 await runDaemon({
   name: 'gateway',
   module: MODULE,
-  options: ['relay', ...identityOptions, 'require-encryption', 'http'],
+  options: ['relay', ...identityOptions, 'require-encryption', 'limits', 'http'],
   start: async ({ bus, log, root, options, signal }) => {
     if (options.relay === undefined) throw new Error('gateway: --relay URL is required');
     const httpAddress = options.http === undefined ? undefined : parseListenAddress(options.http);
+    const limits = await readLimits(options.limits);
+    const requireEncryption = options['require-encryption'] === 'true';
     const identity = await readIdentity(options);
 
     const registry = new Registry();
@@ -67,9 +73,13 @@ await runDaemon({
       labelNames: ['command', 'outcome'],
       registers: [registry],
     });
-    const twins = new TwinCache(busTwins(chainClient));
+    const twins = new TwinCache(busTwins(chainClient), { lifetimeMs: TWIN_CACHE_MS });
     const verifier = new SignatureVerifier();
-    const replayLog = await FileReplayLog.open(join(root, 'replay.log'), { log, registry });
+    const replayLog = await FileReplayLog.open(join(root, 'replay.log'), {
+      log,
+      registry,
+      replayEntries: limits.replayEntries,
+    });
     const peer = new RmbClient({
       relays: options.relay.split(','),
       identity,
@@ -93,7 +103,8 @@ await runDaemon({
       verifier,
       cipher: new PayloadCipher(identity),
       answer: (request, twin, answer) => peer.answer(request, twin, answer),
-      requireEncryption: options['require-encryption'] === 'true',
+      limits,
+      requireEncryption,
       log,
       registry,
       replayLog,
@@ -109,6 +120,14 @@ await runDaemon({
         planner: bus.of(planner),
       },
       log,
+      limits: () =>
+        publishedLimits(limits, {
+          requireEncryption,
+          twinCacheMs: TWIN_CACHE_MS,
+          commandDeadlineMs: COMMAND_DEADLINE_MS,
+          nowSeconds: Math.floor(Date.now() / 1000),
+        }),
+      onRefused: (check, refusal) => door.count(check, refusal),
       onDone: (command, ok, took) => seconds.observe({ command, outcome: ok ? 'ok' : 'error' }, took),
     });
     peer.serve(

@@ -1,12 +1,17 @@
 /** From a verified request to its answer: name, caller, payload, handler, errors. */
 import type { Logger } from 'pino';
 import { ZbusError } from '../../modules/zbus/errors.ts';
-import { formatOutput, GridError, isGridError, parseInput, reviveError } from '../../schemas/index.ts';
+import { formatOutput, GridError, isGridError, type Limits, parseInput, reviveError } from '../../schemas/index.ts';
 import { type Answer, refusalAnswer } from '../rmb/answer.ts';
-import type { Handler, Node } from './handler.ts';
+import type { Call, Handler, Node } from './handler.ts';
 
 /** Milliseconds a command may take; existing clients wait 20 s and longer. */
-const COMMAND_DEADLINE_MS = 60_000;
+export const COMMAND_DEADLINE_MS = 60_000;
+/** What a handler that was told to stop may still take to say why. */
+const GRACE_MS = 2_000;
+
+/** Where in the table a request ended that no handler saw. */
+export type TableCheck = 'command' | 'caller' | 'schema';
 
 export interface Request {
   readonly command: string;
@@ -17,16 +22,23 @@ export interface Request {
 export interface DispatcherOptions {
   readonly handlers: ReadonlyMap<string, Handler>;
   readonly node: Node;
+  readonly limits: () => Limits;
   readonly log: Logger;
   /** Told once for each request: command, whether it succeeded, seconds it took. */
   readonly onDone?: (command: string, ok: boolean, seconds: number) => void;
+  /** Told of each request that no handler saw. */
+  readonly onRefused?: (check: TableCheck, refusal: GridError) => void;
+  /** Milliseconds a command may take. */
+  readonly deadlineMs?: number;
 }
 
 export class Dispatcher {
   readonly #options: DispatcherOptions;
+  readonly #deadlineMs: number;
 
   constructor(options: DispatcherOptions) {
     this.#options = options;
+    this.#deadlineMs = options.deadlineMs ?? COMMAND_DEADLINE_MS;
   }
 
   /** Answers every request; a failing handler is an error answer, never an exception. */
@@ -35,7 +47,8 @@ export class Dispatcher {
     const handler = this.#options.handlers.get(request.command);
     const known = handler === undefined ? 'unknown' : request.command;
     try {
-      if (handler === undefined) throw new GridError('command_unknown', { command: request.command });
+      if (handler === undefined)
+        this.#refuse('command', new GridError('command_unknown', { command: request.command }));
       const payload = await this.#run(handler, request);
       const tookMs = performance.now() - startedAt;
       this.#options.log.info({ command: request.command, twin: request.twin, tookMs: Math.round(tookMs) }, 'answered');
@@ -61,24 +74,53 @@ export class Dispatcher {
 
   async #run(handler: Handler, request: Request): Promise<string> {
     const { command } = handler;
-    const deadline = AbortSignal.timeout(COMMAND_DEADLINE_MS);
-    const call = { twin: request.twin, node: this.#options.node, signal: deadline, deadlineMs: COMMAND_DEADLINE_MS };
-    if (command.caller === 'farmer') {
-      const { FarmerTwinID } = await call.node.chain.Node({}, { signal: deadline, deadlineMs: COMMAND_DEADLINE_MS });
-      if (FarmerTwinID !== request.twin)
-        throw new GridError('command_unauthorized', { command: command.name, twin: request.twin });
-    }
-    const input = parseInput(command, request.payload);
+    const { node, limits } = this.#options;
+    const deadlineMs = this.#deadlineMs;
+    const stopping = new AbortController();
+    const { signal } = stopping;
+    const late = (cause?: unknown): GridError =>
+      new GridError('command_deadline', { command: command.name, deadlineMs }, { cause });
+    let timer: NodeJS.Timeout | undefined;
+    // A handler that ignores the signal would keep the request's place for ever.
+    const givenUp = new Promise<never>((_resolve, reject) => {
+      timer = setTimeout(() => {
+        stopping.abort();
+        timer = setTimeout(() => reject(late()), GRACE_MS);
+      }, deadlineMs);
+    });
     try {
-      return formatOutput(command, await handler.run(input, call));
+      const call = { twin: request.twin, node, limits, signal, deadlineMs };
+      return await Promise.race([this.#work(handler, request, call), givenUp]);
     } catch (error) {
-      if (!deadline.aborted) throw error;
-      throw new GridError(
-        'command_deadline',
-        { command: command.name, deadlineMs: COMMAND_DEADLINE_MS },
-        { cause: error },
-      );
+      throw signal.aborted && !isGridError(error, 'command_deadline') ? late(error) : error;
+    } finally {
+      clearTimeout(timer);
     }
+  }
+
+  async #work(handler: Handler, request: Request, call: Call): Promise<string> {
+    if (handler.command.caller === 'farmer') await this.#checkFarmer(handler.command.name, call);
+    const input = this.#readInput(handler, request);
+    return formatOutput(handler.command, await handler.run(input, call));
+  }
+
+  async #checkFarmer(command: string, { twin, node, signal, deadlineMs }: Call): Promise<void> {
+    const { FarmerTwinID } = await node.chain.Node({}, { signal, deadlineMs });
+    if (FarmerTwinID !== twin) this.#refuse('caller', new GridError('command_unauthorized', { command, twin }));
+  }
+
+  #readInput({ command }: Handler, { payload }: Request): unknown {
+    try {
+      return parseInput(command, payload);
+    } catch (error) {
+      if (isGridError(error)) this.#refuse('schema', error);
+      throw error;
+    }
+  }
+
+  #refuse(check: TableCheck, refusal: GridError): never {
+    this.#options.onRefused?.(check, refusal);
+    throw refusal;
   }
 }
 

@@ -5,7 +5,7 @@ import type { network } from '../../modules/networkd/interface.ts';
 import type { storage } from '../../modules/storaged/interface.ts';
 import type { Client } from '../../modules/zbus/definition.ts';
 import type { planner, provision, statistics } from '../../provision/interface.ts';
-import type { Command } from '../../schemas/index.ts';
+import type { Command, Limits } from '../../schemas/index.ts';
 
 /** The node's modules as the gateway calls them. */
 export interface Node {
@@ -21,6 +21,8 @@ export interface Call {
   /** The twin whose signature was verified; nothing in a payload acts for another. */
   readonly twin: number;
   readonly node: Node;
+  /** What the gateway accepts, now. */
+  readonly limits: () => Limits;
   readonly signal: AbortSignal;
   /** Milliseconds left for calls to modules. */
   readonly deadlineMs: number;

@@ -28,7 +28,7 @@ import { forgetfulLog, type ReplayLog } from './replay-log.ts';
 import { checkShape, type Ignored } from './shape.ts';
 import { checkSignature, checkSignatureForm } from './signature.ts';
 import { checkFrameSize, checkPayloadSize } from './size.ts';
-import { findTwin } from './twin.ts';
+import { TwinDesk } from './twin.ts';
 
 export interface DoorOptions {
   readonly twinId: number;
@@ -83,6 +83,7 @@ export class Door {
   readonly #refusals: Refusals;
   readonly #replay: ReplayMemory;
   readonly #replayLog: ReplayLog;
+  readonly #twins: TwinDesk;
   readonly #rates: Rates;
   readonly #concurrency: Concurrency;
   readonly #overload: Overload;
@@ -93,6 +94,7 @@ export class Door {
     this.#limits = { ...DEFAULT_DOOR_LIMITS, ...options.limits };
     this.#metrics = new DoorMetrics(options.registry);
     this.#replay = new ReplayMemory(this.#limits);
+    this.#twins = new TwinDesk(options, this.#limits.lookups);
     this.#rates = new Rates(this.#limits);
     this.#concurrency = new Concurrency(this.#limits);
     this.#overload = new Overload(this.#limits);
@@ -158,7 +160,7 @@ export class Door {
     const clock = checkClock(envelope, this.#nowSeconds(), this.#limits);
     if (clock !== undefined) return await this.#refusals.proveAndTell('clock', clock, envelope);
 
-    const claimed = await findTwin(this.#options, envelope.source?.twin ?? 0);
+    const claimed = await this.#twins.find(envelope.source?.twin ?? 0);
     if (claimed instanceof GridError) return this.#refusals.refuse('twin', claimed);
     const rate = this.#rates.check(claimed.id, this.#now());
     if (rate !== undefined) return await this.#refusals.proveAndTell('rate', rate, envelope);
@@ -243,7 +245,7 @@ export class Door {
 
   /** The twin that signed the envelope. */
   async #prove(envelope: Envelope): Promise<TwinRecord | GridError> {
-    const claimed = await findTwin(this.#options, envelope.source?.twin ?? 0);
+    const claimed = await this.#twins.find(envelope.source?.twin ?? 0);
     return claimed instanceof GridError ? claimed : await this.#verified(envelope, claimed);
   }
 

@@ -8,6 +8,28 @@ export interface TwinTools {
   readonly log: Logger;
 }
 
+/** Looks up who requests are of. Twins that are known cost no wait; those that are not wait for the chain, so many at once. */
+export class TwinDesk {
+  readonly #tools: TwinTools;
+  readonly #limit: number;
+  #waiting = 0;
+
+  constructor(tools: TwinTools, limit: number) {
+    this.#tools = tools;
+    this.#limit = limit;
+  }
+
+  async find(id: number): Promise<TwinRecord | GridError> {
+    if (this.#waiting >= this.#limit) return new GridError('twin_lookup_failed', { twin: id });
+    this.#waiting += 1;
+    try {
+      return await findTwin(this.#tools, id);
+    } finally {
+      this.#waiting -= 1;
+    }
+  }
+}
+
 export async function findTwin(
   { twins, log }: TwinTools,
   id: number,

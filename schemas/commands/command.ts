@@ -18,7 +18,8 @@ export interface Command<I extends z.ZodType = z.ZodType, O extends z.ZodType = 
   readonly output: O;
 }
 
-const MAX_PAYLOAD_BYTES = 64 * 1024;
+/** Bytes of a command's input; a deployment has a bound of its own. */
+export const MAX_INPUT_BYTES = 64 * 1024;
 const MAX_ANSWER_BYTES = 16 * 1024 * 1024;
 
 /** No argument, or no result: `null` on the wire. Reading it ignores what is there. */
@@ -36,7 +37,7 @@ export function defineCommand<I extends z.ZodType, O extends z.ZodType>(command:
 export function parseInput<I extends z.ZodType>(command: Command<I>, payload: string | Uint8Array): z.output<I> {
   if ((command.input as z.ZodType) === nothing) return null as z.output<I>;
   if ((command.input as z.ZodType) === Deployment) return parseDeployment(payload) as z.output<I>;
-  return read(command.input, payload, command.name, MAX_PAYLOAD_BYTES);
+  return read(command.input, payload, command.name, MAX_INPUT_BYTES);
 }
 
 /** A handler's result as the answer's payload. */

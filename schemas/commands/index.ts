@@ -2,6 +2,7 @@
 import { capacityGet } from './capacity.ts';
 import type { Command } from './command.ts';
 import { deploymentChanges, deploymentDeploy, deploymentGet, deploymentList } from './deployment.ts';
+import { limitsGet } from './limits.ts';
 import { networkInterfaces, networkWireguardPorts } from './network.ts';
 import { statisticsGet } from './statistics.ts';
 import { storagePools } from './storage.ts';
@@ -10,6 +11,7 @@ import { systemHypervisor, systemNodeFeatures, systemVersion } from './system.ts
 export * from './capacity.ts';
 export * from './command.ts';
 export * from './deployment.ts';
+export * from './limits.ts';
 export * from './network.ts';
 export * from './statistics.ts';
 export * from './storage.ts';
@@ -28,6 +30,7 @@ export const commands = [
   systemHypervisor,
   systemNodeFeatures,
   capacityGet,
+  limitsGet,
 ] as const;
 
 const byName = new Map<string, Command>(commands.map((command) => [command.name, command as Command]));
