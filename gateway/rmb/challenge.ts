@@ -26,6 +26,39 @@ export function challenge(envelope: Envelope): Uint8Array {
   return platform.md5(payload.case === undefined ? [head, ...relays] : [head, payload.value, ...relays]);
 }
 
+/** One piece of what is hashed. */
+export interface ChallengePiece {
+  readonly field: string;
+  readonly bytes: Uint8Array;
+}
+
+/** The parts `challenge` hashes, in order, each with its field; parts without a byte are there, too. */
+export function challengePieces(envelope: Envelope): ChallengePiece[] {
+  const { source, destination, message, payload } = envelope;
+  const pieces: [field: string, value: string | Uint8Array | undefined][] = [
+    ['uid', envelope.uid],
+    ['tags', envelope.tags],
+    ['timestamp', envelope.timestamp.toString()],
+    ['expiration', envelope.expiration.toString()],
+    ['source.twin', source?.twin.toString()],
+    ['source.connection', source?.connection],
+    ['destination.twin', destination?.twin.toString()],
+    ['destination.connection', destination?.connection],
+  ];
+  if (message.case === 'request') pieces.push(['request.command', message.value.command]);
+  if (message.case === 'error') {
+    pieces.push(['error.code', message.value.code.toString()], ['error.message', message.value.message]);
+  }
+  pieces.push(['schema', envelope.schema], ['federation', envelope.federation]);
+  if (payload.case !== undefined) pieces.push([payload.case, payload.value]);
+  for (const [index, relay] of envelope.relays.entries()) pieces.push([`relays[${index}]`, relay]);
+  const encoder = new TextEncoder();
+  return pieces.map(([field, value = '']) => ({
+    field,
+    bytes: typeof value === 'string' ? encoder.encode(value) : value,
+  }));
+}
+
 function addressText(value: Address | undefined, field: string): string {
   if (value === undefined) throw new TypeError(`an envelope without ${field} has no challenge`);
   return `${value.twin}${value.connection ?? ''}`;

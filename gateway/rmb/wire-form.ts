@@ -51,22 +51,23 @@ function walk(bytes: Uint8Array, start: number, end: number, form: Form): string
   while (at < end) {
     const tagEnd = skipVarint(bytes, at, end);
     if (tagEnd < 0 || tagEnd - at > 5) return `bad tag at byte ${at}`;
+    const begin = at;
     const tag = readSmallVarint(bytes, at, tagEnd);
     const number = Math.floor(tag / 8);
     const type = tag % 8;
     if (number === 0 || number > 0x1fff_ffff) return `bad field number at byte ${at}`;
     const expected = form.get(number);
     const wanted = expected === undefined ? type : expected === VARINT ? VARINT : BYTES;
-    if (type !== wanted) return `field ${number} has wire type ${type}`;
+    if (type !== wanted) return `field ${number} at byte ${begin} has wire type ${type}, not ${wanted}`;
     at = tagEnd;
     if (type === VARINT) {
       at = skipVarint(bytes, at, end);
-      if (at < 0) return `field ${number} is cut off`;
+      if (at < 0) return `field ${number} at byte ${begin} has a bad or cut off number`;
     } else if (type === BYTES) {
       const lengthEnd = skipVarint(bytes, at, end);
-      if (lengthEnd < 0 || lengthEnd - at > 5) return `field ${number} has a bad length`;
+      if (lengthEnd < 0 || lengthEnd - at > 5) return `field ${number} at byte ${begin} has a bad or cut off length`;
       const stop = lengthEnd + readSmallVarint(bytes, at, lengthEnd);
-      if (stop > end) return `field ${number} is cut off`;
+      if (stop > end) return cutOff(number, begin, stop, end);
       if (typeof expected === 'object') {
         const inner = walk(bytes, lengthEnd, stop, expected);
         if (inner !== undefined) return `in field ${number}: ${inner}`;
@@ -74,10 +75,14 @@ function walk(bytes: Uint8Array, start: number, end: number, form: Form): string
       at = stop;
     } else if (type === FIXED64 || type === FIXED32) {
       at += type === FIXED64 ? 8 : 4;
-      if (at > end) return `field ${number} is cut off`;
-    } else return `field ${number} has wire type ${type}`;
+      if (at > end) return cutOff(number, begin, at, end);
+    } else return `field ${number} at byte ${begin} has wire type ${type}`;
   }
   return undefined;
+}
+
+function cutOff(number: number, begin: number, stop: number, end: number): string {
+  return `field ${number} at byte ${begin} is cut off: it reaches to byte ${stop}, there are ${end}`;
 }
 
 /** Index behind a varint of at most 64 bits, -1 where there is none. */
