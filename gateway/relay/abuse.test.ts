@@ -111,7 +111,7 @@ describe('a relay', () => {
     // The node's broker has 256 MiB; the bus needs most of it.
     expect(DEFAULT_QUEUE_LIMITS.totalBytes).toBeLessThanOrEqual(64 * MIB);
     await world.relay.close();
-    const limits = { twinBytes: 64_000, twinSessions: 2, totalBytes: 64_000 };
+    const limits = { twinBytes: 64_000, twinMessages: 100, twinSessions: 2, totalBytes: 64_000 };
     const twin = await world.chain.add(7, 'ed25519');
     await world.chain.add(8, 'ed25519');
     for (let life = 0; life < 3; life += 1) {

@@ -5,6 +5,7 @@ import { nowSeconds } from '../rmb/envelope.ts';
 import type { SignatureVerifier } from '../rmb/signature.ts';
 import { parseToken, type Token, TokenError } from '../rmb/token.ts';
 import type { TwinSource } from '../rmb/twins.ts';
+import type { UsedTokens } from './used-tokens.ts';
 
 export interface Visitor {
   readonly twin: number;
@@ -26,6 +27,8 @@ export interface HandshakeTools {
   readonly twins: TwinSource;
   readonly verifier: SignatureVerifier;
   readonly log: Logger;
+  /** Where each token may connect once. */
+  readonly usedTokens?: UsedTokens | undefined;
 }
 
 /** The visitor of an upgrade request, or why not. The query is never logged: it is the token. */
@@ -63,7 +66,11 @@ export async function admitToken(text: string, tools: HandshakeTools, now: numbe
       const twin = await tools.twins.twin(sub, { fresh });
       if (twin === undefined) return { status: 401, body: `twin not found ${sub}` };
       const fault = await tools.verifier.verify(twin.account, token.signed, token.signature);
-      if (fault === undefined) return { twin: sub, session: sid };
+      if (fault !== undefined) continue;
+      if (tools.usedTokens?.use(token.signed, exp, now) === false) {
+        return { status: 401, body: 'invalid jwt: jwt was used already' };
+      }
+      return { twin: sub, session: sid };
     }
   } catch (error) {
     tools.log.error({ twin: sub, reason: (error as Error).message }, 'twin of a visitor not found out');

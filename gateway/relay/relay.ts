@@ -5,14 +5,34 @@ import type { Duplex } from 'node:stream';
 import type { Logger } from 'pino';
 import { type WebSocket, WebSocketServer } from 'ws';
 import { address, decodeEnvelope, type Envelope, formatAddress, MAX_FRAME_BYTES } from '../rmb/envelope.ts';
+import type { Address } from '../rmb/envelope_pb.ts';
 import { SignatureVerifier } from '../rmb/signature.ts';
 import type { TwinSource } from '../rmb/twins.ts';
+import { Incoming } from './federation/incoming.ts';
+import { type JobLimits, JobStore } from './federation/jobs.ts';
+import { DEFAULT_JOB_LIMITS, Outgoing, type OutgoingTiming } from './federation/outgoing.ts';
+import { Poster, type PostOptions } from './federation/post.ts';
 import { admitVisitor, type Visitor } from './handshake.ts';
+import { Mail } from './mail.ts';
 import { RelayMetrics } from './metrics.ts';
 import { OfflineQueue } from './queue.ts';
 import type { QueueLimits } from './queue-budget.ts';
+import { DEFAULT_TWIN_LIMITS, type MessageLimits, WindowedLimit } from './rate.ts';
 import { Router } from './routing.ts';
-import { Session } from './session.ts';
+import { Session, type SessionTiming } from './session.ts';
+import { Sisters } from './sisters.ts';
+import { UsedTokens } from './used-tokens.ts';
+import { WindowBudget } from './window.ts';
+
+export interface FederationOptions extends PostOptions {
+  /** Messages of one source address that may come in. */
+  readonly addressLimits?: MessageLimits;
+  /** Proxies (`ADDRESS/BITS`) that name the source in `X-Forwarded-For`. */
+  readonly proxies?: readonly string[];
+  /** Messages that may wait for other relays. */
+  readonly jobLimits?: JobLimits;
+  readonly timing?: OutgoingTiming;
+}
 
 export interface RelayOptions {
   readonly domains: readonly string[];
@@ -25,10 +45,18 @@ export interface RelayOptions {
   readonly maxSessions?: number;
   /** Session names are free text: without a share one twin could take every place. */
   readonly maxSessionsPerTwin?: number;
+  /** Messages of one twin in 60 s; `none` for no limit. */
+  readonly twinLimits?: MessageLimits | 'none';
+  /** Without it twins of other relays are out of reach, and nothing comes from there. */
+  readonly federation?: FederationOptions | undefined;
+  /** Each token connects once. */
+  readonly singleUseTokens?: boolean;
+  readonly timing?: SessionTiming;
 }
 
 const MAX_HANDSHAKES = 256;
 const TICK_MS = 5000;
+const SHORTEST_TICK_MS = 50;
 /** Messages of one session on their way, and their bytes; above either the session is not read. */
 const MAX_ON_THE_WAY = 256;
 const MAX_BYTES_ON_THE_WAY = 8 * 1024 * 1024;
@@ -37,6 +65,13 @@ const MAX_SESSIONS_PER_TWIN = 128;
 /** Connections beside those of sessions: handshakes, and who asks for numbers. */
 const MAX_OTHER_CONNECTIONS = 1024;
 const HEADERS_TIMEOUT_MS = 10_000;
+const REQUEST_TIMEOUT_MS = 20_000;
+/** Twins that may send within one minute. */
+const MAX_SENDERS = 100_000;
+/** Messages of all sessions that nothing proves to have arrived. */
+const WINDOWS_BYTES = 64 * 1024 * 1024;
+const SETTLE_MS = 500;
+const STORE_MS = 3000;
 const NEWER_CONNECTION = 4001;
 const GOING_AWAY = 1001;
 const TRY_AGAIN_LATER = 1013;
@@ -47,8 +82,14 @@ export class Relay {
   readonly #log: Logger;
   readonly #metrics: RelayMetrics;
   readonly #queue: OfflineQueue;
+  readonly #mail: Mail;
+  readonly #sisters: Sisters;
   readonly #verifier = new SignatureVerifier();
+  readonly #usedTokens: UsedTokens | undefined;
   readonly #router: Router;
+  readonly #outgoing: Outgoing | undefined;
+  readonly #incoming: Incoming | undefined;
+  readonly #windows = new WindowBudget(WINDOWS_BYTES);
   readonly #sessions = new Map<string, Session>();
   readonly #perTwin = new Map<number, number>();
   readonly #http: Server;
@@ -66,16 +107,36 @@ export class Relay {
     this.#log = options.log;
     this.#metrics = options.metrics ?? new RelayMetrics();
     this.#queue = new OfflineQueue(options.broker, options.log, options.queueLimits);
-    this.#router = new Router({
-      domains: options.domains,
-      twins: options.twins,
+    this.#sisters = new Sisters(options.broker, options.log, {
+      onMail: (to) => this.#session(to)?.start(),
+      onConnected: (address, at) => {
+        const session = this.#session(address);
+        if (session !== undefined && session.since < at) session.end('cancelled', NEWER_CONNECTION);
+      },
+    });
+    this.#mail = new Mail({
       queue: this.#queue,
       metrics: this.#metrics,
-      log: options.log,
-      session: (to) => this.#sessions.get(formatAddress(to)),
+      session: (to) => this.#session(to),
+      onQueued: (to) => this.#sisters.mail(to),
     });
+    const { domains, twins, log, twinLimits = DEFAULT_TWIN_LIMITS, federation, broker } = options;
+    const limit = twinLimits === 'none' ? undefined : new WindowedLimit<number>(twinLimits, MAX_SENDERS);
+    const shared = { domains, twins, mail: this.#mail, metrics: this.#metrics, log, limit };
+    if (federation !== undefined) {
+      const { jobLimits = DEFAULT_JOB_LIMITS } = federation;
+      this.#incoming = new Incoming({ ...federation, ...shared, verifier: this.#verifier });
+      this.#outgoing = new Outgoing({
+        ...shared,
+        ...(federation.timing === undefined ? {} : { timing: federation.timing }),
+        poster: new Poster(federation),
+        store: (onAbandoned) => new JobStore(broker, log, jobLimits, onAbandoned),
+      });
+    }
+    this.#usedTokens = options.singleUseTokens === true ? new UsedTokens() : undefined;
+    this.#router = new Router({ ...shared, outgoing: this.#outgoing });
     this.#http = createServer(
-      { headersTimeout: HEADERS_TIMEOUT_MS, requestTimeout: HEADERS_TIMEOUT_MS, connectionsCheckingInterval: 2000 },
+      { headersTimeout: HEADERS_TIMEOUT_MS, requestTimeout: REQUEST_TIMEOUT_MS, connectionsCheckingInterval: 2000 },
       (request, response) => this.#answer(request, response),
     );
     this.#http.maxConnections = (options.maxSessions ?? MAX_SESSIONS) + MAX_OTHER_CONNECTIONS;
@@ -92,27 +153,47 @@ export class Relay {
         resolve();
       });
     });
+    const { pingMs = TICK_MS } = this.#options.timing ?? {};
+    const tickMs = Math.max(SHORTEST_TICK_MS, Math.min(TICK_MS, pingMs / 3));
     this.#tick = setInterval(() => {
       const now = Date.now();
       for (const session of this.#sessions.values()) session.tick(now);
-    }, TICK_MS);
+    }, tickMs);
     return (this.#http.address() as AddressInfo).port;
   }
 
+  /** What was sent and may not have arrived is in the queues afterwards. */
   async close(): Promise<void> {
     clearInterval(this.#tick);
     const closed = new Promise<void>((resolve) => this.#http.close(() => resolve()));
+    const sessions = [...this.#sessions.values()];
+    await Promise.all(sessions.map((session) => session.settle(SETTLE_MS)));
     for (const session of this.#sessions.values()) session.end('cancelled', GOING_AWAY);
     this.#sessions.clear();
     this.#http.closeIdleConnections();
     const patience = setTimeout(() => this.#http.closeAllConnections(), 1500);
     await closed;
     clearTimeout(patience);
+    const stored = Promise.all(sessions.map((session) => session.stored()));
+    await Promise.race([stored, new Promise((resolve) => setTimeout(resolve, STORE_MS).unref())]);
+    this.#outgoing?.close();
+    this.#sisters.close();
     this.#queue.close();
     await this.#verifier.close();
   }
 
+  #session(address: Address): Session | undefined {
+    return this.#sessions.get(formatAddress(address));
+  }
+
   #answer(request: IncomingMessage, response: ServerResponse): void {
+    if (this.#incoming !== undefined && request.method === 'POST' && request.url === '/') {
+      this.#incoming.handle(request, response).catch((error: unknown) => {
+        this.#log.error({ err: error }, 'post failed');
+        response.destroy();
+      });
+      return;
+    }
     if (request.method === 'GET' && request.url?.split('?')[0] === '/metrics') {
       this.#metrics.registry.metrics().then(
         (text) => response.writeHead(200, { 'content-type': this.#metrics.registry.contentType }).end(text),
@@ -130,7 +211,8 @@ export class Relay {
       return;
     }
     this.#handshakes += 1;
-    const tools = { twins: this.#options.twins, verifier: this.#verifier, log: this.#log };
+    const { twins } = this.#options;
+    const tools = { twins, verifier: this.#verifier, log: this.#log, usedTokens: this.#usedTokens };
     admitVisitor(request, tools)
       .then((visitor) => {
         this.#metrics.handshakes.inc({ status: 'status' in visitor ? visitor.status : 101 });
@@ -161,14 +243,17 @@ export class Relay {
       queue: this.#queue,
       metrics: this.#metrics,
       log: this.#log,
+      windows: this.#windows,
+      ...(this.#options.timing === undefined ? {} : { timing: this.#options.timing }),
     });
     // The newest connection of a session is the one that lives.
     older?.end('cancelled', NEWER_CONNECTION);
     this.#sessions.set(id, session);
     if (older === undefined) this.#count(visitor.twin, 1);
+    this.#sisters.connected(session.address, session.since);
     this.#log.info({ session: id }, 'session connected');
-    ws.on('close', () => {
-      session.end('closed');
+    ws.on('close', (code) => {
+      session.closed(code);
       // The entry may be a newer connection's by now.
       if (this.#sessions.get(id) === session) {
         this.#sessions.delete(id);

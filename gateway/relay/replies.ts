@@ -4,6 +4,7 @@ import type { Address } from '../rmb/envelope_pb.ts';
 
 /** Texts that clients know; details belong in the log. */
 export const relayTexts = {
+  rateLimited: 'exceeded rate limits, dropping message',
   wrongSource: 'message wrong source',
   missingDestination: 'message with missing destination',
   unknownTwin: 'unknown twin destination',
@@ -13,20 +14,27 @@ export const relayTexts = {
   lookupFailed: 'failed to get twin',
   queueFailed: 'failed to queue the message',
   queueFull: 'the queue of the destination is full',
+  federationFull: 'too many messages wait for other relays',
   expired: 'message has expired',
+  rejected: 'remote relay rejected permanently: destination offline',
+  twinGone: 'remote relay rejected permanently: self twin not found!',
+  relayGone: 'remote relay rejected permanently: relay is not set for this twin',
 } as const;
 
 const ERROR_LIFETIME_SECONDS = 300n;
 const PONG_TEXT = Buffer.from('hello world');
 
-/** An error for the sender of a request: unsigned and without a source, as relays have no key. */
-export function errorReply(uid: string, to: Address, text: string): Uint8Array {
+/**
+ * An error for the sender of a request: unsigned and without a source, as
+ * relays have no key. What comes of federation names no destination either.
+ */
+export function errorReply(uid: string, to: Address | undefined, text: string): Uint8Array {
   return encodeEnvelope(
     createEnvelope({
       uid,
       timestamp: BigInt(nowSeconds()),
       expiration: ERROR_LIFETIME_SECONDS,
-      destination: to,
+      ...(to === undefined ? {} : { destination: to }),
       message: { case: 'error', value: { code: 0, message: text } },
     }),
   );

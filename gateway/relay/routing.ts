@@ -1,10 +1,13 @@
 /** Where one message of a session goes. */
 import type { Logger } from 'pino';
-import { type Envelope, formatAddress, nowSeconds, remainingSeconds, sameAddress } from '../rmb/envelope.ts';
+import { type Envelope, nowSeconds, remainingSeconds, sameAddress } from '../rmb/envelope.ts';
 import type { Address } from '../rmb/envelope_pb.ts';
 import type { TwinRecord, TwinSource } from '../rmb/twins.ts';
+import type { Outgoing } from './federation/outgoing.ts';
+import type { Mail } from './mail.ts';
 import type { RelayMetrics } from './metrics.ts';
-import type { OfflineQueue, QueueResult } from './queue.ts';
+import type { QueueResult } from './queue.ts';
+import type { WindowedLimit } from './rate.ts';
 import { errorReply, hasFailFast, pongReply, relayTexts } from './replies.ts';
 import type { Session } from './session.ts';
 
@@ -12,11 +15,13 @@ export interface RouterOptions {
   /** Own names, as twins carry them on the chain. */
   readonly domains: readonly string[];
   readonly twins: TwinSource;
-  readonly queue: OfflineQueue;
+  readonly mail: Mail;
   readonly metrics: RelayMetrics;
   readonly log: Logger;
-  /** The connected session of exactly this address. */
-  readonly session: (address: Address) => Session | undefined;
+  /** Messages of a twin, by its id. */
+  readonly limit: WindowedLimit<number> | undefined;
+  /** The way to other relays; without it their twins are out of reach. */
+  readonly outgoing: Outgoing | undefined;
 }
 
 export class Router {
@@ -35,20 +40,21 @@ export class Router {
   }
 
   async #deliver(from: Session, envelope: Envelope, bytes: Uint8Array): Promise<string | undefined> {
+    const { limit, mail } = this.#options;
     const { destination } = envelope;
+    if (limit?.take(from.address.twin, bytes.length) === false) return relayTexts.rateLimited;
     if (!sameAddress(envelope.source, from.address)) return relayTexts.wrongSource;
     if (envelope.message.case === 'ping') {
       from.reply(pongReply(envelope));
       return undefined;
     }
     if (destination === undefined || destination.twin === 0) return relayTexts.missingDestination;
-    const here = this.#options.session(destination);
-    if (here !== undefined) return resultText(await here.deliver(bytes));
+    if (mail.isConnected(destination)) return resultText(await mail.deliver(destination, bytes));
     return await this.#deliverAway(envelope, destination, bytes);
   }
 
   async #deliverAway(envelope: Envelope, destination: Address, bytes: Uint8Array): Promise<string | undefined> {
-    const { queue, metrics, domains, log, twins } = this.#options;
+    const { domains, log, mail, twins, outgoing } = this.#options;
     let twin: TwinRecord | undefined;
     try {
       twin = await twins.twin(destination.twin);
@@ -58,21 +64,21 @@ export class Router {
     }
     if (twin === undefined) return relayTexts.unknownTwin;
     if (twin.relay.length === 0) return relayTexts.noRelay;
-    if (!twin.relay.some((domain) => domains.includes(domain))) return relayTexts.elsewhere;
-    if (hasFailFast(envelope.tags)) return relayTexts.offline;
-    if (remainingSeconds(envelope, nowSeconds()) <= 0) return relayTexts.expired;
-    // It may have connected while the twin was looked up.
-    const here = this.#options.session(destination);
-    if (here !== undefined) return resultText(await here.deliver(bytes));
-    const result = await queue.add(destination, bytes);
-    if (result === 'queued') {
-      metrics.queued.inc();
-      // Or while the message was written: then the session may have read its queue already.
-      this.#options.session(destination)?.start();
+    if (!sharesDomain(twin.relay, domains)) {
+      return outgoing === undefined ? relayTexts.elsewhere : await outgoing.add(envelope, bytes);
     }
-    log.debug({ to: formatAddress(destination), uid: envelope.uid, result }, 'queued for an absent session');
-    return resultText(result);
+    // It may have connected while the twin was looked up.
+    if (!mail.isConnected(destination)) {
+      if (hasFailFast(envelope.tags)) return relayTexts.offline;
+      if (remainingSeconds(envelope, nowSeconds()) <= 0) return relayTexts.expired;
+    }
+    return resultText(await mail.deliver(destination, bytes));
   }
+}
+
+/** Whether two sets of host names have one in common; case makes no difference in names. */
+export function sharesDomain(some: readonly string[], others: readonly string[]): boolean {
+  return some.some((one) => others.some((other) => one.toLowerCase() === other.toLowerCase()));
 }
 
 function resultText(result: QueueResult): string | undefined {

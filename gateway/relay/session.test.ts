@@ -4,9 +4,11 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { WebSocket, WebSocketServer } from 'ws';
 import { startRedis, type TestRedis } from '../../modules/zbus/testing/redis.ts';
 import { address, createEnvelope, encodeEnvelope, nowSeconds } from '../rmb/envelope.ts';
+import { Mail } from './mail.ts';
 import { RelayMetrics } from './metrics.ts';
 import { OfflineQueue } from './queue.ts';
 import { Session } from './session.ts';
+import { WindowBudget } from './window.ts';
 
 const log = pino({ level: 'silent' });
 let redis: TestRedis;
@@ -14,6 +16,7 @@ let queue: OfflineQueue;
 let server: WebSocketServer;
 let near: WebSocket;
 let session: Session;
+let mail: Mail;
 const metrics = new RelayMetrics();
 
 beforeEach(async () => {
@@ -27,7 +30,13 @@ beforeEach(async () => {
   await new Promise((resolve) => server.once('listening', resolve));
   near = new WebSocket(`ws://127.0.0.1:${(server.address() as AddressInfo).port}`);
   const { socket, line } = await accepted;
-  session = new Session(address(8), socket, line, { queue, metrics, log });
+  session = new Session(address(8), socket, line, {
+    queue,
+    metrics,
+    log,
+    windows: new WindowBudget(1_000_000),
+  });
+  mail = new Mail({ queue, metrics, session: () => session });
 });
 
 afterEach(async () => {
@@ -75,13 +84,13 @@ describe('a session', () => {
     const got: string[] = [];
     near.on('message', (data: Buffer) => got.push(data.toString('latin1')));
     for (const uid of ['a', 'b']) await queue.add(address(8), message(uid));
-    const live = session.deliver(message('c'));
+    const live = mail.deliver(address(8), message('c'));
     session.start();
     await live;
-    await session.deliver(message('d'));
+    await mail.deliver(address(8), message('d'));
     await eventually(() => expect(got.length).toBe(4));
     expect(got.map((text) => text[2])).toEqual(['a', 'b', 'c', 'd']);
-    expect(await queue.read(address(8))).toEqual([]);
+    await eventually(async () => expect(await queue.read(address(8))).toEqual([]));
   });
 
   it('drops rubbish that another writer put into its queue', async () => {

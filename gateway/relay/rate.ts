@@ -1,0 +1,46 @@
+/** How much may come in: fixed windows of 60 s, aligned to the clock, as the network's relays count. */
+
+export interface MessageLimits {
+  /** Messages in a window. */
+  readonly count: number;
+  /** Bytes in a window; a larger single message is refused without being counted. */
+  readonly bytes: number;
+}
+
+/** Of one twin, all its sessions together: 10,000 messages and 17 MiB a second, more than a busy node has. */
+export const DEFAULT_TWIN_LIMITS: MessageLimits = { count: 600_000, bytes: 1024 ** 3 };
+
+const WINDOW_MS = 60_000;
+
+/** Counts by key; what it holds ends with the window. */
+export class WindowedLimit<Key> {
+  readonly #limits: MessageLimits;
+  readonly #maxKeys: number;
+  readonly #used = new Map<Key, { count: number; bytes: number }>();
+  #window = 0;
+
+  /** Beyond `maxKeys` keys in one window new ones are refused. */
+  constructor(limits: MessageLimits, maxKeys: number) {
+    this.#limits = limits;
+    this.#maxKeys = maxKeys;
+  }
+
+  /** Counts one message; `false` where it is over the limit. */
+  take(key: Key, bytes: number, now = Date.now()): boolean {
+    const window = Math.floor(now / WINDOW_MS);
+    if (window !== this.#window) {
+      this.#window = window;
+      this.#used.clear();
+    }
+    if (bytes > this.#limits.bytes) return false;
+    let used = this.#used.get(key);
+    if (used === undefined) {
+      if (this.#used.size >= this.#maxKeys) return false;
+      used = { count: 0, bytes: 0 };
+      this.#used.set(key, used);
+    }
+    used.count += 1;
+    used.bytes += bytes;
+    return used.count <= this.#limits.count && used.bytes <= this.#limits.bytes;
+  }
+}
