@@ -1,18 +1,10 @@
 /** sr25519 verification in worker threads: 0.3 ms each would otherwise stand in the way of every socket. */
 import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
-
-export interface Sr25519Job {
-  readonly id: number;
-  readonly account: Uint8Array;
-  readonly message: Uint8Array;
-  readonly signature: Uint8Array;
-}
-export type Sr25519Batch = readonly Sr25519Job[];
-export type Sr25519Verdicts = readonly { readonly id: number; readonly valid: boolean }[];
+import { packJobs, type Sr25519Job } from './sr25519-batch.ts';
 
 export interface Sr25519PoolOptions {
-  /** Threads; default one less than the machine's processors, 1 to 4. */
+  /** Threads, started as they are needed; default one for each of the machine's processors, at most 4. */
   readonly threads?: number;
   /** Signatures that may wait or be worked on. */
   readonly limit?: number;
@@ -21,6 +13,7 @@ export interface Sr25519PoolOptions {
 }
 
 interface Waiting {
+  readonly job: Sr25519Job;
   readonly resolve: (valid: boolean) => void;
   readonly reject: (error: Error) => void;
   readonly expiresAt: number;
@@ -28,7 +21,8 @@ interface Waiting {
 
 interface Thread {
   readonly worker: Worker;
-  readonly jobs: Set<number>;
+  /** Of the batch that it works on, in its order. */
+  jobs: readonly number[];
 }
 
 const BATCH = 32;
@@ -47,14 +41,15 @@ export class Sr25519Pool {
   readonly #deadlineMs: number;
   readonly #threads = new Set<Thread>();
   readonly #waiting = new Map<number, Waiting>();
-  #queue: Sr25519Job[] = [];
+  /** Ids that no thread has yet. */
+  #queue: number[] = [];
   #nextId = 0;
   #flushing = false;
   #sweep: NodeJS.Timeout | undefined;
   #closed = false;
 
   constructor(options: Sr25519PoolOptions = {}) {
-    this.#threadLimit = options.threads ?? Math.min(4, Math.max(1, availableParallelism() - 1));
+    this.#threadLimit = options.threads ?? Math.min(4, availableParallelism());
     this.#limit = options.limit ?? 4096;
     this.#deadlineMs = options.deadlineMs ?? 10_000;
   }
@@ -69,14 +64,16 @@ export class Sr25519Pool {
   /** Whether the 64-byte `signature` is the account's. Rejects with `VerifierBusyError` when full or too late. */
   verify(account: Uint8Array, message: Uint8Array, signature: Uint8Array): Promise<boolean> {
     if (this.#closed) return Promise.reject(new VerifierBusyError('the signature verifier is closed'));
+    if (account.length !== 32 || signature.length !== 64) return Promise.resolve(false);
     if (this.#waiting.size >= this.#limit) {
       return Promise.reject(new VerifierBusyError(`${this.#limit} signatures are waiting to be verified`));
     }
     return new Promise((resolve, reject) => {
       this.#nextId += 1;
       const id = this.#nextId;
-      this.#waiting.set(id, { resolve, reject, expiresAt: Date.now() + this.#deadlineMs });
-      this.#queue.push({ id, account, message, signature });
+      const job = { account, message, signature };
+      this.#waiting.set(id, { job, resolve, reject, expiresAt: Date.now() + this.#deadlineMs });
+      this.#queue.push(id);
       this.#sweep ??= setInterval(() => this.#expire(), 1000).unref();
       if (this.#flushing) return;
       this.#flushing = true;
@@ -103,26 +100,36 @@ export class Sr25519Pool {
     while (this.#queue.length > 0) {
       const thread = this.#idleThread();
       if (thread === undefined) return;
-      const batch = this.#queue.splice(0, BATCH);
-      for (const job of batch) thread.jobs.add(job.id);
+      const jobs: Sr25519Job[] = [];
+      const ids: number[] = [];
+      for (const id of this.#queue.splice(0, BATCH)) {
+        const waiting = this.#waiting.get(id);
+        if (waiting === undefined) continue;
+        ids.push(id);
+        jobs.push(waiting.job);
+      }
+      if (ids.length === 0) continue;
+      const batch = packJobs(jobs);
+      thread.jobs = ids;
       thread.worker.ref();
-      thread.worker.postMessage(batch);
+      thread.worker.postMessage(batch, [batch.buffer]);
     }
   }
 
   #idleThread(): Thread | undefined {
-    for (const thread of this.#threads) if (thread.jobs.size === 0) return thread;
+    for (const thread of this.#threads) if (thread.jobs.length === 0) return thread;
     return this.#threads.size < this.#threadLimit ? this.#start() : undefined;
   }
 
   #start(): Thread {
     const worker = new Worker(new URL('./sr25519-worker.ts', import.meta.url), { resourceLimits: THREAD_MEMORY });
-    const thread: Thread = { worker, jobs: new Set() };
+    const thread: Thread = { worker, jobs: [] };
     this.#threads.add(thread);
-    worker.on('message', (verdicts: Sr25519Verdicts) => {
-      thread.jobs.clear();
-      for (const { id, valid } of verdicts) {
-        this.#waiting.get(id)?.resolve(valid);
+    worker.on('message', (verdicts: Uint8Array) => {
+      const ids = thread.jobs;
+      thread.jobs = [];
+      for (const [index, id] of ids.entries()) {
+        this.#waiting.get(id)?.resolve(verdicts[index] === 1);
         this.#waiting.delete(id);
       }
       worker.unref();
@@ -148,10 +155,10 @@ export class Sr25519Pool {
       this.#waiting.delete(id);
       reject(new VerifierBusyError(`no verdict on a signature within ${this.#deadlineMs} ms`));
     }
-    this.#queue = this.#queue.filter(({ id }) => this.#waiting.has(id));
+    this.#queue = this.#queue.filter((id) => this.#waiting.has(id));
     // A thread that does not answer is replaced, not waited for.
     for (const thread of this.#threads) {
-      if (thread.jobs.size === 0 || [...thread.jobs].some((id) => this.#waiting.has(id))) continue;
+      if (thread.jobs.length === 0 || thread.jobs.some((id) => this.#waiting.has(id))) continue;
       thread.worker.terminate().catch(() => undefined); // its exit is handled as a lost thread
     }
     if (this.#waiting.size > 0) return;

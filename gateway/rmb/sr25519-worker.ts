@@ -1,7 +1,7 @@
 /** Worker thread: verifies batches of sr25519 signatures. */
 import { parentPort } from 'node:worker_threads';
 import { finishStartup } from '../../modules/zbus/startup.ts';
-import type { Sr25519Batch, Sr25519Verdicts } from './sr25519-pool.ts';
+import { unpackJobs } from './sr25519-batch.ts';
 import { sr25519Verify, waitReady } from './wasm-crypto.ts';
 
 const port = parentPort;
@@ -9,14 +9,15 @@ if (port === null) throw new Error('sr25519-worker runs as a worker thread only'
 
 await waitReady();
 finishStartup();
-port.on('message', (batch: Sr25519Batch) => {
-  const verdicts: Sr25519Verdicts = batch.map(({ id, account, message, signature }) => {
+port.on('message', (batch: Uint8Array) => {
+  const jobs = unpackJobs(batch);
+  const verdicts = new Uint8Array(jobs.length);
+  for (const [index, { account, message, signature }] of jobs.entries()) {
     try {
-      return { id, valid: sr25519Verify(signature, message, account) };
+      verdicts[index] = sr25519Verify(signature, message, account) ? 1 : 0;
     } catch {
       // Bytes that are no point or no signature.
-      return { id, valid: false };
     }
-  });
-  port.postMessage(verdicts);
+  }
+  port.postMessage(verdicts, [verdicts.buffer]);
 });
