@@ -65,9 +65,13 @@ describe('a grid on the development chain', () => {
     expect(new Set([farmer.twin, node.twin, user.twin]).size).toBe(3);
 
     const key = new Uint8Array([2, ...randomBytes(32)]);
-    await node.client.updateTwin({ relay: ['b.example', 'a.example', 'b.example'], encryptionKey: key });
+    await node.client.updateTwin({ relay: ['bb.example', 'aa.example', 'bb.example'], encryptionKey: key });
     const twin = await user.client.twin(node.twin);
-    expect(twin).toMatchObject({ id: node.twin, relay: ['a.example', 'b.example'], relayText: 'a.example_b.example' });
+    expect(twin).toMatchObject({
+      id: node.twin,
+      relay: ['aa.example', 'bb.example'],
+      relayText: 'aa.example_bb.example',
+    });
     expect(twin?.encryptionKey).toEqual(key);
     expect(twin?.account).toEqual(node.client.publicKey);
     expect(await user.client.twinByAccount(node.client.publicKey)).toMatchObject({ id: node.twin });
@@ -145,6 +149,29 @@ describe('a grid on the development chain', () => {
     expect(await user.client.contractByName('my-sub')).toBe(name);
     const taken = await failure(farmer.client.createNameContract('my-sub'));
     expect(isGridError(taken, 'chain_dispatch') && taken.details.error).toBe('NameExists');
+  }, 60_000);
+
+  it('keeps a node with an extra fee for who rents it', async () => {
+    const farmer = await twinOf('sr25519');
+    const node = await twinOf('ed25519');
+    const user = await twinOf('sr25519');
+    const farmId = await farmer.client.createFarm(`fee-${farmer.twin}`);
+    const nodeId = await node.client.createNode({ farmId, resources: RESOURCES });
+    const setFee = (client: ChainClient): Promise<unknown> =>
+      client.submit({ pallet: 'smartContractModule', method: 'setDedicatedNodeExtraFee', args: [nodeId, 5000] });
+    const errorOf = async (work: Promise<unknown>): Promise<unknown> => {
+      const error = await failure(work);
+      return isGridError(error, 'chain_dispatch') && error.details.error;
+    };
+
+    expect(await errorOf(setFee(user.client))).toBe('UnauthorizedToSetExtraFee');
+    await setFee(farmer.client);
+    const contract = { nodeId, hash: HASH };
+    expect(await errorOf(user.client.createNodeContract(contract))).toBe('NodeNotAvailableToDeploy');
+    const rent = await user.client.createRentContract(nodeId);
+    expect(await errorOf(setFee(farmer.client))).toBe('NodeHasActiveContracts');
+    await user.client.cancelContract(await user.client.createNodeContract(contract));
+    await user.client.cancelContract(rent);
   }, 60_000);
 
   it('tells of events in final blocks in order and carries on after lost sockets', async () => {

@@ -121,8 +121,9 @@ export class DevChain extends EventEmitter<ChainEvents> {
     return new Overlay((key) => this.state.get(key, number));
   }
 
+  /** Makes a block at once: clients refuse a chain without a clock, or with one that stands. */
   start(): void {
-    this.#idle = setTimeout(() => this.#seal(), this.#timing.idleBlockMs);
+    this.#sealSoon();
   }
 
   stop(): void {
@@ -135,7 +136,7 @@ export class DevChain extends EventEmitter<ChainEvents> {
   setTiming(timing: Partial<ChainTiming>): void {
     this.#timing = { ...this.#timing, ...timing };
     clearTimeout(this.#idle);
-    this.start();
+    this.#idle = setTimeout(() => this.#seal(), this.#timing.idleBlockMs);
   }
 
   #facts(): SigningFacts {

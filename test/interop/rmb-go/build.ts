@@ -18,6 +18,15 @@ export const hasGo = ((): boolean => {
 
 /** Puts `peer` and `client` into `folder`. Go's own cache makes every build but the first a matter of seconds. */
 export async function buildGoPrograms(folder: string): Promise<void> {
-  const args = ['build', '-buildvcs=false', '-mod=readonly', '-ldflags=-s -w', '-o', `${folder}/`, './cmd/...'];
-  await run('go', args, { cwd: import.meta.dirname, deadlineMs: BUILD_DEADLINE_MS });
+  await go('build', '-o', `${folder}/`, './cmd/...');
+}
+
+/** Puts the chain client's own tests into `file`. */
+export async function buildChainTests(file: string): Promise<void> {
+  await go('test', '-c', '-o', file, 'github.com/threefoldtech/tfchain/clients/tfchain-client-go');
+}
+
+async function go(verb: 'build' | 'test', ...args: string[]): Promise<void> {
+  const flags = ['-buildvcs=false', '-mod=readonly', '-ldflags=-s -w'];
+  await run('go', [verb, ...flags, ...args], { cwd: import.meta.dirname, deadlineMs: BUILD_DEADLINE_MS });
 }

@@ -88,7 +88,9 @@ function checkNodeTakes(context: Execution, node: NodeValue, twinId: number): vo
   if (rentId !== null) {
     ensure(findContract(context, rentId).twin_id === twinId, contracts, 'NodeHasRentContract');
   } else {
-    ensure(!findFarm(context, node.farm_id).dedicated_farm, contracts, 'NodeNotAvailableToDeploy');
+    const fee = context.state.read(storage.DedicatedNodesExtraFee, node.id);
+    const dedicated = fee > 0n || findFarm(context, node.farm_id).dedicated_farm;
+    ensure(!dedicated, contracts, 'NodeNotAvailableToDeploy');
   }
 }
 
@@ -235,6 +237,18 @@ export const contractCalls: Handlers<typeof contracts> = {
     const contract = newContract(context, twinId, type, solution_provider_id);
     context.state.write(storage.ActiveRentContractForNode, [node_id], contract.contract_id);
     context.emit(contracts, 'ContractCreated', [contract]);
+  },
+
+  /** Milli-USD; a node with such a fee is for who rents it alone. */
+  set_dedicated_node_extra_fee: (context, { node_id, extra_fee }) => {
+    const twinId = signerTwin(context);
+    const farm = findFarm(context, findNode(context, node_id).farm_id);
+    ensure(farm.twin_id === twinId, contracts, 'UnauthorizedToSetExtraFee');
+    const rented = context.state.read(storage.ActiveRentContractForNode, node_id) !== null;
+    const used = context.state.read(storage.ActiveNodeContracts, node_id).length > 0;
+    ensure(!rented && !used, contracts, 'NodeHasActiveContracts');
+    context.state.write(storage.DedicatedNodesExtraFee, [node_id], extra_fee);
+    context.emit(contracts, 'NodeExtraFeeSet', { node_id, extra_fee });
   },
 
   add_nru_reports: (context, { reports }) => {
