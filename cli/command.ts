@@ -4,6 +4,8 @@ import { type ParseArgsOptionsConfig, parseArgs } from 'node:util';
 export interface Command {
   /** Printed for `--help`. */
   readonly usage: string;
+  /** Whether `--help` goes to `run`, for a command with subcommands of its own. */
+  readonly takesHelp?: boolean;
   /** Exit status. */
   readonly run: (args: readonly string[]) => Promise<number>;
 }

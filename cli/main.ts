@@ -11,6 +11,7 @@ const commands: Record<string, { readonly summary: string; readonly load: () => 
   doctor: { summary: 'can this machine run a node', load: () => import('./commands/doctor.ts') },
   capacity: { summary: 'what the node has, uses and can still take', load: () => import('./commands/capacity.ts') },
   hash: { summary: 'challenge hash of a deployment file', load: () => import('./commands/hash.ts') },
+  zbus: { summary: "look at the node's bus, call its modules", load: () => import('./commands/zbus.ts') },
   flist: { summary: 'pack a folder into a flist', load: () => import('./commands/flist.ts') },
   test: { summary: 'run every test', load: () => import('./commands/test.ts') },
   bench: { summary: 'run the benchmarks', load: () => import('./commands/bench.ts') },
@@ -34,7 +35,7 @@ export async function main(argv: readonly string[]): Promise<number> {
     return 2;
   }
   const { command } = await entry.load();
-  if (args.includes('--help') || args.includes('-h')) {
+  if (command.takesHelp !== true && (args.includes('--help') || args.includes('-h'))) {
     process.stdout.write(`${command.usage}\n`);
     return 0;
   }

@@ -137,7 +137,8 @@ function turnOf(method: MethodDefinition, args: Record<string, unknown>): Turn {
   return { key: value instanceof Uint8Array ? Buffer.from(value).toString('hex') : String(value) };
 }
 
-function encodeReturns(method: MethodDefinition, result: unknown): Uint8Array | null {
+/** The results as one value or a tuple; `null` where there are none. */
+export function encodeReturns(method: MethodDefinition, result: unknown): Uint8Array | null {
   const [only, ...more] = method.returns;
   if (only === undefined) return null;
   if (more.length === 0) return encode(only, result);

@@ -1,0 +1,46 @@
+/** The bus that a command was pointed at. */
+import { ZbusClient, ZbusError } from '../../modules/zbus/index.ts';
+import { CliError } from '../command.ts';
+import { layoutOf } from '../node/layout.ts';
+
+export const busOptions = { state: { type: 'string' }, broker: { type: 'string' } } as const;
+
+/** Runs with a client that is closed afterwards; failures of the bus become texts for people. */
+export async function withBus<T>(
+  values: { readonly state?: string | undefined; readonly broker?: string | undefined },
+  work: (bus: ZbusClient) => Promise<T>,
+): Promise<T> {
+  const broker = values.broker ?? layoutOf(values.state).broker;
+  const bus = new ZbusClient({ broker });
+  try {
+    return await work(bus);
+  } catch (error) {
+    if (!(error instanceof ZbusError)) throw error;
+    const code =
+      error.remote === undefined
+        ? ''
+        : `\ncode: ${error.remote.code}\ndetails: ${JSON.stringify(error.remote.details)}`;
+    const hint = error.kind === 'bus_lost' ? `\nthe bus is ${broker}; is the node running? gridnode status tells` : '';
+    throw new CliError(`${KINDS[error.kind]}: ${error.message}${code}${hint}`);
+  } finally {
+    await bus.close();
+  }
+}
+
+const KINDS: Readonly<Record<ZbusError['kind'], string>> = {
+  no_such_module: 'no such module',
+  busy: 'module busy',
+  call_failed: 'call failed',
+  bus_lost: 'bus lost',
+  deadline: 'no answer in time',
+  cancelled: 'cancelled',
+  protocol: 'caller and module disagree',
+};
+
+/** Seconds as a person types them. */
+export function readSeconds(name: string, text: string): number {
+  const seconds = Number(text);
+  if (!(seconds > 0 && seconds <= 86_400))
+    throw new CliError(`--${name} ${text} is not a number of seconds from 0 to 86400`);
+  return seconds * 1000;
+}
