@@ -1,8 +1,9 @@
 /**
  * The gateway: a relay client that lets verified requests in and answers them
  * from the node's modules. Flags: `--relay URL[,URL]`, one of `--key-file FILE`,
- * `--key-env NAME`, `--key-fd NUMBER`,
- * `--require-encryption true`, `--limits FILE` (docs/door.md), `--http HOST:PORT` (numbers and health; off without it).
+ * `--key-env NAME`, `--key-fd NUMBER`, `--relay-domain NAME[,NAME]` (where the chain
+ * should name other hosts than the URLs do), `--update-twin union|replace`,
+ * `--create-twin true`, `--require-encryption true`, `--limits FILE` (docs/door.md), `--http HOST:PORT` (numbers and health; off without it).
  */
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -16,6 +17,8 @@ import type { Client } from '../modules/zbus/definition.ts';
 import { withTrace } from '../modules/zbus/trace.ts';
 import type { Infer } from '../modules/zbus/wire.ts';
 import { planner, provision, statistics } from '../provision/interface.ts';
+import { checkRelays, relayHosts, type UpdateMode, updateModes } from './chain/own-twin.ts';
+import { TwinWatch } from './chain/twin-watch.ts';
 import { COMMAND_DEADLINE_MS, Dispatcher } from './commands/dispatch.ts';
 import { handlers } from './commands/index.ts';
 import { Door } from './door/door.ts';
@@ -41,17 +44,43 @@ refuseSecretArguments(process.argv.slice(2));
 await runDaemon({
   name: 'gateway',
   module: MODULE,
-  options: ['relay', ...identityOptions, 'require-encryption', 'limits', 'http'],
+  options: [
+    'relay',
+    'relay-domain',
+    ...identityOptions,
+    'update-twin',
+    'create-twin',
+    'require-encryption',
+    'limits',
+    'http',
+  ],
   start: async ({ bus, log, root, options, signal }) => {
     if (options.relay === undefined) throw new Error('gateway: --relay URL is required');
     const httpAddress = options.http === undefined ? undefined : parseListenAddress(options.http);
+    const relays = options.relay.split(',');
+    const twinWishes = readTwinWishes(options, relays);
     const limits = await readLimits(options.limits);
     const requireEncryption = options['require-encryption'] === 'true';
     const identity = await readIdentity(options);
 
     const registry = new Registry();
     let client: RmbClient | undefined;
-    const health = new Health({ bus, module: MODULE, relayConnected: () => client?.connected });
+    const chainClient = bus.of(chain);
+    const ownTwin = new TwinWatch({
+      chain: chainClient,
+      own: { relays: twinWishes.relays, encryptionKey: identity.encryptionKey },
+      create: twinWishes.create,
+      update: twinWishes.update,
+      log,
+      registry,
+    });
+    const watching = ownTwin.run(signal);
+    const health = new Health({
+      bus,
+      module: MODULE,
+      relayConnected: () => client?.connected,
+      twinProblems: () => ownTwin.problems(),
+    });
     const http = new HttpServer({ registry, problems: () => health.problems(), log });
     if (httpAddress !== undefined) {
       collectDefaultMetrics({ register: registry });
@@ -61,10 +90,10 @@ await runDaemon({
         (error: Error) => log.error({ ...httpAddress, reason: error.message }, 'metrics and health are not served'),
       );
     }
-    const chainClient = bus.of(chain);
     const facts = await untilRegistered(chainClient, signal, (reason) =>
       log.info({ reason }, 'waiting for the node to be on the chain'),
     );
+    ownTwin.changed(facts.TwinID);
     log.info({ node: facts.NodeID, twin: facts.TwinID, farm: facts.FarmID }, 'the node is on the chain');
 
     const seconds = new Histogram({
@@ -81,7 +110,7 @@ await runDaemon({
       replayEntries: limits.replayEntries,
     });
     const peer = new RmbClient({
-      relays: options.relay.split(','),
+      relays,
       identity,
       twinId: facts.TwinID,
       twins,
@@ -139,8 +168,14 @@ await runDaemon({
     const following = followTwins(
       bus,
       {
-        forget: (id) => twins.forget(id),
-        forgetAll: () => twins.forgetAll(),
+        forget: (id) => {
+          twins.forget(id);
+          ownTwin.changed(id);
+        },
+        forgetAll: () => {
+          twins.forgetAll();
+          ownTwin.changed(0);
+        },
         onInterrupted: (reason) => log.warn({ reason }, 'twin events interrupted'),
       },
       signal,
@@ -152,9 +187,24 @@ await runDaemon({
       await verifier.close();
       await replayLog.close();
       await following;
+      await watching;
     };
   },
 });
+
+/** What the operator wants the chain to say of this twin. @throws Error, GridError `chain_relays` for what it cannot say */
+function readTwinWishes(
+  options: { readonly 'relay-domain'?: string; readonly 'update-twin'?: string; readonly 'create-twin'?: string },
+  urls: readonly string[],
+): { readonly relays: readonly string[]; readonly create: boolean; readonly update: UpdateMode } {
+  const relays = options['relay-domain']?.toLowerCase().split(',') ?? relayHosts(urls);
+  const wanted = options['update-twin'] ?? 'never';
+  const update = updateModes.find((mode) => mode === wanted);
+  if (update === undefined) throw new Error(`gateway: --update-twin ${wanted}: use ${updateModes.join(', ')}`);
+  const create = options['create-twin'] === 'true';
+  if (create || update !== 'never') checkRelays(relays);
+  return { relays, create, update };
+}
 
 /** The node's own numbers; asks until the chain has them, as a new node is registered while it starts. */
 async function untilRegistered(

@@ -1,4 +1,4 @@
-/** Whether the gateway can do its work: a relay to be asked through, and a bus to ask the node's modules on. */
+/** Whether the gateway can do its work: a relay to be asked through, a twin that leads there, and a bus to ask the node's modules on. */
 import type { ZbusClient } from '../../modules/zbus/client.ts';
 
 const BUS_DEADLINE_MS = 2000;
@@ -6,7 +6,7 @@ const BUS_DEADLINE_MS = 2000;
 const BUS_ANSWER_VALID_MS = 1000;
 
 export interface Problem {
-  readonly part: 'startup' | 'relay' | 'bus';
+  readonly part: 'startup' | 'relay' | 'twin' | 'bus';
   readonly reason: string;
 }
 
@@ -16,6 +16,8 @@ export interface HealthOptions {
   readonly module: string;
   /** Undefined while the gateway waits for the node to be on the chain. */
   readonly relayConnected: () => boolean | undefined;
+  /** What the chain says of the gateway's twin that is not so. */
+  readonly twinProblems?: () => readonly Problem[];
 }
 
 export class Health {
@@ -33,6 +35,7 @@ export class Health {
     const problems: Problem[] = [];
     if (connected === undefined) problems.push({ part: 'startup', reason: 'waiting for the node to be on the chain' });
     else if (!connected) problems.push({ part: 'relay', reason: 'no relay is connected' });
+    problems.push(...(this.#options.twinProblems?.() ?? []));
     const bus = await this.#askBus();
     return bus === undefined ? problems : [...problems, bus];
   }

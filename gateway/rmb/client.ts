@@ -96,6 +96,8 @@ export class RmbClient {
   readonly #ownsVerifier: boolean;
   readonly #sealer: Sealer;
   readonly #sockets: readonly RelaySocket[];
+  /** Who asks listens where it asked; at its twin's other relays the answer would only be kept. */
+  readonly #cameBy = new WeakMap<Envelope, RelaySocket>();
   readonly #outbox: Outbox;
   readonly #intake: Intake;
   readonly #pings: Pings;
@@ -277,6 +279,8 @@ export class RmbClient {
       const sizes = { sizeBytes: bytes.length, limitBytes: MAX_FRAME_BYTES };
       return await this.answer(request, twin, refusalAnswer(new GridError('answer_too_large', sizes)));
     }
+    const cameBy = this.#cameBy.get(request);
+    if (cameBy !== undefined && this.#outbox.sendBy(cameBy, bytes, ANSWER_WAIT_MS)) return;
     await this.#outbox.send(bytes, ANSWER_WAIT_MS);
   }
 
@@ -358,8 +362,10 @@ export class RmbClient {
       return;
     }
     const kind = envelope.message.case;
-    if (kind === 'request') this.#intake.take({ bytes, envelope, relay: from.url });
-    else if (kind === 'response' || kind === 'error') this.#match(envelope, from);
+    if (kind === 'request') {
+      if (this.#sockets.length > 1) this.#cameBy.set(envelope, from);
+      this.#intake.take({ bytes, envelope, relay: from.url });
+    } else if (kind === 'response' || kind === 'error') this.#match(envelope, from);
     else if (kind === 'pong') this.#pings.receive(envelope);
   }
 

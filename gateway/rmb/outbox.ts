@@ -54,6 +54,11 @@ export class Outbox {
     });
   }
 
+  /** Offers a message to one relay; whether its line took it. Where that cannot send it, another has `waitMs`. */
+  sendBy(socket: RelaySocket, bytes: Uint8Array, waitMs: number): boolean {
+    return this.#queue.size === 0 && socket.trySend(bytes, this.#again(bytes, Date.now() + waitMs, undefined));
+  }
+
   /** Offers a message a relay refused to the others, once; the one that took it, if any. */
   sendElsewhere(bytes: Uint8Array, refusedBy: ReadonlySet<RelaySocket>): RelaySocket | undefined {
     for (const socket of this.#order()) {

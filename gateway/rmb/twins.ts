@@ -55,12 +55,15 @@ export class TwinCache implements TwinSource {
   forget(id: number): void {
     this.#known.delete(id);
     this.#missing.delete(id);
+    // A lookup under way may have read what was before.
+    this.#loading.delete(id);
   }
 
   /** Drops every twin, as when changes may have been missed. */
   forgetAll(): void {
     this.#known.clear();
     this.#missing.clear();
+    this.#loading.clear();
   }
 
   #load(id: number, fresh: boolean): Promise<TwinRecord | undefined> {
@@ -69,13 +72,16 @@ export class TwinCache implements TwinSource {
     const loading = this.#source
       .twin(id, { fresh })
       .then((twin) => {
+        if (this.#loading.get(id) !== loading) return twin;
         if (twin === undefined) {
           this.#known.delete(id);
           this.#missing.set(id, true);
         } else this.#known.set(id, { twin, loadedAt: Date.now() });
         return twin;
       })
-      .finally(() => this.#loading.delete(id));
+      .finally(() => {
+        if (this.#loading.get(id) === loading) this.#loading.delete(id);
+      });
     this.#loading.set(id, loading);
     return loading;
   }
