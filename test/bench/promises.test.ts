@@ -1,7 +1,7 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { boundOf, judge, type Promised, promiseList } from '../../cli/bench/promises.ts';
+import { boundOf, isBroken, judge, type Promised, promiseList } from '../../cli/bench/promises.ts';
 
 const promises = promiseList.parse(JSON.parse(await readFile(join(import.meta.dirname, 'promises.json'), 'utf8')));
 
@@ -49,6 +49,16 @@ describe('promises', () => {
     expect(kept(below, { other: 1 })).toBe(false);
     expect(kept(below, { total: Number.NaN })).toBe(false);
     expect(judge([below], [])[0]).toMatchObject({ value: null, kept: false });
+  });
+
+  it('are neither kept nor broken where the machine lacks what measures them', () => {
+    const promise: Promised = { bench: 'rmb', metric: 'go_ratio', atLeast: 2, promise: 'quicker' };
+    const missing = { go_ratio: 'needs Go' };
+    const [without] = judge([promise], [{ name: 'rmb', metrics: {}, missing }]);
+    expect(without).toMatchObject({ value: null, kept: false, missing: 'needs Go' });
+    expect(without && isBroken(without)).toBe(false);
+    const [measured] = judge([promise], [{ name: 'rmb', metrics: { go_ratio: 1 }, missing }]);
+    expect(measured && isBroken(measured)).toBe(true);
   });
 
   it('have one bound each', () => {

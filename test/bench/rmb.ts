@@ -1,115 +1,145 @@
 /**
- * Signed requests a second, both key types: callers, the relay, the gateway
- * with its door, dispatcher and a module on the bus, each a process of its own,
- * every signature verified, every payload encrypted. In the same run the same
- * callers ask a plain peer through the same relay: it verifies nothing and
- * answers at once, so the ratio is what the gateway's checks and the bus cost.
+ * Signed and encrypted `zos.system.version` through relay and gateway on
+ * loopback, both key types: callers, relay and gateway each a process of its
+ * own. In the same run, in turns, the same callers ask the Go SDK's peer behind
+ * the same relay. Processor time a request is set against that of the signature
+ * work a request cannot do without: one verified, one made.
  */
 import type { ChildProcess } from 'node:child_process';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { RmbClient, SignatureVerifier, writeKeyFile } from '../../gateway/rmb/index.ts';
-import { type KeyType, keyTypes } from '../../gateway/rmb/keys.ts';
-import { startRedis } from '../../modules/zbus/testing/redis.ts';
-import { end, start } from './peers/child.ts';
-import { CALLERS, DOMAIN, identityOf, NODE, PLAIN, secretOf, twinsOf } from './peers/twins.ts';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { KeyType } from '../../gateway/rmb/index.ts';
+import type { CallerResult } from './peers/callers.ts';
+import { hasGo } from './peers/go-peer.ts';
+import { processorSeconds } from './peers/processor.ts';
+import { signatureMicros } from './peers/signatures.ts';
+import { type Site, withSite } from './peers/site.ts';
+import { GO, NODE } from './peers/twins.ts';
 
+const COMMAND = 'zos.system.version';
 /** Requests on their way at any moment. */
 const LANES = 64;
 /** The two are measured in turns, so that what else the machine does hits both. */
 const TURNS = 5;
-const TURN_MS = 700;
-const WARM_UP_MS = 700;
-const CALL_DEADLINE_MS = 20_000;
+const TURN_SECONDS = 1;
+/** Long enough for V8 to compile what runs often. */
+const WARM_UP = 6000;
 
 type Metrics = Record<string, number>;
-
-export async function bench(): Promise<{ name: string; metrics: Metrics }> {
-  const metrics: Metrics = {};
-  for (const keyType of keyTypes) Object.assign(metrics, await measure(keyType));
-  return { name: 'rmb', metrics };
+interface Measured {
+  readonly metrics: Metrics;
+  readonly missing: Record<string, string>;
 }
 
-async function measure(keyType: KeyType): Promise<Metrics> {
-  const state = await mkdtemp(join(tmpdir(), 'gn-rmb-'));
-  const redis = await startRedis();
-  const children: ChildProcess[] = [];
-  const clients: RmbClient[] = [];
-  const verifier = new SignatureVerifier();
-  const run = async (script: string, ...args: string[]): Promise<Readonly<Record<string, unknown>>> => {
-    const { child, ready } = await start(join(import.meta.dirname, script), args);
-    children.push(child);
-    return ready;
-  };
-  try {
-    const keyFile = join(state, 'key.json');
-    await writeKeyFile(keyFile, { keyType, secret: secretOf(NODE) });
-    await run('peers/grid.ts', redis.broker, keyType);
-    const bus = ['--broker', redis.broker, '--state', state, '--log-level', 'info'];
-    const listen = ['--listen', '127.0.0.1:0', '--domain', DOMAIN];
-    const { port } = await run('../../gateway/relay/main.ts', ...bus, ...listen);
-    const relay = `ws://127.0.0.1:${port}`;
-    await run('../../gateway/main.ts', ...bus, '--relay', relay, '--key-file', keyFile);
-    await run('peers/plain.ts', relay, keyType);
+export async function bench(): Promise<{ name: string } & Measured> {
+  const metrics: Metrics = {};
+  const missing: Record<string, string> = {};
+  for (const keyType of ['ed25519', 'sr25519'] as const) {
+    const one = await withSite(keyType, (site) => measure(keyType, site));
+    Object.assign(metrics, one.metrics);
+    Object.assign(missing, one.missing);
+  }
+  return { name: 'rmb', metrics, missing };
+}
 
-    const twins = await twinsOf(keyType);
-    for (const twinId of CALLERS) {
-      const identity = await identityOf(twinId, keyType);
-      const client = new RmbClient({ relays: [relay], identity, twinId, session: 'bench', twins, verifier });
-      clients.push(client);
-      await client.connect();
-    }
-    const turns: Record<'gateway' | 'plain', Turn[]> = { gateway: [], plain: [] };
-    for (const twin of [NODE, PLAIN]) await callFor(clients, twin, WARM_UP_MS);
-    for (let turn = 0; turn < TURNS; turn += 1) {
-      turns.gateway.push(await callFor(clients, NODE, TURN_MS));
-      turns.plain.push(await callFor(clients, PLAIN, TURN_MS));
-    }
-    const [gateway, plain] = [figures(turns.gateway), figures(turns.plain)];
-    return {
-      [`${keyType}_requests_per_second`]: gateway.perSecond,
-      [`${keyType}_p50_ms`]: gateway.p50,
-      [`${keyType}_p99_ms`]: gateway.p99,
-      [`${keyType}_plain_per_second`]: plain.perSecond,
-      [`${keyType}_plain_p50_ms`]: plain.p50,
-      [`${keyType}_ratio`]: round(gateway.perSecond / plain.perSecond, 1000),
+async function measure(keyType: KeyType, site: Site): Promise<Measured> {
+  const go = hasGo ? await site.startGo() : undefined;
+  const ours = new Side(NODE, site.gateway, site);
+  const theirs = go === undefined ? undefined : new Side(GO, go, site);
+  const sides = theirs === undefined ? [ours] : [ours, theirs];
+  for (const side of sides) await side.warmUp();
+  const micros: number[] = [];
+  for (let turn = 0; turn < TURNS; turn += 1) {
+    // Whoever goes second finds the machine as the first left it, so they take turns.
+    for (const side of turn % 2 === 0 ? sides : sides.toReversed()) await side.turn();
+    micros.push(await signatureMicros(keyType));
+  }
+  const signatures = median(micros);
+  const us = ours.figures();
+  const metrics: Metrics = {
+    [`${keyType}_requests_per_second`]: us.perSecond,
+    [`${keyType}_p50_ms`]: us.p50,
+    [`${keyType}_p99_ms`]: us.p99,
+    [`${keyType}_gateway_cpu_us`]: us.cpu,
+    [`${keyType}_relay_cpu_us`]: us.relayCpu,
+    [`${keyType}_signatures_cpu_us`]: round(signatures, 10),
+    [`${keyType}_signature_cost`]: round(us.cpu / signatures, 100),
+  };
+  if (theirs === undefined) {
+    const names = ['go_ratio', 'go_p99_ratio'].map((name) => `${keyType}_${name}`);
+    return { metrics, missing: Object.fromEntries(names.map((name) => [name, 'needs Go 1.21 or newer'])) };
+  }
+  const them = theirs.figures();
+  Object.assign(metrics, {
+    [`${keyType}_go_per_second`]: them.perSecond,
+    [`${keyType}_go_p50_ms`]: them.p50,
+    [`${keyType}_go_p99_ms`]: them.p99,
+    [`${keyType}_go_cpu_us`]: them.cpu,
+    [`${keyType}_go_ratio`]: round(us.perSecond / them.perSecond, 100),
+    [`${keyType}_go_p99_ratio`]: round(us.p99 / them.p99, 100),
+    [`${keyType}_go_cpu_ratio`]: round(them.cpu / us.cpu, 100),
+  });
+  return { metrics, missing: {} };
+}
+
+/** One node that is asked, and what its turns brought. */
+class Side {
+  readonly #twin: number;
+  readonly #process: ChildProcess;
+  readonly #site: Site;
+  readonly #turns: { result: CallerResult; cpu: number; relayCpu: number }[] = [];
+  #perTurn = 0;
+
+  constructor(twin: number, process: ChildProcess, site: Site) {
+    this.#twin = twin;
+    this.#process = process;
+    this.#site = site;
+  }
+
+  async warmUp(): Promise<void> {
+    const { sent, seconds } = await this.#run(WARM_UP);
+    this.#perTurn = Math.ceil((sent / seconds) * TURN_SECONDS);
+  }
+
+  async turn(): Promise<void> {
+    const before = await this.#processor();
+    const result = await this.#run(this.#perTurn);
+    const after = await this.#processor();
+    this.#turns.push({ result, cpu: after.cpu - before.cpu, relayCpu: after.relayCpu - before.relayCpu });
+  }
+
+  figures(): { perSecond: number; p50: number; p99: number; cpu: number; relayCpu: number } {
+    const milliseconds = this.#turns.flatMap(({ result }) => result.accepted).sort((a, b) => a - b);
+    const at = (share: number): number => round(milliseconds[Math.floor(milliseconds.length * share)] ?? 0, 10);
+    const micros = (name: 'cpu' | 'relayCpu'): number => {
+      const seconds = this.#turns.reduce((sum, turn) => sum + turn[name], 0);
+      return Math.round((seconds / milliseconds.length) * 1e6);
     };
-  } finally {
-    await Promise.all(clients.map((client) => client.close()));
-    await verifier.close();
-    await Promise.all(children.map(end));
-    await redis.stop();
-    await rm(state, { recursive: true, force: true });
+    const perSecond = Math.round(median(this.#turns.map(({ result }) => result.sent / result.seconds)));
+    return { perSecond, p50: at(0.5), p99: at(0.99), cpu: micros('cpu'), relayCpu: micros('relayCpu') };
+  }
+
+  async #run(count: number): Promise<CallerResult> {
+    const { callers } = this.#site;
+    await callers.prepare(this.#twin, COMMAND, count);
+    await sleep(100);
+    const result = await callers.closed(LANES);
+    if (result.accepted.length !== result.sent) {
+      const { sent, accepted, codes, unanswered } = result;
+      throw new Error(
+        `of ${sent} requests to twin ${this.#twin} ${accepted.length} were answered, ` +
+          `${unanswered} not, others refused: ${JSON.stringify(codes)}`,
+      );
+    }
+    return result;
+  }
+
+  async #processor(): Promise<{ cpu: number; relayCpu: number }> {
+    return { cpu: await processorSeconds(this.#process), relayCpu: await processorSeconds(this.#site.relay) };
   }
 }
 
-interface Turn {
-  readonly milliseconds: readonly number[];
-  readonly seconds: number;
-}
-
-/** Calls side by side for a while; the lanes share the callers among them. */
-async function callFor(clients: readonly RmbClient[], twin: number, durationMs: number): Promise<Turn> {
-  const started = performance.now();
-  const milliseconds: number[] = [];
-  const lane = async (index: number): Promise<void> => {
-    for (let at = index; performance.now() - started < durationMs; at += LANES) {
-      const client = clients[at % clients.length] as RmbClient;
-      const sent = performance.now();
-      await client.call({ twin, command: 'zos.storage.pools', payload: 'null', deadlineMs: CALL_DEADLINE_MS });
-      milliseconds.push(performance.now() - sent);
-    }
-  };
-  await Promise.all(Array.from({ length: LANES }, (_, index) => lane(index)));
-  return { milliseconds, seconds: (performance.now() - started) / 1000 };
-}
-
-function figures(turns: readonly Turn[]): { perSecond: number; p50: number; p99: number } {
-  const milliseconds = turns.flatMap((turn) => turn.milliseconds).sort((a, b) => a - b);
-  const rates = turns.map((turn) => turn.milliseconds.length / turn.seconds).sort((a, b) => a - b);
-  const at = (share: number): number => round(milliseconds[Math.floor(milliseconds.length * share)] ?? 0, 10);
-  return { perSecond: Math.round(rates[Math.floor(TURNS / 2)] ?? 0), p50: at(0.5), p99: at(0.99) };
+function median(values: readonly number[]): number {
+  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN;
 }
 
 function round(value: number, parts: number): number {

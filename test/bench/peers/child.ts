@@ -11,16 +11,19 @@ export interface Started {
   readonly ready: Readonly<Record<string, unknown>>;
 }
 
+/** Variables beside our own. */
+type Environment = Readonly<Record<string, string>>;
+
 /** Runs a script of ours until it is ready. */
-export function start(script: string, args: readonly string[]): Promise<Started> {
-  return startProgram(process.execPath, [script, ...args]);
+export function start(script: string, args: readonly string[], env: Environment = {}): Promise<Started> {
+  return startProgram(process.execPath, [script, ...args], env);
 }
 
 /** Runs a program until it writes a JSON line whose `msg` is `ready`, as every daemon does. */
-export async function startProgram(file: string, args: readonly string[]): Promise<Started> {
+export async function startProgram(file: string, args: readonly string[], env: Environment = {}): Promise<Started> {
   const name = file === process.execPath ? String(args[0]) : file;
   // Standard input stays open as long as this process lives, and a program may end with it.
-  const child = spawn(file, args, { stdio: ['pipe', 'pipe', 'inherit'] });
+  const child = spawn(file, args, { stdio: ['pipe', 'pipe', 'inherit'], env: { ...process.env, ...env } });
   const deadline = AbortSignal.timeout(READY_DEADLINE_MS);
   try {
     for await (const line of createInterface({ input: child.stdout, signal: deadline })) {

@@ -7,11 +7,11 @@ import { pino } from 'pino';
 import { tfgrid } from '../../../gateway/chain/dev/description/tfgrid.ts';
 import { startDevChain } from '../../../gateway/chain/dev/start.ts';
 import type { KeyType } from '../../../gateway/rmb/index.ts';
-import { CALLERS, DOMAIN, GO, NODE, PLAIN, twinsOf } from './twins.ts';
+import { CALLERS, DOMAIN, GO, NODE, twinsOf } from './twins.ts';
 
 const [, , keyType, relayHost = ''] = process.argv;
 const { twin } = await twinsOf(keyType as KeyType);
-const ids = [NODE, PLAIN, GO, ...CALLERS];
+const ids = [NODE, GO, ...CALLERS];
 const records = await Promise.all(ids.map((id) => twin(id)));
 // The Go client refuses a chain whose last block is older than twelve seconds.
 const timing = { idleBlockMs: 1000 };

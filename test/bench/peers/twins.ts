@@ -5,7 +5,6 @@ import type { TwinRecord, TwinSource } from '../../../gateway/rmb/twins.ts';
 
 export const DOMAIN = 'bench.example';
 export const NODE = 1;
-export const PLAIN = 2;
 /** The Go SDK's peer. */
 export const GO = 3;
 /** One twin may ask the node 50 times a second; this many together ask as fast as they can. */
@@ -21,7 +20,7 @@ export function identityOf(id: number, keyType: KeyType): Promise<Identity> {
 
 export async function twinsOf(keyType: KeyType): Promise<TwinSource> {
   const records = new Map<number, TwinRecord>();
-  for (const id of [NODE, PLAIN, GO, ...CALLERS]) {
+  for (const id of [NODE, GO, ...CALLERS]) {
     const { publicKey, encryptionKey } = await identityOf(id, keyType);
     records.set(id, { id, account: publicKey, relay: [DOMAIN], encryptionKey });
   }

@@ -1,0 +1,56 @@
+/** A relay, a gateway behind it, and what the gateway needs on the bus: each a process of its own, run as a node runs them. */
+import type { ChildProcess } from 'node:child_process';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { nodeOptions } from '../../../cli/node/units.ts';
+import { type KeyType, writeKeyFile } from '../../../gateway/rmb/index.ts';
+import { startRedis } from '../../../modules/zbus/testing/redis.ts';
+import { Callers } from './callers.ts';
+import { end, type Started, start } from './child.ts';
+import { startGoPeer } from './go-peer.ts';
+import { DOMAIN, NODE, secretOf } from './twins.ts';
+
+export interface Site {
+  readonly relay: ChildProcess;
+  readonly gateway: ChildProcess;
+  readonly callers: Callers;
+  /** `ws://HOST:PORT` of the relay. */
+  readonly relayUrl: string;
+  /** The Go SDK's peer, added to the site. */
+  startGo(): Promise<ChildProcess>;
+}
+
+/** Runs `work` beside all of them and ends them, whatever it does. */
+export async function withSite<T>(keyType: KeyType, work: (site: Site) => Promise<T>): Promise<T> {
+  const state = await mkdtemp(join(tmpdir(), 'gn-rmb-'));
+  const redis = await startRedis();
+  const children: ChildProcess[] = [];
+  const run = async (script: string, ...args: string[]): Promise<Started> => {
+    const started = await start(join(import.meta.dirname, script), args, { NODE_OPTIONS: nodeOptions });
+    children.push(started.child);
+    return started;
+  };
+  try {
+    const keyFile = join(state, 'key.json');
+    await writeKeyFile(keyFile, { keyType, secret: secretOf(NODE) });
+    await run('grid.ts', redis.broker, keyType);
+    const bus = ['--broker', redis.broker, '--state', state, '--log-level', 'info'];
+    const listen = ['--listen', '127.0.0.1:0', '--domain', DOMAIN];
+    const relay = await run('../../../gateway/relay/main.ts', ...bus, ...listen);
+    const relayUrl = `ws://127.0.0.1:${relay.ready.port}`;
+    const gateway = await run('../../../gateway/main.ts', ...bus, '--relay', relayUrl, '--key-file', keyFile);
+    const callers = await Callers.start(relayUrl, keyType);
+    children.push(callers.child);
+    const startGo = async (): Promise<ChildProcess> => {
+      const [peer, chain] = await startGoPeer({ relay: relayUrl, keyType, state });
+      children.push(peer as ChildProcess, chain as ChildProcess);
+      return peer as ChildProcess;
+    };
+    return await work({ relay: relay.child, gateway: gateway.child, callers, relayUrl, startGo });
+  } finally {
+    await Promise.all(children.map(end));
+    await redis.stop();
+    await rm(state, { recursive: true, force: true });
+  }
+}
