@@ -131,12 +131,14 @@ function lastExpiry(envelope: Envelope, nowSeconds: number, { lifetimeSeconds }:
   const twin = `${source?.twin ?? 0}`;
   const text = `${envelope.uid}${envelope.tags ?? ''}${timestamp}${expiration}${twin}${source?.connection ?? ''}`;
   let last = Number(timestamp + expiration);
-  for (const { index } of text.matchAll(/(?=\d{10}[1-9])/g)) {
-    const sentAt = Number(text.slice(index, index + 10));
-    if (Math.abs(sentAt - nowSeconds) > lifetimeSeconds) continue;
-    for (let digits = 1; digits <= `${lifetimeSeconds}`.length; digits += 1) {
-      const life = Number(text.slice(index + 10, index + 10 + digits));
-      if (life <= lifetimeSeconds && text.startsWith(twin, index + 10 + digits)) last = Math.max(last, sentAt + life);
+  for (const { index: start, 0: run } of text.matchAll(/\d{11,}/g)) {
+    for (let at = start; at + 10 < start + run.length; at += 1) {
+      const sentAt = Number(text.slice(at, at + 10));
+      if (Math.abs(sentAt - nowSeconds) > lifetimeSeconds || text[at + 10] === '0') continue;
+      for (let digits = 1; digits <= `${lifetimeSeconds}`.length; digits += 1) {
+        const life = Number(text.slice(at + 10, at + 10 + digits));
+        if (life <= lifetimeSeconds && text.startsWith(twin, at + 10 + digits)) last = Math.max(last, sentAt + life);
+      }
     }
   }
   return last;
