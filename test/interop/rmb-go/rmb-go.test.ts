@@ -10,6 +10,7 @@ import { type GoOutcome, GoProgram, type ProgramOptions } from './programs.ts';
 
 const DEADLINE = { timeout: 180_000 };
 const PARALLEL = 200;
+const MiB = 1024 * 1024;
 const COMPRESSED_POINT = 33;
 const KINDS = [
   ['ed25519', false],
@@ -89,11 +90,32 @@ describe.skipIf(!hasGo)('the Go client and our gateway', () => {
       error: expect.stringContaining('deployment not found'),
     });
 
+    const large = await client.call({
+      twin: grid.node,
+      command: 'zos.deployment.deploy',
+      payload: { description: 'z'.repeat(MiB) },
+    });
+    expect(large).toEqual({ error: expect.stringMatching(/\S/) });
+
     const calls = Array.from({ length: PARALLEL }, () =>
       client.call({ twin: grid.node, command: 'zos.system.version', deadlineMs: 60_000 }),
     );
     const outcomes = await Promise.all(calls);
     expect(outcomes.filter((outcome) => 'error' in outcome)).toEqual([]);
+  });
+
+  it('is understood when it starts again without a key, and with one', DEADLINE, async () => {
+    const member = await grid.member('ed25519');
+    for (const plain of [false, true, false]) {
+      const client = await go('client', member, { plain, session: 'again' });
+      const stored = await grid.reader.twin(member.id);
+      expect(stored?.encryptionKey?.length).toBe(plain ? undefined : COMPRESSED_POINT);
+      // The gateway hears of the change from the chain, and may answer once as it was.
+      const ask = (): Promise<GoOutcome> => client.call({ twin: grid.node, command: 'zos.system.version' });
+      const version = { result: expect.objectContaining({ zos: expect.any(String) }) };
+      await expect.poll(ask, { timeout: 60_000 }).toEqual(version);
+      await client.stop();
+    }
   });
 
   it('has a deadline, whoever does not answer', DEADLINE, async () => {
@@ -162,7 +184,6 @@ describe.skipIf(!hasGo)('our client and the Go node', () => {
     await expect(call('closed.room')).rejects.toThrow(`twin ${caller.id} may not come in`);
     await expect(call('zos.nothing')).rejects.toThrow('function is not found');
 
-    const MiB = 1024 * 1024;
     expect(await call('test.repeat', MiB)).toBe('x'.repeat(MiB));
     const large = 'y'.repeat(MiB);
     expect((await call('test.echo', large)) === large).toBe(true);
