@@ -2,6 +2,7 @@
 import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import { WebSocket } from 'ws';
+import { writeTogether } from '../together.ts';
 import type { Line, LineEvents } from './interface.ts';
 
 export function dialWithWs(
@@ -52,7 +53,10 @@ export function dialWithWs(
     get received() {
       return socket?.bytesRead ?? 0;
     },
-    send: (bytes, done) => ws.send(bytes, { binary: true }, (error) => done(error ?? undefined)),
+    send: (bytes, done) => {
+      if (socket !== undefined) writeTogether(socket);
+      ws.send(bytes, { binary: true }, (error) => done(error ?? undefined));
+    },
     ping: () => ws.ping(),
     pause: () => ws.pause(),
     resume: () => ws.resume(),
