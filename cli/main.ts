@@ -12,6 +12,11 @@ const commands: Record<string, { readonly summary: string; readonly load: () => 
   capacity: { summary: 'what the node has, uses and can still take', load: () => import('./commands/capacity.ts') },
   hash: { summary: 'challenge hash of a deployment file', load: () => import('./commands/hash.ts') },
   zbus: { summary: "look at the node's bus, call its modules", load: () => import('./commands/zbus.ts') },
+  envelope: {
+    summary: 'what an RMB envelope says, and whether it verifies',
+    load: () => import('./commands/envelope.ts'),
+  },
+  token: { summary: 'the same for a token of a relay', load: () => import('./commands/token.ts') },
   flist: { summary: 'pack a folder into a flist', load: () => import('./commands/flist.ts') },
   test: { summary: 'run every test', load: () => import('./commands/test.ts') },
   bench: { summary: 'run the benchmarks', load: () => import('./commands/bench.ts') },
