@@ -70,7 +70,7 @@ export function meaning(envelope: Envelope): Readonly<Record<string, string>> {
     expiration: `${envelope.expiration}`,
     source: JSON.stringify([source?.twin, source?.connection]),
     destination: JSON.stringify([destination?.twin, destination?.connection]),
-    message: JSON.stringify([message.case, message.value]),
+    message: JSON.stringify([message.case, message.value], (key, value) => (key.startsWith('$') ? undefined : value)),
     signature: bytes(envelope.signature),
     schema: JSON.stringify(envelope.schema),
     federation: JSON.stringify(envelope.federation),
