@@ -31,7 +31,7 @@ export class RawLine {
   }
 
   /** Throws the relay's refusal as `<status> <body>`. */
-  static async open(relay: string, identity: Identity, twin: number, session: string): Promise<RawLine> {
+  static async open(relay: string, identity: Identity, twin: number, session: string | undefined): Promise<RawLine> {
     const socket = new WebSocket(`${relay}/?${createToken(identity, twin, session, nowSeconds())}`);
     const line = new RawLine(socket);
     await new Promise<void>((resolve, reject) => {
