@@ -5,7 +5,7 @@ import { promisify } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import { targets } from './targets.ts';
 
-const INPUTS = 100_000;
+const INPUTS = 70_000;
 const GROWTH_MIB = 4;
 
 interface Line {

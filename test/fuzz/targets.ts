@@ -24,7 +24,7 @@ import {
 import { isGridError } from '../../schemas/errors/index.ts';
 import { DecodeProblem } from '../../schemas/gojson/problem.ts';
 import { readSource } from '../../schemas/gojson/source.ts';
-import { commands, formatDeployment, parseDeployment, parseInput } from '../../schemas/index.ts';
+import { type Command, commands, formatDeployment, parseDeployment, parseInput } from '../../schemas/index.ts';
 import { meaning } from '../security/vector-envelopes.ts';
 import type { Reshape } from './mutate.ts';
 import { reshapeJson, reshapeProtobuf, reshapeToken } from './reshape.ts';
@@ -134,7 +134,7 @@ function runDeployment(bytes: Uint8Array): string {
 }
 
 function runCommand(bytes: Uint8Array): string {
-  const command = commands[(bytes[0] ?? 0) % commands.length];
+  const command: Command | undefined = commands[(bytes[0] ?? 0) % commands.length] as Command | undefined;
   if (command === undefined) return 'none';
   return `${command.name} ${named(() => {
     parseInput(command, bytes.subarray(1));
