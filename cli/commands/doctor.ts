@@ -14,14 +14,17 @@ import {
   type Finding,
 } from '../doctor/checks.ts';
 import { checkKvm } from '../doctor/kvm.ts';
-import { stateFolder } from '../node/layout.ts';
+import { checkGateway } from '../doctor/node.ts';
+import { loadConfig } from '../node/config.ts';
+import { layoutOf, stateFolder } from '../node/layout.ts';
+import { supervisorOf } from '../node/lifecycle.ts';
 import { chainPort, httpPort, relayPort } from '../node/ports.ts';
 import { table } from '../table.ts';
 
 const usage = `usage: gridnode doctor [--state DIR] [--json]
 
-Checks this machine and says for each finding what to do. Ends with status 1
-when a node cannot run.`;
+Checks this machine, and a node that runs on it, and says for each finding what
+to do. Ends with status 1 when a node cannot run.`;
 
 export const command: Command = {
   usage,
@@ -42,6 +45,7 @@ export const command: Command = {
       await checkPort(chainPort, 'development chain'),
       await checkPort(relayPort, 'embedded relay'),
       await checkPort(httpPort, 'metrics and health page'),
+      ...(await checkRunning(values.state)),
     ];
     if (values.json) {
       process.stdout.write(`${JSON.stringify(findings)}\n`);
@@ -52,3 +56,9 @@ export const command: Command = {
     return findings.some((finding) => finding.state === 'fail') ? 1 : 0;
   },
 };
+
+/** Findings about the node of that state folder, none where none runs. */
+async function checkRunning(state: string | undefined): Promise<Finding[]> {
+  const layout = layoutOf(state);
+  return (await supervisorOf(layout)) === undefined ? [] : checkGateway(await loadConfig(layout));
+}

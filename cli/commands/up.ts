@@ -1,8 +1,10 @@
 import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
+import { type IdentityOptions, identityOptions, readKey, refuseSecretArguments } from '../../gateway/rmb/index.ts';
 import { CliError, type Command, readOptions } from '../command.ts';
 import { Stages } from '../demo/stages.ts';
-import { makeLayout } from '../node/layout.ts';
+import { keepNodeKey } from '../node/keys.ts';
+import { type Layout, makeLayout } from '../node/layout.ts';
 import { startNode, type Wishes } from '../node/start.ts';
 import { parseSize } from '../table.ts';
 
@@ -15,8 +17,14 @@ chain and a relay of its own, and makes a farmer, a node and a user on them.
   --isolated          in network and mount namespaces of its own
   --pool-size SIZE    size of the loop file that stands in for a disk (default 10G)
   --device PATH       a whole empty disk instead; may be given more than once
-  --chain URL,...     chain of the grid; the node's key is in keys/node.json
-  --relay URL,...     relays of the grid
+  --chain URL,...     chain of the grid
+  --relay URL,...     relays of the grid, at most 4
+  --key-file FILE     the node's key, mode 0600; it stays there (default: made in keys/node.json)
+  --key-env NAME      a variable that holds it; kept in keys/node.json
+  --key-fd NUMBER     a descriptor to read it from; kept in keys/node.json
+  --update-twin MODE  union: add these relays and the key to the node's twin on the chain;
+                      replace: make its relays exactly these. Default: only say what differs
+  --create-twin       make the twin where there is none; accepts the grid's terms, the account pays
   --flists DIR        folder that file:// flists may come from
   --allow-address CIDR,...  ranges that flists may come from although they are reserved
   --deny-private      no flists from private ranges
@@ -32,6 +40,11 @@ const options = {
   device: { type: 'string', multiple: true },
   chain: { type: 'string' },
   relay: { type: 'string' },
+  'key-file': { type: 'string' },
+  'key-env': { type: 'string' },
+  'key-fd': { type: 'string' },
+  'update-twin': { type: 'string' },
+  'create-twin': { type: 'boolean', default: false },
   flists: { type: 'string' },
   'allow-address': { type: 'string' },
   'deny-private': { type: 'boolean', default: false },
@@ -42,6 +55,11 @@ const options = {
 export const command: Command = {
   usage,
   async run(args) {
+    try {
+      refuseSecretArguments(args);
+    } catch (error) {
+      throw new CliError((error as Error).message);
+    }
     const { values } = readOptions(args, options, usage);
     const poolSize = parseSize(values['pool-size']);
     if (poolSize === undefined)
@@ -51,7 +69,14 @@ export const command: Command = {
       throw new CliError(`--accel ${accel}: use auto, kvm or tcg`);
     if ((values.chain === undefined) !== (values.relay === undefined))
       throw new CliError('--chain and --relay go together');
+    const ofGrid = ['key-file', 'key-env', 'key-fd', 'update-twin'] as const;
+    const alone = values.chain === undefined ? ofGrid.find((name) => values[name] !== undefined) : undefined;
+    if (alone !== undefined) throw new CliError(`--${alone} goes with --chain: a development node makes its own`);
+    const updateTwin = values['update-twin'];
+    if (updateTwin !== undefined && updateTwin !== 'union' && updateTwin !== 'replace')
+      throw new CliError(`--update-twin ${updateTwin}: use union or replace`);
     const layout = makeLayout(values.state);
+    const keyFile = await takeKey(layout, values);
     const wishes: Wishes = {
       isolated: values.isolated,
       poolSize,
@@ -63,6 +88,9 @@ export const command: Command = {
       logLevel: values['log-level'],
       ...(values.chain === undefined ? {} : { chain: values.chain.split(',') }),
       ...(values.relay === undefined ? {} : { relay: values.relay.split(',') }),
+      ...(keyFile === undefined ? {} : { keyFile }),
+      ...(updateTwin === undefined ? {} : { updateTwin }),
+      createTwin: values['create-twin'],
     };
     const again =
       existsSync(layout.config) && args.every((arg, i) => arg.startsWith('--state') || args[i - 1] === '--state');
@@ -79,3 +107,16 @@ export const command: Command = {
     return 0;
   },
 };
+
+/** Keeps a key that comes once; the path of one that stays in its file. */
+async function takeKey(layout: Layout, options: IdentityOptions): Promise<string | undefined> {
+  if (identityOptions.every((name) => options[name] === undefined)) return undefined;
+  try {
+    const key = await readKey(options);
+    const file = options['key-file'];
+    if (file === undefined) await keepNodeKey(layout, key);
+    return file === undefined ? undefined : resolve(file);
+  } catch (error) {
+    throw new CliError((error as Error).message);
+  }
+}

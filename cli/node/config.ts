@@ -18,6 +18,12 @@ export const nodeConfig = z.object({
   relay: z.array(z.string()).min(1),
   /** Domain that twins name on the chain for the relay. */
   relayDomain: z.string(),
+  /** The node's key where it is elsewhere than in `keys/node.json`. */
+  keyFile: z.string().nullable().default(null),
+  /** What the gateway may write to the chain of its twin. */
+  updateTwin: z.enum(['never', 'union', 'replace']).default('never'),
+  /** The gateway may make its twin, which accepts the grid's terms. */
+  createTwin: z.boolean().default(false),
   /** Bytes of the loop file that stands in for a disk; 0 with `devices`. */
   poolSize: z.int().nonnegative(),
   /** Bytes kept back for the node's own cache. */

@@ -1,4 +1,5 @@
 /** Everything `up` and the demo do to bring a node to life. */
+import { readKeyFile } from '../../gateway/rmb/index.ts';
 import { CliError } from '../command.ts';
 import { loadConfig, type NodeConfig, saveConfig } from './config.ts';
 import { register } from './development.ts';
@@ -25,6 +26,10 @@ export interface Wishes {
   /** Chain and relay of the grid; without them the node runs its own. */
   readonly chain?: readonly string[];
   readonly relay?: readonly string[];
+  /** The node's key where it is elsewhere than in the state folder. */
+  readonly keyFile?: string;
+  readonly updateTwin?: NodeConfig['updateTwin'];
+  readonly createTwin?: boolean;
 }
 
 /** A wrapper that names and times a stage. */
@@ -40,6 +45,9 @@ export async function decideConfig(layout: Layout, wishes: Wishes): Promise<Node
     chain: [...(wishes.chain ?? [`ws://${link.address}:${chainPort}`])],
     relay: [...(wishes.relay ?? [`ws://${link.address}:${relayPort}`])],
     relayDomain: development ? link.address : new URL(wishes.relay?.[0] ?? '').hostname,
+    keyFile: wishes.keyFile ?? null,
+    updateTwin: wishes.updateTwin ?? 'never',
+    createTwin: wishes.createTwin ?? false,
     poolSize: wishes.devices.length > 0 ? 0 : wishes.poolSize,
     cacheSize: 1024 ** 3,
     devices: [...wishes.devices],
@@ -66,7 +74,8 @@ export async function startNode(
   await stage('guest kernel', () => ensureGuest(layout, signal));
   const config = wishes === undefined ? await loadConfig(layout) : await decideConfig(layout, wishes);
   if (wishes === undefined && config.isolated) await ensureNamespace(layout);
-  await ensureKey(layout, 'node');
+  if (config.keyFile === null) await ensureKey(layout, 'node');
+  else await readKeyFile(config.keyFile);
   const client = await stage('supervisor', () => startSupervisor(layout, config));
   if (config.development) {
     await stage('chain', () => waitForUnits(client, { deadlineMs: UNITS_DEADLINE_MS, signal, only: ['chain'] }));

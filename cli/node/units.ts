@@ -5,6 +5,7 @@ import { stringify } from 'yaml';
 import { writeFileAtomic } from '../../modules/host/files.ts';
 import { quoteWord } from '../../modules/zinit/index.ts';
 import type { NodeConfig } from './config.ts';
+import { keyPath } from './keys.ts';
 import { checkout, type Layout } from './layout.ts';
 import { httpPort } from './ports.ts';
 
@@ -75,6 +76,7 @@ export function unitFiles(layout: Layout, config: NodeConfig): Record<string, Un
         },
       }
     : {};
+  const key = ['--key-file', config.keyFile ?? keyPath(layout, 'node')];
   const storage =
     config.devices.length > 0 ? ['--device', config.devices.join(',')] : ['--pool-size', `${config.poolSize}`];
   return {
@@ -108,13 +110,7 @@ export function unitFiles(layout: Layout, config: NodeConfig): Record<string, Un
     },
     ...development,
     chaind: {
-      exec: daemon(
-        'gateway/chain/main.ts',
-        '--chain',
-        config.chain.join(','),
-        '--key-file',
-        join(layout.keys, 'node.json'),
-      ),
+      exec: daemon('gateway/chain/main.ts', '--chain', config.chain.join(','), ...key),
       test: answers('api-gateway'),
       after: config.development ? ['redis', 'chain'] : ['redis'],
       env,
@@ -161,7 +157,9 @@ export function unitFiles(layout: Layout, config: NodeConfig): Record<string, Un
     gateway: {
       exec: daemon(
         'gateway/main.ts',
-        ...['--relay', config.relay.join(','), '--key-file', join(layout.keys, 'node.json')],
+        ...['--relay', config.relay.join(','), ...key],
+        ...(config.updateTwin === 'never' ? [] : ['--update-twin', config.updateTwin]),
+        ...(config.createTwin ? ['--create-twin', 'true'] : []),
         ...['--http', `${config.address}:${httpPort}`],
       ),
       test: answers('rmb-gateway'),
