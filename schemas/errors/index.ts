@@ -9,6 +9,7 @@ import { deploymentErrors } from './deployment.ts';
 import { doorErrors } from './door.ts';
 import { envelopeErrors } from './envelope.ts';
 import { flistErrors } from './flist.ts';
+import { localErrors } from './local.ts';
 import { machineErrors } from './machine.ts';
 import { networkErrors } from './network.ts';
 import { storageErrors } from './storage.ts';
@@ -19,6 +20,7 @@ export const errorTable = {
   ...busErrors,
   ...commandErrors,
   ...doorErrors,
+  ...localErrors,
   ...deploymentErrors,
   ...contractErrors,
   ...capacityErrors,

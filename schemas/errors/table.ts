@@ -12,6 +12,7 @@ export type Stage =
   | 'envelope'
   | 'door'
   | 'command'
+  | 'local'
   | 'deployment'
   | 'contract'
   | 'capacity'
