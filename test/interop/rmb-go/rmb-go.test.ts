@@ -136,7 +136,7 @@ describe.skipIf(!hasGo)('the Go client and our gateway', () => {
     const lane = async (): Promise<void> => {
       for (let call = 0; call < 10; call += 1) {
         for (;;) {
-          const outcome = await client.call({ twin: grid.node, command: 'zos.system.version', deadlineMs: 10_000 });
+          const outcome = await client.call({ twin: grid.node, command: 'zos.system.version', deadlineMs: 4000 });
           if ('result' in outcome) break;
           expect(outcome.error).toMatch(/deadline exceeded|connection timeout|clos|broken pipe|reset/);
           await sleep(200);
