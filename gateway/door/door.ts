@@ -105,6 +105,7 @@ export class Door {
       metrics: this.#metrics,
       limits: this.#limits,
       now: this.#now,
+      overloaded: () => this.#overload.standing,
       prove: (envelope) => this.#prove(envelope),
     });
     this.#replayLog = options.replayLog ?? forgetfulLog;

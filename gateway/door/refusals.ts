@@ -20,14 +20,21 @@ interface RefusalTools {
   readonly limits: DoorLimits;
   /** Milliseconds since 1970. */
   readonly now: () => number;
+  /** Whether requests that could be let in have to be turned away. */
+  readonly overloaded: () => boolean;
   /** The twin that signed the envelope. */
   readonly prove: (envelope: Envelope) => Promise<TwinRecord | GridError>;
 }
+
+/** Signatures verified at once for telling alone; in an overload others wait for the same threads. */
+const PROVING_MOST = 64;
+const PROVING_MOST_OVERLOADED = 4;
 
 export class Refusals {
   readonly #tools: RefusalTools;
   readonly #tellTwin: TwinBuckets;
   readonly #tellAll: Bucket;
+  #proving = 0;
 
   constructor(tools: RefusalTools) {
     this.#tools = tools;
@@ -65,11 +72,22 @@ export class Refusals {
    * answering costs; and it is told if the sender is the twin.
    */
   async proveAndTell(check: Check, refusal: GridError, envelope: Envelope): Promise<Verdict> {
-    const now = this.#tools.now();
-    const mayTell = this.#tellTwin.take(envelope.source?.twin ?? 0, now) === 0 && this.#tellAll.take(now) === 0;
-    if (!mayTell) return this.refuse(check, refusal);
-    const twin = await this.#tools.prove(envelope);
+    if (!this.#mayTell(envelope.source?.twin ?? 0)) return this.refuse(check, refusal);
+    this.#proving += 1;
+    let twin: TwinRecord | GridError;
+    try {
+      twin = await this.#tools.prove(envelope);
+    } finally {
+      this.#proving -= 1;
+    }
     if (twin instanceof GridError) return this.refuse(check, refusal);
     return await this.tell(check, refusal, envelope, twin);
+  }
+
+  #mayTell(twin: number): boolean {
+    const most = this.#tools.overloaded() ? PROVING_MOST_OVERLOADED : PROVING_MOST;
+    if (this.#proving >= most) return false;
+    const now = this.#tools.now();
+    return this.#tellTwin.take(twin, now) === 0 && this.#tellAll.take(now) === 0;
   }
 }
