@@ -1,6 +1,6 @@
 /** Requests, answers and events between their frames and JSON, for authors of modules. */
 import { readFile } from 'node:fs/promises';
-import { decodeReturns } from '../../modules/zbus/client.ts';
+import { decodeReturns } from '../../modules/zbus/call-values.ts';
 import { decode, encode } from '../../modules/zbus/codec.ts';
 import { encodeReturns } from '../../modules/zbus/dispatch.ts';
 import { decodeRequest, decodeResponse, encodeRequest, encodeResponse } from '../../modules/zbus/frames.ts';

@@ -2,12 +2,15 @@
 import { randomUUID } from 'node:crypto';
 import type { Redis } from 'ioredis';
 import { type BusLog, closeConnection, openConnection, parseBroker, silentLog, whenReady } from './broker.ts';
-import { decode, decodeFrom, encode } from './codec.ts';
+import { decodeReturns, encodeInputs, readAnswer } from './call-values.ts';
+import { cancelChannel } from './cancels.ts';
+import { decode } from './codec.ts';
 import type { CallOptions, Client, InterfaceDefinition, MethodDefinition, StreamValue } from './definition.ts';
-import { WireError, within, ZbusError } from './errors.ts';
-import { encodeRequest, queueName, type Response, STATUS_OBJECT, Status } from './frames.ts';
-import { Reader } from './reader.ts';
+import { ZbusError } from './errors.ts';
+import { encodeRequest, objectName, queueName, type Response, STATUS_OBJECT, Status } from './frames.ts';
+import { inCall, notServed, refusal } from './refusals.ts';
 import { Replies, type Waiting } from './replies.ts';
+import { ReplyPool } from './reply-pool.ts';
 import { Subscriptions } from './subscriptions.ts';
 import { currentTrace, newTrace } from './trace.ts';
 
@@ -17,6 +20,11 @@ export interface ZbusClientOptions {
   readonly log?: BusLog;
   /** Milliseconds for calls that name no deadline. */
   readonly deadlineMs?: number;
+  /**
+   * Modules of libraries that push each answer to a list named after the call:
+   * a connection is held for each call to them, and they are not probed.
+   */
+  readonly replyPerCall?: readonly string[];
 }
 
 export interface StatusOptions {
@@ -49,7 +57,9 @@ export class ZbusClient {
   readonly #deadlineMs: number;
   readonly #replies: Replies;
   readonly #subscriptions: Subscriptions;
-  readonly #known = new Map<string, { at: number; alive: Promise<boolean> }>();
+  readonly #replyPool: ReplyPool;
+  readonly #replyPerCall: ReadonlySet<string>;
+  readonly #known = new Map<string, { at: number; found: Promise<Found> }>();
   #sender: Redis | undefined;
   #closed = false;
 
@@ -59,6 +69,8 @@ export class ZbusClient {
     this.#deadlineMs = options.deadlineMs ?? CALL_DEADLINE_MS;
     this.#replies = new Replies(this.#address, this.#log);
     this.#subscriptions = new Subscriptions(this.#address, this.#log);
+    this.#replyPool = new ReplyPool(this.#address, this.#log);
+    this.#replyPerCall = new Set(options.replyPerCall);
   }
 
   /** The typed client of one object. Its methods throw `ZbusError`. */
@@ -106,6 +118,7 @@ export class ZbusClient {
     if (this.#closed) return;
     this.#closed = true;
     this.#replies.close();
+    this.#replyPool.close();
     this.#subscriptions.close();
     if (this.#sender?.status === 'ready') await this.#sender.del(this.#replies.list).catch(() => undefined);
     closeConnection(this.#sender);
@@ -154,39 +167,44 @@ export class ZbusClient {
     });
 
     const id = randomUUID();
+    const perCall = this.#replyPerCall.has(order.module);
+    const ending = new AbortController();
     const payload = encodeRequest({
       id,
       inputs: order.inputs,
       object: order.object,
-      replyTo: this.#replies.list,
+      replyTo: perCall ? id : this.#replies.list,
       method: order.method,
       trace: currentTrace() ?? newTrace(),
       deadline: Date.now() + order.deadlineMs - waitedMs(),
     });
     const queue = queueName(order.module, order.object);
-    const waiting = this.#replies.expect(id);
+    const waiting = perCall ? this.#replyPool.expect(id, ending.signal) : this.#replies.expect(id);
     const isStatus = order.object === STATUS_OBJECT;
     let silent = isStatus;
 
     const giveUp = (kind: 'deadline' | 'cancelled'): void => {
-      const end = (withdrawn: boolean): void =>
+      const end = (withdrawn: boolean): void => {
+        if (!withdrawn && kind === 'cancelled') this.#tellCancelled(order.module, id);
         waiting.reject(refusal(order.name, kind, { withdrawn, silent, waitedMs: waitedMs() }));
+      };
       this.#withdraw(queue, payload).then(end, () => end(false));
     };
     const onAbort = (): void => giveUp('cancelled');
     const timer = setTimeout(() => giveUp('deadline'), Math.max(0, order.deadlineMs - waitedMs()));
-    const probe = isStatus
-      ? undefined
-      : setTimeout(
-          () => {
-            this.#probe(order, queue, payload, waiting, (isSilent) => {
-              silent = isSilent;
-            }).catch((error: unknown) =>
-              this.#log.debug({ reason: String(error), call: order.name }, 'could not probe'),
-            );
-          },
-          Math.min(PROBE_AFTER_MS, order.deadlineMs / 3),
-        );
+    const probe =
+      isStatus || perCall
+        ? undefined
+        : setTimeout(
+            () => {
+              this.#probe(order, queue, payload, waiting, (isSilent) => {
+                silent = isSilent;
+              }).catch((error: unknown) =>
+                this.#log.debug({ reason: String(error), call: order.name }, 'could not probe'),
+              );
+            },
+            Math.min(PROBE_AFTER_MS, order.deadlineMs / 3),
+          );
     order.signal?.addEventListener('abort', onAbort, { once: true });
     sender.rpush(queue, payload).catch((cause: unknown) => {
       waiting.reject(
@@ -205,8 +223,18 @@ export class ZbusClient {
       clearTimeout(timer);
       clearTimeout(probe);
       order.signal?.removeEventListener('abort', onAbort);
-      this.#replies.forget(id);
+      ending.abort();
+      if (!perCall) this.#replies.forget(id);
     }
+  }
+
+  /** A module of ours tells the call's handler; others do not listen. */
+  #tellCancelled(module: string, id: string): void {
+    this.#sender
+      ?.publish(cancelChannel(module), id)
+      .catch((error: unknown) =>
+        this.#log.debug({ reason: String(error), id }, 'the module was not told that its caller gave up'),
+      );
   }
 
   /** Takes a call back that nobody has taken yet. */
@@ -232,10 +260,16 @@ export class ZbusClient {
       const queued = place !== null && place !== undefined;
       note(queued);
       if (queued && !waiting.settled) {
-        const alive = await this.#isAlive(order.module);
-        if (!alive && !waiting.settled && (await this.#withdraw(queue, payload))) {
+        const found = await this.#look(order.module);
+        const alive = found !== 'silent';
+        const missing = typeof found === 'object' && !found.objects.has(objectName(order.object));
+        if ((!alive || missing) && !waiting.settled && (await this.#withdraw(queue, payload))) {
           const waitedMs = Math.round(performance.now() - started);
-          waiting.reject(refusal(order.name, 'deadline', { withdrawn: true, silent: true, waitedMs }));
+          waiting.reject(
+            missing
+              ? notServed(order.name, waitedMs, found.objects)
+              : refusal(order.name, 'deadline', { withdrawn: true, silent: true, waitedMs }),
+          );
           return;
         }
         note(!alive);
@@ -244,103 +278,21 @@ export class ZbusClient {
     }
   }
 
-  #isAlive(module: string): Promise<boolean> {
+  #look(module: string): Promise<Found> {
     const known = this.#known.get(module);
-    if (known !== undefined && performance.now() - known.at < STATUS_VALID_MS) return known.alive;
-    const alive = this.status(module).then(
-      () => true,
-      (error: unknown) => !(error instanceof ZbusError && error.kind === 'no_such_module'),
+    if (known !== undefined && performance.now() - known.at < STATUS_VALID_MS) return known.found;
+    const found = this.status(module).then(
+      ({ Objects }): Found => ({ objects: new Set(Objects.map(objectName)) }),
+      (error: unknown): Found => (error instanceof ZbusError && error.kind === 'no_such_module' ? 'silent' : 'unclear'),
     );
-    const entry = { at: Number.POSITIVE_INFINITY, alive };
+    const entry = { at: Number.POSITIVE_INFINITY, found };
     this.#known.set(module, entry);
     // Valid from the moment the answer is known; shared while it is not.
-    return alive.finally(() => {
+    return found.finally(() => {
       entry.at = performance.now();
     });
   }
 }
 
-/** An error of the connection, told as the error of one call. */
-function inCall(call: string, waitedMs: number, error: unknown): unknown {
-  if (!(error instanceof ZbusError) || error.call !== undefined) return error;
-  const { kind, message, cause } = error;
-  return new ZbusError(kind, `${call}: ${message} (after ${waitedMs} ms)`, { call, waitedMs, cause });
-}
-
-function refusal(
-  call: string,
-  kind: 'deadline' | 'cancelled',
-  found: { withdrawn: boolean; silent: boolean; waitedMs: number },
-): ZbusError {
-  const { withdrawn, silent, waitedMs } = found;
-  const context = { call, waitedMs };
-  if (kind === 'cancelled') {
-    const effect = withdrawn ? 'the call was withdrawn and will not run' : 'the call was already taken and may finish';
-    return new ZbusError('cancelled', `${call}: given up by the caller after ${waitedMs} ms; ${effect}`, context);
-  }
-  if (!withdrawn) {
-    return new ZbusError(
-      'deadline',
-      `${call}: no answer within ${waitedMs} ms; the call was taken and may still finish, check before repeating it`,
-      context,
-    );
-  }
-  if (silent) {
-    return new ZbusError(
-      'no_such_module',
-      `${call}: nothing took the call for ${waitedMs} ms and the module does not answer its status;` +
-        ' the call was withdrawn and will not run, check that the module is running',
-      context,
-    );
-  }
-  return new ZbusError(
-    'busy',
-    `${call}: the module lives but did not take the call within ${waitedMs} ms;` +
-      ' the call was withdrawn and will not run, try again later or with a longer deadline',
-    context,
-  );
-}
-
-function encodeInputs(call: string, method: MethodDefinition, args: Record<string, unknown>): Uint8Array[] {
-  const inputs: Uint8Array[] = [];
-  try {
-    for (const [name, wire] of Object.entries(method.args)) {
-      const values = name === method.variadic ? (args[name] as unknown[]) : [args[name]];
-      for (const value of values) inputs.push(encodeArgument(name, () => encode(wire, value)));
-    }
-  } catch (cause) {
-    throw new ZbusError('protocol', `${call}: ${(cause as Error).message}; the call was not sent`, { call, cause });
-  }
-  return inputs;
-}
-
-function encodeArgument(name: string, work: () => Uint8Array): Uint8Array {
-  try {
-    return work();
-  } catch (error) {
-    throw within(name, error);
-  }
-}
-
-/** The value, the tuple of values, or nothing, as the method returns them. */
-export function decodeReturns(method: MethodDefinition, data: Uint8Array | null): unknown {
-  const [only, ...more] = method.returns;
-  if (only === undefined) return undefined;
-  const bytes = data ?? new Uint8Array(0);
-  if (more.length === 0) return decode(only, bytes);
-  const reader = new Reader(bytes);
-  const length = reader.arrayLength();
-  return method.returns.map((wire, index) => {
-    if (index < length) return decodeFrom(reader, wire, false);
-    throw new WireError(`${length} return values where ${method.returns.length} are expected`);
-  });
-}
-
-function readAnswer<T>(call: string, read: () => T): T {
-  try {
-    return read();
-  } catch (cause) {
-    const message = `${call}: the answer cannot be read (${(cause as Error).message}); module and caller disagree on its type`;
-    throw new ZbusError('protocol', message, { call, cause });
-  }
-}
+/** What a module's status object told. */
+type Found = 'silent' | 'unclear' | { readonly objects: ReadonlySet<string> };

@@ -50,7 +50,7 @@ type ReturnOf<R extends readonly Wire[]> = R extends readonly []
 
 /** What a running call knows beside its arguments. */
 export interface CallContext {
-  /** Aborted when the caller's deadline passes or the server stops. */
+  /** Aborted when the caller gives up or its deadline passes, and when the server's time to stop is over. */
   readonly signal: AbortSignal;
   /** Correlation id that came with the call, or a new one. */
   readonly trace: string;

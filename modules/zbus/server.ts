@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import type { Redis } from 'ioredis';
 import { type BusLog, closeConnection, openConnection, parseBroker, pause, silentLog, whenReady } from './broker.ts';
+import { Cancels } from './cancels.ts';
 import { encode } from './codec.ts';
 import type { InterfaceDefinition, Service } from './definition.ts';
 import { type Call, Dispatcher, type ServedObject } from './dispatch.ts';
@@ -53,6 +54,7 @@ export class ZbusServer {
   readonly #underWay = new Set<Promise<void>>();
   readonly #unstarted: Array<{ queue: Queue; payload: Buffer }> = [];
   readonly #status: StatusLoop;
+  readonly #cancels: Cancels;
   #queues: Queue[] = [];
   #answers: Redis | undefined;
   #lock: InstanceLock | undefined;
@@ -66,6 +68,7 @@ export class ZbusServer {
     if (this.#concurrency < 1) throw new Error('invalid number of workers');
     this.#running = new Places(this.#concurrency);
     this.#status = new StatusLoop(this.#address, this.#module, this.#log);
+    this.#cancels = new Cancels(this.#address, this.#module, this.#log);
   }
 
   /** Registers an object; before `start`. */
@@ -96,6 +99,7 @@ export class ZbusServer {
       throw new Error(`could not establish connection: ${(cause as Error).message}`, { cause });
     }
     this.#status.start();
+    this.#cancels.start();
     this.#lock = new InstanceLock(answers, this.#module, this.#log);
     const alone = await this.#lock.take();
     const objects = [...this.#dispatcher.objects.values()];
@@ -124,6 +128,7 @@ export class ZbusServer {
     }
     await within(ABORT_DEADLINE_MS, Promise.all(this.#streams));
     await this.#status.stop(answers);
+    this.#cancels.stop();
     if (answers.status === 'ready') {
       await this.#putBack(answers).catch((error: unknown) =>
         this.#log.error({ err: error }, 'calls were lost at stop'),
@@ -189,20 +194,23 @@ export class ZbusServer {
     const dispatched = this.#dispatcher.dispatch(request);
     if ('refused' in dispatched) return dispatched.refused;
     const { call } = dispatched;
+    const caller = this.#cancels.follow(request.id);
     const leave = await call.lanes.enter(call.turn);
     try {
       await this.#running.take();
       try {
-        return this.#stopping.signal.aborted ? undefined : await this.#run(request, call);
+        return this.#stopping.signal.aborted ? undefined : await this.#run(request, call, caller.signal);
       } finally {
         this.#running.give();
       }
     } finally {
       leave();
+      caller.done();
     }
   }
 
-  async #run(request: Request, call: Call): Promise<Response> {
+  async #run(request: Request, call: Call, caller: AbortSignal): Promise<Response> {
+    if (caller.aborted) return this.#dispatcher.notRun(request, 'the caller gave the call up before it was started');
     const remainingMs = request.deadline === undefined ? undefined : request.deadline - Date.now();
     if (remainingMs !== undefined && remainingMs <= 0) {
       return this.#dispatcher.notRun(
@@ -216,12 +224,14 @@ export class ZbusServer {
     const timer =
       remainingMs === undefined ? undefined : setTimeout(onExpired, Math.min(remainingMs, LONGEST_TIMER_MS));
     this.#expired.signal.addEventListener('abort', onExpired);
+    caller.addEventListener('abort', onExpired);
     const done = this.#status.begin(call.action);
     try {
       return await withTrace(trace, () => call.run({ signal: ended.signal, trace }));
     } finally {
       clearTimeout(timer);
       this.#expired.signal.removeEventListener('abort', onExpired);
+      caller.removeEventListener('abort', onExpired);
       done();
     }
   }

@@ -1,0 +1,50 @@
+/** Arguments of a call to bytes, results of an answer to values. */
+import { decode, decodeFrom, encode } from './codec.ts';
+import type { MethodDefinition } from './definition.ts';
+import { WireError, within, ZbusError } from './errors.ts';
+import { Reader } from './reader.ts';
+
+export function encodeInputs(call: string, method: MethodDefinition, args: Record<string, unknown>): Uint8Array[] {
+  const inputs: Uint8Array[] = [];
+  try {
+    for (const [name, wire] of Object.entries(method.args)) {
+      const values = name === method.variadic ? (args[name] as unknown[]) : [args[name]];
+      for (const value of values) inputs.push(encodeArgument(name, () => encode(wire, value)));
+    }
+  } catch (cause) {
+    throw new ZbusError('protocol', `${call}: ${(cause as Error).message}; the call was not sent`, { call, cause });
+  }
+  return inputs;
+}
+
+function encodeArgument(name: string, work: () => Uint8Array): Uint8Array {
+  try {
+    return work();
+  } catch (error) {
+    throw within(name, error);
+  }
+}
+
+/** The value, the tuple of values, or nothing, as the method returns them. */
+export function decodeReturns(method: MethodDefinition, data: Uint8Array | null): unknown {
+  const [only, ...more] = method.returns;
+  if (only === undefined) return undefined;
+  const bytes = data ?? new Uint8Array(0);
+  if (more.length === 0) return decode(only, bytes);
+  const reader = new Reader(bytes);
+  const length = reader.arrayLength();
+  return method.returns.map((wire, index) => {
+    if (index < length) return decodeFrom(reader, wire, false);
+    throw new WireError(`${length} return values where ${method.returns.length} are expected`);
+  });
+}
+
+/** Runs `read`; what it cannot read is an error of the call. */
+export function readAnswer<T>(call: string, read: () => T): T {
+  try {
+    return read();
+  } catch (cause) {
+    const message = `${call}: the answer cannot be read (${(cause as Error).message}); module and caller disagree on its type`;
+    throw new ZbusError('protocol', message, { call, cause });
+  }
+}
