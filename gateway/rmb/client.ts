@@ -132,6 +132,11 @@ export class RmbClient {
     return this.#sockets.some((socket) => socket.open);
   }
 
+  /** URLs of the relays that are connected. */
+  get connectedRelays(): string[] {
+    return this.#sockets.filter((socket) => socket.open).map(({ url }) => url);
+  }
+
   get counts(): ClientCounts {
     return { ...this.#intake.counts, malformed: this.#malformed };
   }

@@ -1,7 +1,8 @@
+import { createHash } from 'node:crypto';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { GridError } from '../../schemas/errors/index.ts';
-import { challenge } from './challenge.ts';
+import { challenge, challengePieces } from './challenge.ts';
 import {
   address,
   createEnvelope,
@@ -162,6 +163,16 @@ describe('the shape of an envelope', () => {
       expect(findFieldProblem(envelope)?.details.field).toBe(field);
     });
   }
+
+  it('has a challenge that is the hash of its pieces', () => {
+    fc.assert(
+      fc.property(anyEnvelope, (envelope) => {
+        if (envelope.source === undefined || envelope.destination === undefined) return;
+        const pieces = Buffer.concat(challengePieces(envelope).map(({ bytes }) => bytes));
+        expect(Buffer.from(challenge(envelope))).toEqual(createHash('md5').update(pieces).digest());
+      }),
+    );
+  });
 
   it('without addresses has no challenge', () => {
     expect(() => challenge(createEnvelope({ uid: 'u' }))).toThrow('source');

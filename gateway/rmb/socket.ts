@@ -58,6 +58,8 @@ export class RelaySocket {
   #full = false;
   #paused = false;
   #coolUntil = 0;
+  /** Why we ended the line ourselves. */
+  #verdict: string | undefined;
   /** Why the last attempt or connection ended, for error texts. */
   lastProblem = 'not tried yet';
 
@@ -156,7 +158,8 @@ export class RelaySocket {
           onClose: (problem) => {
             clearInterval(this.#keepAlive);
             this.#line = undefined;
-            this.#lost(problem);
+            this.#lost(this.#verdict ?? problem);
+            this.#verdict = undefined;
           },
         },
       );
@@ -176,26 +179,33 @@ export class RelaySocket {
 
   /** Pings, and ends a line from which no byte has come for too long. */
   #keep(line: Line): ReturnType<typeof setInterval> {
+    const { pingMs, silenceMs } = this.#timing;
     let seen = line.received;
-    let lastSignAt = Date.now();
-    let lastPingAt = Date.now();
+    let silentMs = 0;
+    let lastLookAt = Date.now();
+    let lastPingAt = lastLookAt;
     return setInterval(() => {
       const now = Date.now();
       if (line.received !== seen || this.#paused) {
         // From a line that is not read nothing can come; it is not dead for that.
         seen = line.received;
-        lastSignAt = now;
-      } else if (now - lastSignAt >= this.#timing.silenceMs) {
-        this.lastProblem = `no byte from the relay for ${now - lastSignAt} ms`;
+        silentMs = 0;
+      } else {
+        // Where this process stood still, what came meanwhile has not been read yet.
+        silentMs += Math.min(now - lastLookAt, pingMs);
+      }
+      lastLookAt = now;
+      if (silentMs >= silenceMs) {
+        this.#verdict = `no byte from the relay for ${silentMs} ms`;
         line.terminate();
         return;
       }
-      if (now - lastPingAt >= this.#timing.pingMs) {
+      if (now - lastPingAt >= pingMs) {
         lastPingAt = now;
         if (line.ping !== undefined) line.ping();
         else if (this.#options.pingFrame !== undefined) this.trySend(this.#options.pingFrame());
       }
-    }, this.#timing.pingMs / 4);
+    }, pingMs / 4);
   }
 
   #lost(problem: string): void {

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { verify as scureVerify } from '@scure/sr25519';
 import nacl from 'tweetnacl';
 import { afterAll, describe, expect, it } from 'vitest';
-import { challenge } from './challenge.ts';
+import { challenge, challengePieces } from './challenge.ts';
 import { CipherError, PayloadCipher } from './cipher.ts';
 import {
   address,
@@ -13,6 +13,7 @@ import {
   formatAddress,
   parseAddress,
   remainingSeconds,
+  stamp,
 } from './envelope.ts';
 import { Identity, KeyError } from './keys.ts';
 import { SignatureVerifier } from './signature.ts';
@@ -190,6 +191,22 @@ describe('envelopes', () => {
     for (const { now, timestamp, expiration, remaining_s } of vectors.ttl) {
       const left = remainingSeconds({ timestamp: BigInt(timestamp), expiration: BigInt(expiration) }, now);
       expect(left > 0 ? left : null).toBe(remaining_s);
+    }
+  });
+
+  it('stamps', () => {
+    for (const { now, timestamp, expiration, new_timestamp, new_expiration } of vectors.stamp) {
+      const envelope = createEnvelope({ timestamp: BigInt(timestamp), expiration: BigInt(expiration) });
+      stamp(envelope, now);
+      expect([Number(envelope.timestamp), Number(envelope.expiration)]).toEqual([new_timestamp, new_expiration]);
+    }
+  });
+
+  it('in pieces are what is hashed', () => {
+    for (const vector of vectors.envelopes) {
+      if (vector.challenge_preimage_hex === undefined) continue;
+      const pieces = challengePieces(decodeEnvelope(hex(vector.envelope_hex)));
+      expect(Buffer.concat(pieces.map(({ bytes }) => bytes)).toString('hex')).toBe(vector.challenge_preimage_hex);
     }
   });
 
