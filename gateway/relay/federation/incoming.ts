@@ -13,6 +13,7 @@ import {
   decodeEnvelope,
   type Envelope,
   findFieldProblem,
+  formatAddress,
   MAX_FRAME_BYTES,
   nowSeconds,
   remainingSeconds,
@@ -116,7 +117,9 @@ export class Incoming {
     const form = formProblem(envelope);
     if (form !== undefined) return badRequest(form);
     if (remainingSeconds(envelope, nowSeconds()) <= 0) return { status: 400, body: relayTexts.expired };
-    const digest = createHash('sha256').update(bytes).digest('base64');
+    // Not of the bytes: one message has many encodings, and whoever caught it could use up its sender's share with them.
+    const to = formatAddress(envelope.destination ?? { twin: 0 });
+    const digest = createHash('sha256').update(challenge(envelope)).update(to).digest('base64');
     if (this.#seen.has(digest)) return ACCEPTED;
     const refusal = (await this.#checkDestination(envelope)) ?? (await this.#checkSource(envelope));
     if (refusal !== undefined) return refusal;
