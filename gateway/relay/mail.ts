@@ -27,7 +27,9 @@ export class Mail {
   /** Delivers or queues; `queued` says that the message is safe either way. */
   async deliver(to: Address, bytes: Uint8Array): Promise<QueueResult> {
     const { queue, metrics, session, onQueued } = this.#options;
-    if (session(to)?.trySend(bytes) === true) return 'queued';
+    const before = session(to);
+    if (before?.trySend(bytes) === true) return 'queued';
+    before?.expectMail();
     const { result } = await queue.add(to, bytes);
     if (result === 'queued') metrics.queued.inc();
     // It may have connected, and read its queue, while the message was written.

@@ -109,6 +109,8 @@ export class OfflineQueue {
 
   /** The oldest messages of a session behind entry `after`; empty when there are none. Rejects when Redis is away. */
   async read(of: Address, after = ''): Promise<QueuedMessage[]> {
+    // Behind what was added before: that may wait for the count.
+    await this.#counted?.catch(() => undefined);
     const start = after === '' ? '-' : `(${after}`;
     const rows = await this.#redis.xrangeBuffer(streamKey(of), start, '+', 'COUNT', READ_COUNT);
     const messages: QueuedMessage[] = [];

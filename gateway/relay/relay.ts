@@ -70,6 +70,15 @@ const REQUEST_TIMEOUT_MS = 20_000;
 const MAX_SENDERS = 100_000;
 /** Messages of all sessions that nothing proves to have arrived. */
 const WINDOWS_BYTES = 64 * 1024 * 1024;
+/** A peer that said goodbye, or was told it, has this long to hang up. */
+const CLOSE_TIMEOUT_MS = 2000;
+const SOCKETS = {
+  noServer: true,
+  perMessageDeflate: false,
+  closeTimeout: CLOSE_TIMEOUT_MS,
+  maxPayload: MAX_FRAME_BYTES,
+  clientTracking: false,
+};
 const SETTLE_MS = 500;
 const STORE_MS = 3000;
 const NEWER_CONNECTION = 4001;
@@ -93,12 +102,7 @@ export class Relay {
   readonly #sessions = new Map<string, Session>();
   readonly #perTwin = new Map<number, number>();
   readonly #http: Server;
-  readonly #sockets = new WebSocketServer({
-    noServer: true,
-    perMessageDeflate: false,
-    maxPayload: MAX_FRAME_BYTES,
-    clientTracking: false,
-  });
+  readonly #sockets = new WebSocketServer(SOCKETS);
   #handshakes = 0;
   #tick: NodeJS.Timeout | undefined;
 

@@ -18,6 +18,9 @@ import { type SentMessage, SentWindow, type WindowBudget } from './window.ts';
 
 /** Bytes in a socket's buffer above which messages go to the queue instead. */
 const BUFFER_LIMIT_BYTES = 2 * 1024 * 1024;
+const HELD_LIMIT_BYTES = 1024 * 1024;
+/** So few messages in the queue are nearly none. */
+const FEW_MESSAGES = 50;
 const RETRY_MS = 2000;
 const NORMAL_CLOSE = 1000;
 const GONE_AWAY = 1001;
@@ -67,6 +70,9 @@ export class Session {
   #draining = false;
   #ended = false;
   #queueWrites = 0;
+  /** While the last of the queue is read: what came meanwhile, to be sent behind it. */
+  #held: Uint8Array[] | undefined;
+  #heldBytes = 0;
   /** The queue is read from behind this entry; entries before it were sent. */
   #readUpTo = '';
   /** Entries that were sent before they were stored. */
@@ -94,7 +100,7 @@ export class Session {
   /** Sends what is in the queue, oldest first, then goes live. Called again, it looks again. */
   start(): void {
     this.#queueWrites += 1;
-    if (this.#draining || this.#ended) return;
+    if (this.#draining || this.#ended || this.socket.readyState !== this.socket.OPEN) return;
     this.#draining = true;
     this.#live = false;
     this.#store(() => true);
@@ -109,9 +115,13 @@ export class Session {
     });
   }
 
-  /** Sends at once; `false` where order or the line's limits ask for the queue. After that, call `start`. */
+  /**
+   * Sends at once, or as soon as the last of the queue is sent; `false` where
+   * order or the line's limits ask for the queue. After that, call `start`.
+   */
   trySend(bytes: Uint8Array): boolean {
-    if (!this.#live || this.#ended) return false;
+    if (this.#ended || this.socket.readyState !== this.socket.OPEN) return false;
+    if (!this.#live) return this.#hold(bytes);
     if (this.socket.bufferedAmount > BUFFER_LIMIT_BYTES || !this.#window.hasRoom) {
       // From here on the queue has the order: what is not proven goes there first.
       this.#live = false;
@@ -120,6 +130,11 @@ export class Session {
     }
     this.#send(bytes, undefined);
     return true;
+  }
+
+  /** A message goes into the queue now: what comes behind it must not overtake it. */
+  expectMail(): void {
+    this.#queueWrites += 1;
   }
 
   /** What the relay itself says to this session: not queued, lost when the line is. */
@@ -190,6 +205,7 @@ export class Session {
     clearTimeout(this.#retry);
     this.#tools.metrics.evictions.inc({ reason });
     this.#store(keep);
+    this.#storeHeld();
     this.#window.clear();
     this.#sentBefore.clear();
     return true;
@@ -198,6 +214,42 @@ export class Session {
   #goLive(): void {
     this.#draining = false;
     this.#live = true;
+    for (const bytes of this.#stopHolding()) this.#send(bytes, undefined);
+  }
+
+  /** Where the queue is nearly empty: else a steady stream would go through it for ever. */
+  #hold(bytes: Uint8Array): boolean {
+    if (this.#held === undefined) return false;
+    if (this.#heldBytes + bytes.length > HELD_LIMIT_BYTES || !this.#window.hasRoom) {
+      this.#storeHeld();
+      return false;
+    }
+    this.#held.push(bytes);
+    this.#heldBytes += bytes.length;
+    this.#tools.windows.bytes += bytes.length;
+    return true;
+  }
+
+  #startHolding(): void {
+    this.#held ??= [];
+  }
+
+  #stopHolding(): Uint8Array[] {
+    const held = this.#held ?? [];
+    this.#held = undefined;
+    this.#tools.windows.bytes -= this.#heldBytes;
+    this.#heldBytes = 0;
+    return held;
+  }
+
+  #storeHeld(): void {
+    const { queue, metrics } = this.#tools;
+    const stored = this.#stopHolding().map(async (bytes) => {
+      this.#queueWrites += 1;
+      const { result } = await queue.add(this.address, bytes);
+      (result === 'queued' ? metrics.queued : metrics.lost).inc();
+    });
+    this.#storing = Promise.all([this.#storing, ...stored]);
   }
 
   /** Puts what only this memory holds into the queue, in order: later messages of the queue come behind. */
@@ -240,11 +292,15 @@ export class Session {
       const messages = await queue.read(this.address, this.#readUpTo);
       if (messages.length === 0) {
         // A message may have been queued while the answer was on its way.
-        if (this.#queueWrites !== writesBefore) continue;
+        if (this.#queueWrites !== writesBefore) {
+          this.#startHolding();
+          continue;
+        }
         this.#sentBefore.clear();
         this.#goLive();
         return;
       }
+      if (messages.length < FEW_MESSAGES) this.#startHolding();
       const dropped: QueuedMessage[] = [];
       for (const message of messages) {
         if (!(await this.#room())) break;

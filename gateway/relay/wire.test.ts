@@ -3,21 +3,19 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { pino } from 'pino';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { WebSocket } from 'ws';
-import { challenge } from '../rmb/challenge.ts';
 import {
   address,
-  createEnvelope,
   decodeEnvelope,
   type Envelope,
   encodeEnvelope,
   MAX_FRAME_BYTES,
   nowSeconds,
 } from '../rmb/envelope.ts';
-import { createToken } from '../rmb/token.ts';
 import { admitToken } from './handshake.ts';
 import { streamKey } from './queue.ts';
 import { QueueBudget } from './queue-budget.ts';
 import { errorReply, hasFailFast, pongReply } from './replies.ts';
+import { connectPeer, Peer, signedRequest } from './testing/peer.ts';
 import { type TestTwin, World } from './testing/world.ts';
 
 const vectors = JSON.parse(readFileSync(new URL('../../test/vectors/rmb.json', import.meta.url), 'utf8'));
@@ -34,53 +32,16 @@ afterEach(async () => {
   await world.stop();
 });
 
-/** A bare peer: what it received, and how its connection ended. */
-class Peer {
-  readonly frames: Buffer[] = [];
-  readonly socket: WebSocket;
-  closed: number | undefined;
-  pings = 0;
-  refusal = '';
-
-  constructor(query: string) {
-    this.socket = new WebSocket(`${world.url}/${query}`);
-    open.push(this.socket);
-    this.socket.on('message', (data: Buffer) => this.frames.push(data));
-    this.socket.on('ping', () => {
-      this.pings += 1;
-    });
-    this.socket.on('error', () => undefined);
-    this.socket.on('close', (code) => {
-      this.closed = code;
-    });
-    this.socket.on('unexpected-response', (_request, response) => {
-      response.setEncoding('utf8');
-      let body = '';
-      response.on('data', (chunk: string) => {
-        body += chunk;
-      });
-      response.on('end', () => {
-        this.refusal = `${response.statusCode} ${body}`;
-      });
-    });
-  }
-
-  get envelopes(): Envelope[] {
-    return this.frames.map((frame) => decodeEnvelope(Uint8Array.from(frame)));
-  }
-
-  async until(condition: () => boolean, withinMs = 8000): Promise<void> {
-    const end = Date.now() + withinMs;
-    while (!condition()) {
-      if (Date.now() > end) throw new Error(`not within ${withinMs} ms: ${condition}`);
-      await sleep(5);
-    }
-  }
+async function connect(twin: TestTwin, session?: string): Promise<Peer> {
+  const peer = await connectPeer(world.url, twin, session);
+  open.push(peer.socket);
+  return peer;
 }
 
-async function connect(twin: TestTwin, session?: string): Promise<Peer> {
-  const peer = new Peer(`?${createToken(twin.identity, twin.id, session, nowSeconds())}`);
-  await peer.until(() => peer.socket.readyState === WebSocket.OPEN);
+/** A visitor with whatever it shows. */
+function visit(query: string): Peer {
+  const peer = new Peer(`${world.url}/${query}`);
+  open.push(peer.socket);
   return peer;
 }
 
@@ -88,22 +49,6 @@ async function connect(twin: TestTwin, session?: string): Promise<Peer> {
 function token(twin: TestTwin, header: unknown, claims: unknown): string {
   const signed = `${part(header)}.${part(claims)}`;
   return `${signed}.${Buffer.from(twin.identity.sign(Buffer.from(signed))).toString('base64url')}`;
-}
-
-function request(from: TestTwin, session: string | undefined, to: number, change: Partial<Envelope> = {}): Envelope {
-  const envelope = createEnvelope({
-    uid: `u-${Math.random()}`,
-    timestamp: BigInt(nowSeconds()),
-    expiration: 60n,
-    source: address(from.id, session),
-    destination: address(to),
-    message: { case: 'request', value: { command: 'zos.x' } },
-    schema: 'application/json',
-    payload: { case: 'plain', value: Buffer.from('null') },
-  });
-  Object.assign(envelope, change);
-  envelope.signature ??= from.identity.sign(challenge(envelope));
-  return envelope;
 }
 
 describe('connecting', () => {
@@ -124,13 +69,13 @@ describe('connecting', () => {
       [`?${token(twin, { alg: 'RS256' }, { sub: 7, iat: now, exp: now + 60 })}`, '401 invalid jwt: jwt: Expected alg'],
     ];
     for (const [query, answer] of table) {
-      const peer = new Peer(query);
+      const peer = visit(query);
       await peer.until(() => peer.refusal !== '');
       expect(peer.refusal.startsWith(answer), `${query} gave ${peer.refusal}`).toBe(true);
     }
     world.chain.down = true;
     await world.chain.add(9, 'ed25519');
-    const peer = new Peer(`?${token(twin, rs, { sub: 9, iat: now, exp: now + 60 })}`);
+    const peer = visit(`?${token(twin, rs, { sub: 9, iat: now, exp: now + 60 })}`);
     await peer.until(() => peer.refusal !== '');
     expect(peer.refusal).toMatch(/^500 failed to get twin: /);
   });
@@ -146,7 +91,7 @@ describe('connecting', () => {
         token(twin, { alg: 'RS512', typ: 'JWT' }, { sub, iat, exp: now + 1000, sid: 'text:with:colons' }),
         token(twin, { alg: 'RS512', typ: 'JWT' }, { sub, iat, exp, sid: '' }),
       ]) {
-        const peer = new Peer(`any/path?${text}`);
+        const peer = visit(`any/path?${text}`);
         await peer.until(() => peer.socket.readyState === WebSocket.OPEN);
         expect(peer.socket.extensions).toBe('');
       }
@@ -185,7 +130,7 @@ describe('routing', () => {
   it('keeps bytes, also fields nobody knows', async () => {
     const [a, b] = [await world.chain.add(7, 'ed25519'), await world.chain.add(8, 'ed25519')];
     const [from, to] = [await connect(a), await connect(b)];
-    const bytes = Buffer.concat([encodeEnvelope(request(a, undefined, 8)), Buffer.from('a0060f', 'hex')]);
+    const bytes = Buffer.concat([encodeEnvelope(signedRequest(a, undefined, 8)), Buffer.from('a0060f', 'hex')]);
     from.socket.send(bytes);
     await to.until(() => to.frames.length === 1);
     expect(to.frames[0]?.equals(bytes)).toBe(true);
@@ -197,7 +142,9 @@ describe('routing', () => {
     const sessions = new Map<string | undefined, Peer>();
     for (const name of [undefined, '', 'a', 'a:b']) sessions.set(name, await connect(b, name));
     for (const name of sessions.keys()) {
-      from.socket.send(encodeEnvelope(request(a, undefined, 8, { uid: `to ${name}`, destination: address(8, name) })));
+      from.socket.send(
+        encodeEnvelope(signedRequest(a, undefined, 8, { uid: `to ${name}`, destination: address(8, name) })),
+      );
     }
     for (const [name, peer] of sessions) {
       await peer.until(() => peer.frames.length > 0);
@@ -216,7 +163,7 @@ describe('routing', () => {
       [{ destination: address(99) }, 'unknown twin destination'],
     ];
     for (const [index, [change, text]] of wrong.entries()) {
-      const envelope = request(a, 's', 8, change);
+      const envelope = signedRequest(a, 's', 8, change);
       peer.socket.send(encodeEnvelope(envelope));
       await peer.until(() => peer.frames.length === index + 1);
       const answer = peer.envelopes[index];
@@ -232,7 +179,7 @@ describe('routing', () => {
         { case: 'response', value: { $typeName: 'Response' } },
         { case: 'error', value: { $typeName: 'Error', code: 0, message: '' } },
       ] as const) {
-        peer.socket.send(encodeEnvelope(request(a, 's', 8, { ...change, message })));
+        peer.socket.send(encodeEnvelope(signedRequest(a, 's', 8, { ...change, message })));
       }
     }
     await sleep(100);
@@ -243,7 +190,7 @@ describe('routing', () => {
     const a = await world.chain.add(7, 'ed25519');
     await world.chain.add(8, 'ed25519');
     const peer = await connect(a);
-    peer.socket.send(encodeEnvelope(request(a, undefined, 8, { tags: 'x, fail-fast' })));
+    peer.socket.send(encodeEnvelope(signedRequest(a, undefined, 8, { tags: 'x, fail-fast' })));
     await peer.until(() => peer.frames.length === 1);
     expect(peer.envelopes[0]?.message.value).toMatchObject({ message: 'destination offline' });
     for (const { tags, match } of vectors.fail_fast_tags) expect(hasFailFast(tags), tags).toBe(match);
@@ -281,11 +228,13 @@ describe('queue', () => {
     const from = await connect(a);
     for (let index = 0; index < 250; index += 1) {
       const dying = index % 50 === 7;
-      from.socket.send(encodeEnvelope(request(a, undefined, 8, { uid: `${index}`, expiration: dying ? 1n : 60n })));
+      from.socket.send(
+        encodeEnvelope(signedRequest(a, undefined, 8, { uid: `${index}`, expiration: dying ? 1n : 60n })),
+      );
     }
     await sleep(2100);
     const to = await connect(b);
-    from.socket.send(encodeEnvelope(request(a, undefined, 8, { uid: 'last' })));
+    from.socket.send(encodeEnvelope(signedRequest(a, undefined, 8, { uid: 'last' })));
     await to.until(() => to.frames.length >= 246);
     const expected = Array.from({ length: 250 }, (_, index) => index).filter((index) => index % 50 !== 7);
     expect(to.envelopes.map(({ uid }) => uid)).toEqual([...expected.map(String), 'last']);
@@ -305,7 +254,7 @@ describe('queue', () => {
     to.socket.pause();
     const payload = { case: 'plain', value: Buffer.alloc(200_000) } as const;
     for (let index = 0; index < 70; index += 1) {
-      from.socket.send(encodeEnvelope(request(a, undefined, 8, { uid: `${index}`, payload })));
+      from.socket.send(encodeEnvelope(signedRequest(a, undefined, 8, { uid: `${index}`, payload })));
     }
     const queued = async (): Promise<number> => {
       const metrics = await (await fetch(`http://127.0.0.1:${world.port}/metrics`)).text();
@@ -322,7 +271,7 @@ describe('queue', () => {
   it('does not give the default session what waits for another', async () => {
     const [a, b] = [await world.chain.add(7, 'ed25519'), await world.chain.add(8, 'ed25519')];
     const from = await connect(a);
-    from.socket.send(encodeEnvelope(request(a, undefined, 8, { destination: address(8, 'a') })));
+    from.socket.send(encodeEnvelope(signedRequest(a, undefined, 8, { destination: address(8, 'a') })));
     await sleep(50);
     const plain = await connect(b);
     const named = await connect(b, 'a');
@@ -342,11 +291,12 @@ describe('queue', () => {
     const texts = (): (string | undefined)[] =>
       from.envelopes.map(({ message }) => (message.case === 'error' ? message.value.message : undefined));
     const payload = { case: 'plain', value: Buffer.alloc(1000) } as const;
-    for (let index = 0; index < 3; index += 1) from.socket.send(encodeEnvelope(request(a, undefined, 8, { payload })));
+    for (let index = 0; index < 3; index += 1)
+      from.socket.send(encodeEnvelope(signedRequest(a, undefined, 8, { payload })));
     await from.until(() => from.frames.length === 1);
     expect(texts()).toEqual(['the queue of the destination is full']);
     for (const name of ['a', 'b']) {
-      from.socket.send(encodeEnvelope(request(a, undefined, 8, { destination: address(8, name) })));
+      from.socket.send(encodeEnvelope(signedRequest(a, undefined, 8, { destination: address(8, name) })));
     }
     await from.until(() => from.frames.length >= 2);
     expect(texts()[1]).toBe('the queue of the destination is full');
@@ -379,12 +329,12 @@ describe('queue', () => {
     await world.chain.add(8, 'ed25519');
     const from = await connect(a);
     await world.redis.stop();
-    from.socket.send(encodeEnvelope(request(a, undefined, 8)));
+    from.socket.send(encodeEnvelope(signedRequest(a, undefined, 8)));
     await from.until(() => from.frames.length === 1);
     expect(from.envelopes[0]?.message.value).toMatchObject({ message: 'failed to queue the message' });
     // Sessions that are there go on.
     const late = await connect(a, 'late');
-    from.socket.send(encodeEnvelope(request(a, undefined, 7, { destination: address(7, 'late') })));
+    from.socket.send(encodeEnvelope(signedRequest(a, undefined, 7, { destination: address(7, 'late') })));
     await late.until(() => late.frames.length === 1);
   });
 });
@@ -398,7 +348,7 @@ describe('sessions', () => {
     await sleep(100);
     expect(second.socket.readyState).toBe(WebSocket.OPEN);
     const from = await connect(a);
-    from.socket.send(encodeEnvelope(request(a, undefined, 8)));
+    from.socket.send(encodeEnvelope(signedRequest(a, undefined, 8)));
     await second.until(() => second.frames.length === 1);
   });
 
@@ -410,7 +360,7 @@ describe('sessions', () => {
       await peer.until(() => peer.closed !== undefined);
     }
     const peer = await connect(a, 'x');
-    peer.socket.send(encodeEnvelope(request(a, 'x', 7, { destination: address(7, 'x') })));
+    peer.socket.send(encodeEnvelope(signedRequest(a, 'x', 7, { destination: address(7, 'x') })));
     await peer.until(() => peer.frames.length === 1);
   });
 
@@ -419,11 +369,11 @@ describe('sessions', () => {
     const peer = await connect(a);
     const fill = (size: number): Uint8Array => {
       const empty = encodeEnvelope(
-        request(a, undefined, 7, { uid: 'u', payload: { case: 'plain', value: Buffer.alloc(2 ** 21) } }),
+        signedRequest(a, undefined, 7, { uid: 'u', payload: { case: 'plain', value: Buffer.alloc(2 ** 21) } }),
       );
       const rest = size - (empty.length - 2 ** 21);
       return encodeEnvelope(
-        request(a, undefined, 7, { uid: 'u', payload: { case: 'plain', value: Buffer.alloc(rest) } }),
+        signedRequest(a, undefined, 7, { uid: 'u', payload: { case: 'plain', value: Buffer.alloc(rest) } }),
       );
     };
     const largest = fill(MAX_FRAME_BYTES);
