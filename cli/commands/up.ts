@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
+import { readLimits } from '../../gateway/door/limits-file.ts';
 import { type IdentityOptions, identityOptions, readKey, refuseSecretArguments } from '../../gateway/rmb/index.ts';
 import { CliError, type Command, readOptions } from '../command.ts';
 import { Stages } from '../demo/stages.ts';
@@ -28,6 +29,8 @@ chain and a relay of its own, and makes a farmer, a node and a user on them.
   --flists DIR        folder that file:// flists may come from
   --allow-address CIDR,...  ranges that flists may come from although they are reserved
   --deny-private      no flists from private ranges
+  --limits FILE       what the node accepts of twins, see docs/door.md
+  --require-encryption  no requests in clear of twins that have a key on the chain
   --accel auto|kvm|tcg
   --log-level LEVEL   trace, debug, info, warn, error
 
@@ -48,6 +51,8 @@ const options = {
   flists: { type: 'string' },
   'allow-address': { type: 'string' },
   'deny-private': { type: 'boolean', default: false },
+  limits: { type: 'string' },
+  'require-encryption': { type: 'boolean', default: false },
   accel: { type: 'string', default: 'auto' },
   'log-level': { type: 'string', default: 'info' },
 } as const;
@@ -75,6 +80,7 @@ export const command: Command = {
     const updateTwin = values['update-twin'];
     if (updateTwin !== undefined && updateTwin !== 'union' && updateTwin !== 'replace')
       throw new CliError(`--update-twin ${updateTwin}: use union or replace`);
+    const limitsFile = values.limits === undefined ? null : await checkedLimits(resolve(values.limits));
     const layout = makeLayout(values.state);
     const keyFile = await takeKey(layout, values);
     const wishes: Wishes = {
@@ -85,6 +91,8 @@ export const command: Command = {
       flistFolder: values.flists === undefined ? null : resolve(values.flists),
       flistAllow: values['allow-address']?.split(',') ?? [],
       flistDenyPrivate: values['deny-private'],
+      limitsFile,
+      requireEncryption: values['require-encryption'],
       logLevel: values['log-level'],
       ...(values.chain === undefined ? {} : { chain: values.chain.split(',') }),
       ...(values.relay === undefined ? {} : { relay: values.relay.split(',') }),
@@ -119,4 +127,14 @@ async function takeKey(layout: Layout, options: IdentityOptions): Promise<string
   } catch (error) {
     throw new CliError((error as Error).message);
   }
+}
+
+/** The path of a file that the gateway will accept. */
+async function checkedLimits(path: string): Promise<string> {
+  try {
+    await readLimits(path);
+  } catch (error) {
+    throw new CliError((error as Error).message);
+  }
+  return path;
 }

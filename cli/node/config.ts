@@ -40,6 +40,10 @@ export const nodeConfig = z.object({
   flistAllow: z.array(z.string()).default([]),
   /** Flists may not come from private ranges. */
   flistDenyPrivate: z.boolean().default(false),
+  /** File of limits for the gateway's door; null for the usual ones. */
+  limitsFile: z.string().nullable().default(null),
+  /** Twins that have a key on the chain must encrypt their requests. */
+  requireEncryption: z.boolean().default(false),
   logLevel: z.string(),
 });
 

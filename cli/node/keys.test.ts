@@ -38,6 +38,8 @@ const config: NodeConfig = {
   flistFolder: null,
   flistAllow: [],
   flistDenyPrivate: false,
+  limitsFile: null,
+  requireEncryption: false,
   logLevel: 'info',
 };
 

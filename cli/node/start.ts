@@ -22,6 +22,8 @@ export interface Wishes {
   readonly flistFolder: string | null;
   readonly flistAllow?: readonly string[];
   readonly flistDenyPrivate?: boolean;
+  readonly limitsFile?: string | null;
+  readonly requireEncryption?: boolean;
   readonly logLevel: string;
   /** Chain and relay of the grid; without them the node runs its own. */
   readonly chain?: readonly string[];
@@ -55,6 +57,8 @@ export async function decideConfig(layout: Layout, wishes: Wishes): Promise<Node
     flistFolder: wishes.flistFolder,
     flistAllow: [...(wishes.flistAllow ?? [])],
     flistDenyPrivate: wishes.flistDenyPrivate ?? false,
+    limitsFile: wishes.limitsFile ?? null,
+    requireEncryption: wishes.requireEncryption ?? false,
     logLevel: wishes.logLevel,
   };
   await saveConfig(layout, config);

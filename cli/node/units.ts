@@ -161,6 +161,8 @@ export function unitFiles(layout: Layout, config: NodeConfig): Record<string, Un
         ...(config.updateTwin === 'never' ? [] : ['--update-twin', config.updateTwin]),
         ...(config.createTwin ? ['--create-twin', 'true'] : []),
         ...['--http', `${config.address}:${httpPort}`],
+        ...(config.limitsFile === null ? [] : ['--limits', config.limitsFile]),
+        ...(config.requireEncryption ? ['--require-encryption', 'true'] : []),
       ),
       test: answers('rmb-gateway'),
       after: config.development ? ['provisiond', 'relay'] : ['provisiond'],

@@ -10,9 +10,10 @@ import { PayloadCipher } from '../rmb/cipher.ts';
 import { address, createEnvelope, type Envelope, encodeEnvelope } from '../rmb/envelope.ts';
 import { SignatureVerifier } from '../rmb/signature.ts';
 import { TwinCache } from '../rmb/twins.ts';
-import { Door, type DoorOptions, type Verdict } from './door.ts';
+import { Door, type DoorOptions } from './door.ts';
 import type { ReplayEntry } from './replay.ts';
 import type { ReplayLog } from './replay-log.ts';
+import type { Verdict } from './verdict.ts';
 
 const verifier = new SignatureVerifier({ threads: 1 });
 afterAll(() => verifier.close());

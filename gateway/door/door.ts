@@ -5,7 +5,6 @@
 import type { Logger } from 'pino';
 import type { Registry } from 'prom-client';
 import { GridError } from '../../schemas/errors/index.ts';
-import type { Answer } from '../rmb/answer.ts';
 import type { PayloadCipher } from '../rmb/cipher.ts';
 import type { RequestHandler } from '../rmb/client.ts';
 import { decodeEnvelope, type Envelope } from '../rmb/envelope.ts';
@@ -25,10 +24,11 @@ import { Rates } from './rate.ts';
 import { Refusals, type SendAnswer } from './refusals.ts';
 import { ReplayMemory } from './replay.ts';
 import { forgetfulLog, type ReplayLog } from './replay-log.ts';
-import { checkShape, type Ignored } from './shape.ts';
+import { checkShape } from './shape.ts';
 import { checkSignature, checkSignatureForm } from './signature.ts';
 import { checkFrameSize, checkPayloadSize } from './size.ts';
 import { TwinDesk } from './twin.ts';
+import type { AdmittedRequest, Verdict } from './verdict.ts';
 
 export interface DoorOptions {
   readonly twinId: number;
@@ -47,28 +47,6 @@ export interface DoorOptions {
   /** Milliseconds since 1970. */
   readonly now?: () => number;
 }
-
-/** A request that passed: who sent it is proven. */
-export interface AdmittedRequest {
-  readonly uid: string;
-  readonly command: string;
-  readonly twin: TwinRecord;
-  readonly session: string | undefined;
-  /** In clear; empty where the client sends nothing. */
-  readonly payload: Uint8Array;
-  readonly encrypted: boolean;
-  /** Unix seconds after which nobody waits for the answer. */
-  readonly expiresAtSeconds: number;
-  /** Answers; then gives the request's place back. */
-  reply(answer: Answer): Promise<void>;
-  /** Gives the place back without an answer; harmless after `reply`. */
-  leave(): void;
-}
-
-export type Verdict =
-  | { readonly outcome: 'admitted'; readonly request: AdmittedRequest }
-  | { readonly outcome: 'refused'; readonly check: Check; readonly refusal: GridError; readonly answered: boolean }
-  | { readonly outcome: 'ignored'; readonly reason: Ignored };
 
 /** A request's place: `pass` when the door's own work is done, `leave` when all is. Both may be called again. */
 interface Place {

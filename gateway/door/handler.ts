@@ -2,7 +2,7 @@
 import type { Logger } from 'pino';
 import { GridError } from '../../schemas/errors/index.ts';
 import { type Answer, refusalAnswer } from '../rmb/answer.ts';
-import type { AdmittedRequest } from './door.ts';
+import type { AdmittedRequest } from './verdict.ts';
 
 export type Run = (request: AdmittedRequest) => Promise<Answer>;
 

@@ -4,11 +4,11 @@ import { GridError } from '../../schemas/errors/index.ts';
 import { type Answer, refusalAnswer } from '../rmb/answer.ts';
 import type { Envelope } from '../rmb/envelope.ts';
 import type { TwinRecord } from '../rmb/twins.ts';
-import type { Verdict } from './door.ts';
 import type { DoorLimits } from './limits.ts';
 import type { Check, DoorMetrics } from './metrics.ts';
 import { Bucket, TwinBuckets } from './rate.ts';
 import type { Ignored } from './shape.ts';
+import type { Verdict } from './verdict.ts';
 
 /** Sends an answer to a verified sender, as `RmbClient.answer`. */
 export type SendAnswer = (request: Envelope, twin: TwinRecord, answer: Answer) => Promise<void>;

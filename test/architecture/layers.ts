@@ -44,6 +44,7 @@ export const rooms: readonly Room[] = [
       interfaces,
       /^gateway\/rmb\/index\.ts$/,
       /^gateway\/chain\/client\.ts$/,
+      /^gateway\/door\/limits-file\.ts$/,
       /^modules\/flistd\/format\//,
       /^modules\/vmd\/guest\/build\.ts$/,
       /^modules\/vmd\/qemu\/kvm\.ts$/,
