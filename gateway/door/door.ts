@@ -30,6 +30,8 @@ import { checkFrameSize, checkPayloadSize } from './size.ts';
 import { TwinDesk } from './twin.ts';
 import type { AdmittedRequest, Verdict } from './verdict.ts';
 
+export type { AdmittedRequest, Verdict };
+
 export interface DoorOptions {
   readonly twinId: number;
   readonly session?: string | undefined;
