@@ -7,7 +7,7 @@
  */
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import { collectDefaultMetrics, Histogram, Registry } from 'prom-client';
 import type { NodeFacts } from '../modules/api-gateway/interface.ts';
 import { chain } from '../modules/api-gateway/interface.ts';
 import { network } from '../modules/networkd/interface.ts';
@@ -30,6 +30,7 @@ import { HttpServer, parseListenAddress } from './http/server.ts';
 import { busTwins, followTwins } from './rmb/bus-twins.ts';
 import { PayloadCipher } from './rmb/cipher.ts';
 import { RmbClient } from './rmb/client.ts';
+import { registerClientMetrics } from './rmb/client-metrics.ts';
 import { identityOptions, readIdentity, refuseSecretArguments } from './rmb/identity-source.ts';
 import { SignatureVerifier } from './rmb/signature.ts';
 import { TwinCache } from './rmb/twins.ts';
@@ -118,14 +119,7 @@ await runDaemon({
       log,
     });
     client = peer;
-    new Gauge({
-      name: 'gateway_relay_connected',
-      help: '1 while at least one relay is connected',
-      registers: [registry],
-      collect() {
-        this.set(peer.connected ? 1 : 0);
-      },
-    });
+    registerClientMetrics(peer, registry);
     const door = new Door({
       twinId: facts.TwinID,
       twins,

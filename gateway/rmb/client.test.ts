@@ -10,6 +10,7 @@ import { TestChain, type TestTwin, World } from '../relay/testing/world.ts';
 import { challenge } from './challenge.ts';
 import { PayloadCipher } from './cipher.ts';
 import { RmbClient, type RmbClientOptions } from './client.ts';
+import { registerClientMetrics } from './client-metrics.ts';
 import { address, createEnvelope, decodeEnvelope, type Envelope, encodeEnvelope, nowSeconds } from './envelope.ts';
 import { SignatureVerifier } from './signature.ts';
 import { PlainRelay, relayError } from './testing/plain-relay.ts';
@@ -206,6 +207,7 @@ describe('several relays', () => {
     const [one, two] = [await relay(), await relay()];
     const server = await connected(client(node, [one, two]), [one, two]);
     const registry = new Registry();
+    registerClientMetrics(server, registry);
     const served = serveBehindDoor(server, registry);
     const bytes = requestOf('a');
     one.send(bytes);
@@ -222,6 +224,10 @@ describe('several relays', () => {
     one.send(requestOf('c'));
     await until(() => one.received.length === 2, 'the third');
     expect(await refusals(registry)).toEqual({ 'replay envelope_replayed': 1 });
+    const numbers = await registry.metrics();
+    expect(numbers).toMatch(/^gateway_rmb_duplicates_total 1$/m);
+    expect(numbers).toMatch(/^gateway_rmb_dropped_total\{reason="malformed"\} 0$/m);
+    expect(numbers).toMatch(/^gateway_relay_connected 1$/m);
     expect([one, two].map(({ received }) => received.map(({ uid }) => uid))).toEqual([['a', 'c'], ['b']]);
   });
 });

@@ -137,6 +137,11 @@ export class RmbClient {
     return this.#sockets.filter((socket) => socket.open).map(({ url }) => url);
   }
 
+  /** Requests at the handler. */
+  get serving(): number {
+    return this.#intake.serving;
+  }
+
   get counts(): ClientCounts {
     return { ...this.#intake.counts, malformed: this.#malformed };
   }
