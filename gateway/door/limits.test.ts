@@ -1,9 +1,12 @@
+import { readFileSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Registry } from 'prom-client';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { DEFAULT_DOOR_LIMITS } from './limits.ts';
 import { readLimits } from './limits-file.ts';
+import { checks, DoorMetrics } from './metrics.ts';
 
 let folder: string;
 beforeAll(async () => {
@@ -44,5 +47,22 @@ describe('the file of limits', () => {
 
   it('refuses a file that is not there', async () => {
     await expect(readLimits(join(folder, 'no'))).rejects.toThrow(/limits file .*ENOENT/);
+  });
+});
+
+describe('docs/door.md', () => {
+  const page = readFileSync(join(import.meta.dirname, '../../docs/door.md'), 'utf8');
+
+  it('has every limit with its usual value', () => {
+    for (const [name, value] of Object.entries(DEFAULT_DOOR_LIMITS))
+      expect(page).toContain(`| \`${name}\` | ${value} |`);
+  });
+
+  it('has every check in its order, and every metric', async () => {
+    const rows = [...page.matchAll(/^\| `([a-z]+)` \| `/gm)].map(([, check]) => check);
+    expect(rows).toEqual([...checks]);
+    const registry = new Registry();
+    new DoorMetrics(registry);
+    for (const { name } of await registry.getMetricsAsJSON()) expect(page).toContain(`\`${name}`);
   });
 });

@@ -14,7 +14,6 @@ const shape = z.strictObject({
   sizeBytes: limit(2 * MiB, KiB, 16 * MiB, "bytes of one request's envelope"),
   // The largest deployment is 1 MiB of JSON, and encryption adds 28 bytes.
   payloadBytes: limit(1280 * KiB, KiB, 16 * MiB, "bytes of one request's payload, as sent"),
-  // Three hours of life would be three hours of memory: the protocol's peers ask for 1800 s at most.
   lifetimeSeconds: limit(3600, 1, 3600, 'seconds a request may ask to live'),
   aheadSeconds: limit(60, 1, 3600, "seconds the sender's clock may be ahead"),
   replayEntries: limit(200_000, 1, 2_000_000, 'unexpired requests remembered, in all'),
