@@ -39,6 +39,8 @@ export function streamKey(to: Pick<Address, 'twin' | 'connection'>): string {
 export function openStore(broker: string, log: Logger, role: string): Redis {
   const redis = new Redis({
     ...parseBroker(broker),
+    // The form of what streams answer with differs between the two.
+    protocol: 2,
     autoResendUnfulfilledCommands: false,
     enableOfflineQueue: false,
     maxRetriesPerRequest: 0,
