@@ -31,15 +31,14 @@ export function decodeFrom(reader: Reader, wire: Wire, raw: boolean): unknown {
     case 'int8':
     case 'int16':
     case 'int32':
-      return Number(BigInt.asIntN(WIDTH[wire.kind], integer(reader)));
+      return narrow(reader, WIDTH[wire.kind], true);
     case 'uint8':
     case 'uint16':
     case 'uint32':
-      return Number(BigInt.asUintN(WIDTH[wire.kind], integer(reader)));
+      return narrow(reader, WIDTH[wire.kind], false);
     case 'int64':
-      return carried(wire, BigInt.asIntN(64, integer(reader)));
     case 'uint64':
-      return carried(wire, BigInt.asUintN(64, integer(reader)));
+      return decode64(reader, wire);
     case 'float32':
       return Math.fround(decodeFloat(reader));
     case 'float64':
@@ -77,12 +76,26 @@ function integer(reader: Reader): bigint {
   return reader.nil() ? 0n : BigInt(reader.integer());
 }
 
-function carried(wire: Wire & { readonly carrier?: string }, value: bigint): bigint | number {
-  if (wire.carrier === 'bigint') return value;
-  if (value > BigInt(Number.MAX_SAFE_INTEGER) || value < BigInt(Number.MIN_SAFE_INTEGER)) {
-    throw new WireError(`${value} (${wire.go}) is beyond the whole numbers JavaScript holds exactly`);
+/** Go cuts what is too wide. */
+function narrow(reader: Reader, bits: number, signed: boolean): number {
+  if (reader.nil()) return 0;
+  const value = reader.exactInteger();
+  const most = 2 ** (signed ? bits - 1 : bits);
+  if (typeof value === 'number' && value < most && value >= (signed ? -most : 0)) return value;
+  const whole = BigInt(value);
+  return Number(signed ? BigInt.asIntN(bits, whole) : BigInt.asUintN(bits, whole));
+}
+
+function decode64(reader: Reader, wire: Wire & { readonly carrier?: string }): bigint | number {
+  const value = reader.nil() ? 0 : reader.exactInteger();
+  const signed = wire.kind === 'int64';
+  if (typeof value === 'number' && wire.carrier !== 'bigint' && (signed || value >= 0)) return value;
+  const whole = signed ? BigInt.asIntN(64, BigInt(value)) : BigInt.asUintN(64, BigInt(value));
+  if (wire.carrier === 'bigint') return whole;
+  if (whole > BigInt(Number.MAX_SAFE_INTEGER) || whole < BigInt(Number.MIN_SAFE_INTEGER)) {
+    throw new WireError(`${whole} (${wire.go}) is beyond the whole numbers JavaScript holds exactly`);
   }
-  return Number(value);
+  return Number(whole);
 }
 
 /** Go reads integers into floats by way of int64. */
@@ -132,10 +145,10 @@ function decodeStruct(reader: Reader, fields: Fields, raw: boolean): Record<stri
 function readKeys(reader: Reader, fields: Fields, record: Record<string, unknown>, raw: boolean): void {
   let expected = 0;
   for (let left = reader.mapLength(); left > 0; left--) {
-    const name = reader.nil() ? '' : reader.string();
     // Go sends fields in order, so the next one is nearly always the right one.
     let field = fields[expected];
-    if (field?.[0] !== name) {
+    if (field === undefined || !reader.text(field[0])) {
+      const name = reader.nil() ? '' : reader.string();
       expected = fields.findIndex(([known]) => known === name);
       field = fields[expected];
     }

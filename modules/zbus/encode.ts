@@ -55,10 +55,12 @@ export function encodeInto(writer: Writer, wire: Wire, value: unknown): void {
       writer.uint32(small(wire, value, 0, 0xffffffff));
       break;
     case 'int64':
-      writer.int64(wide(wire, value, -(1n << 63n), (1n << 63n) - 1n));
+      if (isExact(wire, value)) writer.safe64(0xd3, value);
+      else writer.int64(wide(wire, value, LEAST_INT64, MOST_INT64));
       break;
     case 'uint64':
-      writer.uint64(wide(wire, value, 0n, (1n << 64n) - 1n));
+      if (isExact(wire, value) && value >= 0) writer.safe64(0xcf, value);
+      else writer.uint64(wide(wire, value, 0n, MOST_UINT64));
       break;
     case 'float32':
       if (typeof value !== 'number') throw mismatch(wire, value);
@@ -98,6 +100,15 @@ export function encodeInto(writer: Writer, wire: Wire, value: unknown): void {
       encodeStruct(writer, wire, wire.fields, value);
       break;
   }
+}
+
+const LEAST_INT64 = -(1n << 63n);
+const MOST_INT64 = (1n << 63n) - 1n;
+const MOST_UINT64 = (1n << 64n) - 1n;
+
+/** A number where numbers carry the type, and exact: no detour by way of bigint. */
+function isExact(wire: { readonly carrier?: string }, value: unknown): value is number {
+  return typeof value === 'number' && wire.carrier === 'number' && Number.isSafeInteger(value);
 }
 
 /** Kinds of which Go has a nil. */

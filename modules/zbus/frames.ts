@@ -73,15 +73,35 @@ export function queueName(module: string, object: { readonly Name: string; reado
 }
 
 export function encodeRequest(request: Request): Buffer {
-  return encodeFields([
-    ['ID', str, request.id],
-    ['Inputs', inputs, request.inputs],
-    ['Object', ObjectID, request.object],
-    ['ReplyTo', str, request.replyTo],
-    ['Method', str, request.method],
-    ...optional('Trace', str, request.trace),
-    ...optional('Deadline', signed64, request.deadline),
-  ]);
+  const { id, inputs, object, replyTo, method, trace, deadline } = request;
+  let expectedBytes = 160 + id.length + replyTo.length + method.length + object.Name.length + (trace?.length ?? 0);
+  for (const input of inputs) expectedBytes += input.length + 5;
+  const writer = new Writer(expectedBytes);
+  writer.mapHeader(5 + (trace === undefined ? 0 : 1) + (deadline === undefined ? 0 : 1));
+  writer.string('ID');
+  writer.string(id);
+  writer.string('Inputs');
+  writer.arrayHeader(inputs.length);
+  for (const input of inputs) writer.bytes(input);
+  writer.string('Object');
+  writer.mapHeader(2);
+  writer.string('Name');
+  writer.string(object.Name);
+  writer.string('Version');
+  writer.string(object.Version);
+  writer.string('ReplyTo');
+  writer.string(replyTo);
+  writer.string('Method');
+  writer.string(method);
+  if (trace !== undefined) {
+    writer.string('Trace');
+    writer.string(trace);
+  }
+  if (deadline !== undefined) {
+    writer.string('Deadline');
+    encodeInto(writer, signed64, deadline);
+  }
+  return writer.finish();
 }
 
 /** @throws WireError */
@@ -158,12 +178,6 @@ type Field = readonly [name: string, wire: Wire, value: unknown];
 
 function optional(name: string, wire: Wire, value: unknown): Field[] {
   return value === undefined ? [] : [[name, wire, value]];
-}
-
-function encodeFields(fields: readonly Field[]): Buffer {
-  const writer = new Writer();
-  writeFields(writer, fields);
-  return writer.finish();
 }
 
 function writeFields(writer: Writer, fields: readonly Field[]): void {

@@ -8,6 +8,7 @@ const REPLACEMENT = '\ufffd';
 const REPLACEMENT_BYTES = Buffer.from(REPLACEMENT);
 
 export function decodeGoString(bytes: Buffer): string {
+  if (isShortAscii(bytes)) return bytes.toString('latin1');
   const text = bytes.toString('utf8');
   if (!text.includes(REPLACEMENT)) return text;
   return decodeSlowly(bytes);
@@ -21,6 +22,12 @@ export function encodeGoString(text: string): Buffer {
     parts.push(code >= 0xdc80 && code <= 0xdcff ? Buffer.from([code - 0xdc00]) : Buffer.from(character, 'utf8'));
   }
   return Buffer.concat(parts);
+}
+
+function isShortAscii(bytes: Buffer): boolean {
+  if (bytes.length > 64) return false;
+  for (let at = 0; at < bytes.length; at++) if ((bytes[at] as number) >= 0x80) return false;
+  return true;
 }
 
 function decodeSlowly(bytes: Buffer): string {

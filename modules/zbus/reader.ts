@@ -60,6 +60,22 @@ export class Reader {
   /** Any integer form; small ones as number, 64-bit ones as bigint. */
   integer(): number | bigint {
     const code = this.peek();
+    if (code === 0xcf) return this.#buffer.readBigUInt64BE(this.#take(9) + 1);
+    if (code === 0xd3) return this.#buffer.readBigInt64BE(this.#take(9) + 1);
+    return this.#smallInteger(code);
+  }
+
+  /** Any integer form as a number, as a bigint only where a number would not be exact. */
+  exactInteger(): number | bigint {
+    const code = this.peek();
+    if (code !== 0xcf && code !== 0xd3) return this.#smallInteger(code);
+    const at = this.#take(9) + 1;
+    const high = code === 0xcf ? this.#buffer.readUInt32BE(at) : this.#buffer.readInt32BE(at);
+    if (high < 0x20_0000 && high > -0x20_0000) return high * 0x1_0000_0000 + this.#buffer.readUInt32BE(at + 4);
+    return code === 0xcf ? this.#buffer.readBigUInt64BE(at) : this.#buffer.readBigInt64BE(at);
+  }
+
+  #smallInteger(code: number): number {
     if (code < 0x80 || code >= 0xe0) {
       this.#at++;
       return code < 0x80 ? code : code - 0x100;
@@ -71,19 +87,28 @@ export class Reader {
         return this.#buffer.readUInt16BE(this.#take(3) + 1);
       case 0xce:
         return this.#buffer.readUInt32BE(this.#take(5) + 1);
-      case 0xcf:
-        return this.#buffer.readBigUInt64BE(this.#take(9) + 1);
       case 0xd0:
         return this.#buffer.readInt8(this.#take(2) + 1);
       case 0xd1:
         return this.#buffer.readInt16BE(this.#take(3) + 1);
       case 0xd2:
         return this.#buffer.readInt32BE(this.#take(5) + 1);
-      case 0xd3:
-        return this.#buffer.readBigInt64BE(this.#take(9) + 1);
       default:
         throw this.unexpected('an integer');
     }
+  }
+
+  /** Consumes the next value if it is this short ASCII text; field names are compared so, and never made. */
+  text(expected: string): boolean {
+    const { length } = expected;
+    const buffer = this.#buffer;
+    const start = this.#at + 1;
+    if (length >= 32 || buffer[this.#at] !== (0xa0 | length) || start + length > buffer.length) return false;
+    for (let index = 0; index < length; index++) {
+      if (buffer[start + index] !== expected.charCodeAt(index)) return false;
+    }
+    this.#at = start + length;
+    return true;
   }
 
   float(): number {

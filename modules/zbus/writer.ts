@@ -1,9 +1,16 @@
 /** MessagePack in the exact forms that Go's encoder emits. */
 import { encodeGoString } from './gostring.ts';
 
+/** Characters below which a string is written one by one. */
+const SHORT = 96;
+
 export class Writer {
-  #buffer = Buffer.allocUnsafe(256);
+  #buffer: Buffer;
   #length = 0;
+
+  constructor(expectedBytes = 256) {
+    this.#buffer = Buffer.allocUnsafe(expectedBytes);
+  }
 
   #grow(extra: number): number {
     const at = this.#length;
@@ -77,6 +84,23 @@ export class Writer {
     this.#buffer.writeUInt32BE(value, at + 1);
   }
 
+  /** `int64` and `uint64` of a whole number that JavaScript holds exactly. */
+  safe64(code: 0xd3 | 0xcf, value: number): void {
+    const at = this.#grow(9);
+    const buffer = this.#buffer;
+    const high = Math.floor(value / 0x1_0000_0000);
+    const low = value - high * 0x1_0000_0000;
+    buffer[at] = code;
+    buffer[at + 1] = high >> 24;
+    buffer[at + 2] = high >> 16;
+    buffer[at + 3] = high >> 8;
+    buffer[at + 4] = high;
+    buffer[at + 5] = low >>> 24;
+    buffer[at + 6] = low >>> 16;
+    buffer[at + 7] = low >>> 8;
+    buffer[at + 8] = low;
+  }
+
   uint64(value: bigint): void {
     const at = this.#grow(9);
     this.#buffer[at] = 0xcf;
@@ -98,6 +122,32 @@ export class Writer {
   }
 
   string(value: string): void {
+    if (value.length >= SHORT || !this.#ascii(value)) this.#long(value);
+  }
+
+  /** Most strings on the bus are short names: byte by byte they are written quicker than by a call into the runtime. */
+  #ascii(value: string): boolean {
+    const length = value.length;
+    const start = this.#length;
+    let at = this.#grow(length + (length < 32 ? 1 : 2));
+    const buffer = this.#buffer;
+    if (length < 32) buffer[at++] = 0xa0 | length;
+    else {
+      buffer[at++] = 0xd9;
+      buffer[at++] = length;
+    }
+    for (let index = 0; index < length; index++) {
+      const code = value.charCodeAt(index);
+      if (code >= 0x80) {
+        this.#length = start;
+        return false;
+      }
+      buffer[at++] = code;
+    }
+    return true;
+  }
+
+  #long(value: string): void {
     const bytes = encodeGoString(value);
     if (bytes.length < 32) this.code(0xa0 | bytes.length);
     else this.#header(bytes.length, 0xd9, 0xda, 0xdb);
@@ -139,8 +189,11 @@ export class Writer {
   }
 
   raw(bytes: Uint8Array): void {
-    const at = this.#grow(bytes.length);
-    this.#buffer.set(bytes, at);
+    const { length } = bytes;
+    const at = this.#grow(length);
+    const buffer = this.#buffer;
+    if (length >= 32) buffer.set(bytes, at);
+    else for (let index = 0; index < length; index++) buffer[at + index] = bytes[index] as number;
   }
 
   #header(length: number, code8: number | undefined, code16: number, code32: number): void {
