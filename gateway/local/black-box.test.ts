@@ -1,12 +1,13 @@
 /** What the local interface does with what may stand in its queues: one case a line. */
 import { randomUUID } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import vectors from '../../test/vectors/rmb.json' with { type: 'json' };
 import type { TestTwin } from '../relay/testing/world.ts';
 import type { RmbClient } from '../rmb/client.ts';
 import { RmbError } from '../rmb/errors.ts';
 import { type LocalAnswer, Site, until } from './testing/site.ts';
 
+const vectors = JSON.parse(readFileSync(new URL('../../test/vectors/rmb.json', import.meta.url), 'utf8'));
 let site: Site;
 let user: TestTwin;
 let caller: RmbClient;
@@ -31,7 +32,7 @@ const failure = (code: number, message: unknown) => ({
   ...{ ver: 1, ref: 'client-ref', dat: '', src: '', shm: null, now: 0 },
   err: { code, message },
 });
-const vector = (index: number): Record<string, unknown> => vectors.redis_json[index]?.json as Record<string, unknown>;
+const vector = (index: number): Record<string, unknown> => vectors.redis_json[index].json;
 const nowSeconds = (): number => Math.floor(Date.now() / 1000);
 
 interface Case {

@@ -42,6 +42,7 @@ export class LocalFront {
   readonly #intakes: readonly Intake[];
   readonly #log: Logger;
   #running: Promise<unknown> | undefined;
+  #alone = false;
 
   constructor(options: LocalFrontOptions) {
     const { log, peer, door, twins, commands } = options;
@@ -49,7 +50,8 @@ export class LocalFront {
     const metrics = new LocalMetrics(options.registry ?? new Registry());
     const store = new LocalStore(options.redis, limits, log);
     const asking = new Asking({ ...options, store, metrics, allowed: options.mayAsk });
-    const serving = new Serving({ store, door, peer, twins, limits, metrics, log, commands });
+    const ready = (): boolean => this.connected;
+    const serving = new Serving({ store, door, peer, twins, limits, metrics, log, commands, ready });
     this.#log = log;
     this.#store = store;
     this.#serving = serving;
@@ -64,14 +66,22 @@ export class LocalFront {
     ];
   }
 
-  /** Whether the local Redis is connected. */
+  /** Whether the local Redis is connected and this is the one that serves it. */
   get connected(): boolean {
-    return this.#store.ready;
+    return this.#alone && this.#store.ready;
   }
 
   /** Works off the queues from now on, as soon as Redis is there. */
   start(): void {
     this.#running ??= this.#run().catch((error: unknown) => this.#log.error({ err: error }, 'local interface ended'));
+  }
+
+  /** Waits a while for `connected`, so that mail that waits at the relays finds its services. */
+  async settled(withinMs: number, signal: AbortSignal): Promise<void> {
+    const giveUpAt = Date.now() + withinMs;
+    while (!this.connected && Date.now() < giveUpAt && !signal.aborted) {
+      await sleep(CONNECT_PAUSE_MS, undefined, { signal }).catch(() => undefined);
+    }
   }
 
   /** Requests for local services to the services, others to `own`. */
@@ -106,6 +116,7 @@ export class LocalFront {
         () => undefined,
       );
     }
+    this.#alone = true;
     await Promise.all(this.#intakes.map((intake) => intake.run()));
     await lock.release().catch(() => undefined);
   }

@@ -26,6 +26,7 @@ import { type PeerOptions, parsePeerOptions, usage } from './options.ts';
 const STOP_DEADLINE_MS = 10_000;
 const CONNECT_DEADLINE_MS = 30_000;
 const STREAM_PAUSE_MS = 2000;
+const REDIS_PATIENCE_MS = 5000;
 
 process.title = 'gridnode-peer';
 if (process.argv.includes('--help') || process.argv.includes('-h')) {
@@ -121,6 +122,7 @@ async function run(argv: readonly string[]): Promise<void> {
       });
     });
   }
+  await front.settled(REDIS_PATIENCE_MS, signal);
   await peer.connect({ deadlineMs: CONNECT_DEADLINE_MS, signal }).catch((error: Error) => {
     if (!signal.aborted) log.warn({ reason: error.message }, 'no relay yet, trying on');
   });

@@ -61,10 +61,12 @@ return 1`;
  * Gives a service a request and remembers who is to be answered.
  * KEYS queue, record, index, index of the twin. ARGV now, expires at, life, member,
  * message, record, limits: requests, of the twin, messages in the queue, its bytes.
- * Requests whose time is over leave the queue's old end. Result: 'ok', or which limit it was.
+ * Requests whose time is over leave the queue's old end. Result: 'ok' (also where it is there
+ * already, as relays deliver at least once), or which limit it was.
  */
 export const enqueue = `
 local now, life = tonumber(ARGV[1]), tonumber(ARGV[3])
+if redis.call('EXISTS', KEYS[2]) == 1 then return 'ok' end
 for i = 3, 4 do redis.call('ZREMRANGEBYSCORE', KEYS[i], '-inf', now) end
 if redis.call('ZCARD', KEYS[3]) >= tonumber(ARGV[7]) then return 'requests' end
 if redis.call('ZCARD', KEYS[4]) >= tonumber(ARGV[8]) then return 'twin' end

@@ -32,6 +32,8 @@ export interface ServingOptions {
   readonly log: Logger;
   /** Commands that have a service. */
   readonly commands: ReadonlySet<string>;
+  /** Whether the services' queues are this peer's to use. */
+  readonly ready: () => boolean;
 }
 
 const VERSION_COMMAND = 'rmb.version';
@@ -71,7 +73,7 @@ export class Serving {
     const { command, uid, twin, session } = request;
     if (command === VERSION_COMMAND) return { kind: 'response', payload: JSON.stringify(version) };
     if (!commands.has(command)) throw new GridError('command_unknown', { command });
-    if (!store.ready) throw new GridError('local_service_away', { command });
+    if (!this.#options.ready()) throw new GridError('local_service_away', { command });
     const source = formatAddress({ twin: twin.id, connection: session } as Parameters<typeof formatAddress>[0]);
     const message = formatServiceRequest({
       uid,

@@ -66,9 +66,13 @@ export class Site {
 
   /** Starts the interface for a twin (`me` if none is named). */
   async front(
-    options: Partial<Omit<LocalFrontOptions, 'commands'>> & { commands?: string[]; twin?: TestTwin } = {},
+    options: Partial<Omit<LocalFrontOptions, 'commands'>> & {
+      commands?: string[];
+      twin?: TestTwin;
+      waits?: boolean;
+    } = {},
   ): Promise<{ front: LocalFront; client: RmbClient; registry: Registry; close: () => Promise<void> }> {
-    const { twin = this.me, commands = [], ...rest } = options;
+    const { twin = this.me, commands = [], waits = true, ...rest } = options;
     const client = this.world.client(twin);
     const { twins, verifier, log } = this.world;
     const cipher = new PayloadCipher(twin.identity);
@@ -87,8 +91,8 @@ export class Site {
     front.start();
     const entry = { front, client };
     this.#fronts.add(entry);
+    if (waits) await until(() => front.connected, 'the local Redis is connected');
     await client.connect({ deadlineMs: DEADLINE_MS }).catch(() => undefined);
-    await until(() => front.connected, 'the local Redis is connected');
     const close = async (): Promise<void> => {
       this.#fronts.delete(entry);
       await front.close();
