@@ -3,7 +3,7 @@ import { GridError } from '../../schemas/errors/index.ts';
 import { CipherError, type PayloadCipher } from '../rmb/cipher.ts';
 import type { Envelope } from '../rmb/envelope.ts';
 import type { TwinRecord } from '../rmb/twins.ts';
-import { findTwin, type TwinTools } from './twin.ts';
+import { reloadTwin, type TwinTools } from './twin.ts';
 
 export interface DecryptTools extends TwinTools {
   readonly cipher: PayloadCipher;
@@ -25,7 +25,7 @@ export async function openPayload(
   if (payload.case !== 'cipher') return { payload: payload.value ?? new Uint8Array(0), twin };
   const first = decryptWith(payload.value, twin, tools.cipher);
   if (!(first instanceof GridError)) return { payload: first, twin };
-  const fresh = await findTwin(tools, twin.id, { fresh: true });
+  const fresh = await reloadTwin(tools, twin.id);
   if (fresh instanceof GridError) return first;
   const second = decryptWith(payload.value, fresh, tools.cipher);
   return second instanceof GridError ? second : { payload: second, twin: fresh };

@@ -382,6 +382,24 @@ describe('the door', () => {
     expect(told).toEqual([renewed.identity.encryptionKey]);
   });
 
+  it('asks the chain about so many at once, and logs seldom that it is away', async () => {
+    const lines: string[] = [];
+    const log = pino({ level: 'error' }, { write: (line: string) => void lines.push(line) });
+    let answer = (): void => undefined;
+    const asked = new Promise<undefined>((resolve) => {
+      answer = () => resolve(undefined);
+    });
+    const door = makeDoor({ twins: { twin: () => asked }, limits: { lookups: 2 }, log });
+    const [first, second] = [admit(door, request()), admit(door, request())];
+    for (let index = 0; index < 20; index += 1) {
+      await expectRefusal(await admit(door, request()), 'twin', 'twin_lookup_failed', false);
+    }
+    expect(lines.length).toBe(1);
+    answer();
+    expect([await first, await second]).toMatchObject([{ check: 'twin' }, { check: 'twin' }]);
+    expect(await counted('twin', 'twin_unknown')).toBe(2);
+  });
+
   it('says overloaded, to nobody in particular, when signatures cannot be verified in time', async () => {
     const narrow = new SignatureVerifier({ threads: 1, limit: 1 });
     try {

@@ -74,7 +74,7 @@ export class Door {
     this.#limits = { ...DEFAULT_DOOR_LIMITS, ...options.limits };
     this.#metrics = new DoorMetrics(options.registry);
     this.#replay = new ReplayMemory(this.#limits);
-    this.#twins = new TwinDesk(options, this.#limits.lookups);
+    this.#twins = new TwinDesk(options, this.#limits.lookups, options.log);
     this.#rates = new Rates(this.#limits);
     this.#concurrency = new Concurrency(this.#limits);
     this.#overload = new Overload(this.#limits);
@@ -196,8 +196,7 @@ export class Door {
     await this.#replayLog.append(entered);
     // What follows may wait for others than the door: the chain, or a relay that takes a refusal.
     pass();
-    const requireEncryption = this.#options.requireEncryption ?? false;
-    const allowed = await checkPolicy(envelope, signer, { ...this.#options, requireEncryption });
+    const allowed = await checkPolicy(envelope, signer, this.#options);
     if (allowed instanceof GridError) return await this.#refusals.tell('policy', allowed, envelope, signer);
     const open = await openPayload(envelope, allowed, this.#options);
     if (open instanceof GridError) return await this.#refusals.tell('decrypt', open, envelope, allowed);

@@ -4,7 +4,7 @@ import { challenge } from '../rmb/challenge.ts';
 import type { Envelope } from '../rmb/envelope.ts';
 import { findSignatureFormFault, type SignatureVerifier } from '../rmb/signature.ts';
 import type { TwinRecord } from '../rmb/twins.ts';
-import { findTwin, type TwinTools } from './twin.ts';
+import { reloadTwin, type TwinTools } from './twin.ts';
 
 export interface SignatureTools extends TwinTools {
   readonly verifier: SignatureVerifier;
@@ -29,7 +29,7 @@ export async function checkSignature(
   const digest = challenge(envelope);
   const fault = await tools.verifier.verify(twin.account, digest, envelope.signature);
   if (fault === undefined) return twin;
-  const fresh = await findTwin(tools, twin.id, { fresh: true });
+  const fresh = await reloadTwin(tools, twin.id);
   if (fresh instanceof GridError) return fresh;
   if (Buffer.compare(fresh.account, twin.account) === 0) return refuse(fault);
   const second = await tools.verifier.verify(fresh.account, digest, envelope.signature);

@@ -5,40 +5,57 @@ import type { TwinRecord, TwinSource } from '../rmb/twins.ts';
 
 export interface TwinTools {
   readonly twins: TwinSource;
-  readonly log: Logger;
 }
+
+/** A chain that is away fails every request; it is told this often. */
+const LOG_EVERY_MS = 5000;
 
 /** Looks up who requests are of. Twins that are known cost no wait; those that are not wait for the chain, so many at once. */
 export class TwinDesk {
   readonly #tools: TwinTools;
   readonly #limit: number;
+  readonly #log: Logger;
   #waiting = 0;
+  #failed = 0;
+  #loggedAt = Number.NEGATIVE_INFINITY;
 
-  constructor(tools: TwinTools, limit: number) {
+  constructor(tools: TwinTools, limit: number, log: Logger) {
     this.#tools = tools;
     this.#limit = limit;
+    this.#log = log;
   }
 
   async find(id: number): Promise<TwinRecord | GridError> {
-    if (this.#waiting >= this.#limit) return new GridError('twin_lookup_failed', { twin: id });
+    if (this.#waiting >= this.#limit) {
+      return this.#fail(id, new Error(`${this.#limit} requests wait for the chain already`));
+    }
     this.#waiting += 1;
     try {
-      return await findTwin(this.#tools, id);
+      return (await this.#tools.twins.twin(id)) ?? new GridError('twin_unknown', { twin: id });
+    } catch (error) {
+      return this.#fail(id, error as Error);
     } finally {
       this.#waiting -= 1;
     }
   }
+
+  #fail(twin: number, cause: Error): GridError {
+    this.#failed += 1;
+    const now = performance.now();
+    if (now - this.#loggedAt >= LOG_EVERY_MS) {
+      this.#log.error({ twin, failed: this.#failed, reason: cause.message }, 'twin lookup failed');
+      this.#loggedAt = now;
+      this.#failed = 0;
+    }
+    return new GridError('twin_lookup_failed', { twin }, { cause });
+  }
 }
 
-export async function findTwin(
-  { twins, log }: TwinTools,
-  id: number,
-  options: { readonly fresh?: boolean } = {},
-): Promise<TwinRecord | GridError> {
+/** The twin as the chain has it now, for a record that failed. */
+export async function reloadTwin({ twins }: TwinTools, id: number): Promise<TwinRecord | GridError> {
   try {
-    return (await twins.twin(id, options)) ?? new GridError('twin_unknown', { twin: id });
-  } catch (error) {
-    log.error({ twin: id, reason: (error as Error).message }, 'twin lookup failed');
-    return new GridError('twin_lookup_failed', { twin: id }, { cause: error });
+    return (await twins.twin(id, { fresh: true })) ?? new GridError('twin_unknown', { twin: id });
+  } catch (cause) {
+    return new GridError('twin_lookup_failed', { twin: id }, { cause });
   }
 }

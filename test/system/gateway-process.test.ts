@@ -1,12 +1,13 @@
 /** The gateway as a process between a relay and a bus: what a kill does not make it forget, what it tells who watches it. */
 import type { ChildProcess } from 'node:child_process';
-import { mkdtemp, readFile, rm, stat } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { type Identity, writeKeyFile } from '../../gateway/rmb/index.ts';
+import { type Identity, PayloadCipher, writeKeyFile } from '../../gateway/rmb/index.ts';
 import { startRedis, type TestRedis } from '../../modules/zbus/testing/redis.ts';
+import { limitsGet, parseOutput } from '../../schemas/index.ts';
 import { end, start } from '../bench/peers/child.ts';
 import { DOMAIN, identityOf, NODE, secretOf } from '../bench/peers/twins.ts';
 import { bytesOf, RawLine, type RequestWish, request } from './raw-line.ts';
@@ -30,6 +31,7 @@ beforeEach(async () => {
   redis = await startRedis();
   user = await identityOf(USER, 'ed25519');
   await writeKeyFile(join(state, 'key.json'), { keyType: 'ed25519', secret: secretOf(NODE) });
+  await writeFile(join(state, 'limits.json'), '{"lifetimeSeconds":900}');
   await run('../bench/peers/grid.ts', redis.broker, 'ed25519');
   await startRelay(await freePort());
   http = `127.0.0.1:${await freePort()}`;
@@ -57,7 +59,16 @@ async function startRelay(port: number): Promise<void> {
 }
 
 async function startGateway(): Promise<void> {
-  const flags = ['--relay', relay.url, '--key-file', join(state, 'key.json'), '--http', http];
+  const flags = [
+    '--relay',
+    relay.url,
+    '--key-file',
+    join(state, 'key.json'),
+    '--http',
+    http,
+    '--limits',
+    join(state, 'limits.json'),
+  ];
   gateway = await run('../../gateway/main.ts', ...bus(), ...flags);
 }
 
@@ -81,6 +92,9 @@ const wish = (change: Partial<RequestWish> = {}): RequestWish => ({
   command: 'zos.storage.pools',
   ...change,
 });
+/** What the node encrypted for the user. */
+const opened = async (bytes: Uint8Array): Promise<Uint8Array> =>
+  new PayloadCipher(user).decrypt(bytes, (await identityOf(NODE, 'ed25519')).encryptionKey);
 const metric = async (name: string): Promise<number> => {
   const text = await (await fetch(`http://${http}/metrics`)).text();
   return Number(new RegExp(`^${name} (\\S+)$`, 'm').exec(text)?.[1]);
@@ -135,6 +149,22 @@ describe('the gateway process', () => {
     }
     expect(answers.size).toBeGreaterThan(5);
     expect([...answers.values()].filter((count) => count > 1)).toEqual([]);
+  });
+
+  it('keeps the limits of its file, and tells them', DEADLINE, async () => {
+    const line = await openLine();
+    const asked = request(wish({ command: 'gridnode.limits.get' }), user);
+    line.send(bytesOf(asked));
+    const { payload } = (await line.answer(asked.uid)) ?? {};
+    if (payload?.value === undefined) throw new Error('no answer');
+    const text = payload.case === 'cipher' ? await opened(payload.value) : payload.value;
+    expect(parseOutput(limitsGet, text)).toMatchObject({ clock: { lifetime_seconds: 900, ahead_seconds: 60 } });
+    const long = request(wish({ expiration: 901 }), user);
+    line.send(bytesOf(long));
+    expect((await line.answer(long.uid))?.message).toMatchObject({
+      case: 'error',
+      value: { code: 1103, message: expect.stringContaining('from 1 s to 900 s are accepted') },
+    });
   });
 
   it('shows its numbers and its health', DEADLINE, async () => {
