@@ -1,5 +1,6 @@
 /** The official RMB client as its users run it, in a process of its own, and the TLS that it insists on. */
 import { type ChildProcess, fork } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { connect, isIP } from 'node:net';
@@ -8,14 +9,14 @@ import { createServer } from 'node:tls';
 import { fileURLToPath } from 'node:url';
 import { run } from '../../modules/host/run.ts';
 
-const CALL_DEADLINE_MS = 90_000;
+const STEP_DEADLINE_MS = 90_000;
 const here = (name: string): string => fileURLToPath(new URL(name, import.meta.url));
 
 /** Whether its package is installed and a certificate can be made. */
 export const hasOfficialClient =
   existsSync(here('./official/node_modules/@threefold/rmb_direct_client')) && existsSync('/usr/bin/openssl');
 
-export interface OfficialWork {
+export interface OfficialUser {
   readonly chainUrl: string;
   /** `wss://` and a host name; the client knows no ports. */
   readonly relayUrl: string;
@@ -23,17 +24,19 @@ export interface OfficialWork {
   readonly secret: string;
   readonly keyType: string;
   readonly session: string;
-  /** Twin that is asked. */
-  readonly twin: number;
-  readonly calls: readonly { readonly command: string; readonly data: string }[];
 }
 
-export interface OfficialResult {
-  /** For each call what it gave or how it failed. */
-  readonly results?: readonly ({ readonly value: unknown } | { readonly error: string })[];
-  /** Why it could not connect at all. */
-  readonly failure?: string;
+export interface OfficialCall {
+  readonly command: string;
+  readonly data: string;
+  /** Twin that is asked. */
+  readonly twin: number;
+  /** Times the client looks for an open line, 10 s each, and makes a new one; its own default is 5. */
+  readonly retries?: number;
 }
+
+/** For each call what it gave or how it failed. */
+export type OfficialResult = { readonly value: unknown } | { readonly error: string };
 
 /** TLS for `host` on port 443 of `address`, passed on to `target`. */
 export async function startTls(
@@ -67,21 +70,64 @@ export async function startTls(
   return { certificate, close: () => void server.close() };
 }
 
-/** Connects, makes the calls one after the other, and ends. */
-export async function callOfficial(certificate: string, work: OfficialWork): Promise<OfficialResult> {
-  const child: ChildProcess = fork(here('./official/call.cjs'), [], {
-    stdio: ['ignore', process.env.TEST_LOG === undefined ? 'ignore' : 2, 2, 'ipc'],
-    env: { ...process.env, NODE_EXTRA_CA_CERTS: certificate },
-  });
-  const timer = setTimeout(() => child.kill('SIGKILL'), CALL_DEADLINE_MS);
-  try {
-    return await new Promise((resolve, reject) => {
-      child.once('message', (message) => resolve(message as OfficialResult));
-      child.once('exit', (code, signal) => reject(new Error(`the official client ended: ${code ?? signal}`)));
-      child.send(work);
+/** The client in a process of its own: a second object of one user in one process would share the first one's session. */
+export class OfficialClient {
+  readonly #child: ChildProcess;
+
+  private constructor(certificate: string) {
+    this.#child = fork(here('./official/call.cjs'), [], {
+      stdio: ['ignore', process.env.TEST_LOG === undefined ? 'ignore' : 2, 2, 'ipc'],
+      env: { ...process.env, NODE_EXTRA_CA_CERTS: certificate },
     });
-  } finally {
-    clearTimeout(timer);
-    child.kill('SIGKILL');
+  }
+
+  /** Connects, which stores the client's own relay and key on the chain. */
+  static async open(certificate: string, user: OfficialUser): Promise<OfficialClient> {
+    const client = new OfficialClient(certificate);
+    try {
+      await client.#do({ do: 'connect', ...user });
+      return client;
+    } catch (error) {
+      client.close();
+      throw error;
+    }
+  }
+
+  /** Makes the calls one after the other. */
+  ask(calls: readonly OfficialCall[]): Promise<readonly OfficialResult[]> {
+    return this.#do({ do: 'ask', calls });
+  }
+
+  /** Makes the calls side by side. */
+  askAtOnce(calls: readonly OfficialCall[]): Promise<readonly OfficialResult[]> {
+    return this.#do({ do: 'askAtOnce', calls });
+  }
+
+  /** Sends the client's ping envelope; what came for it. */
+  ping(): Promise<readonly OfficialResult[]> {
+    return this.#do({ do: 'ping' });
+  }
+
+  /** Until the client has noticed that its relay is away. */
+  async lost(): Promise<void> {
+    await this.#do({ do: 'lost' });
+  }
+
+  close(): void {
+    this.#child.kill('SIGKILL');
+  }
+
+  /** One step at a time. */
+  async #do(step: object): Promise<readonly OfficialResult[]> {
+    const signal = AbortSignal.timeout(STEP_DEADLINE_MS);
+    const ended = once(this.#child, 'exit', { signal }).then(([code, by]) => {
+      throw new Error(`the official client ended: ${code ?? by}`);
+    });
+    const answered = once(this.#child, 'message', { signal });
+    this.#child.send(step);
+    const [message] = (await Promise.race([answered, ended])) as [{ results?: OfficialResult[]; failure?: string }];
+    ended.catch(() => undefined);
+    if (message.results === undefined) throw new Error(`the official client: ${message.failure}`);
+    return message.results;
   }
 }

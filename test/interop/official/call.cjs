@@ -1,21 +1,49 @@
-/** Child process: the official client as its users run it. Work comes and results go over IPC. */
+/** Child process: the official client as its users run it. Steps come and results go over IPC, one after the other. */
 const { Client } = require('@threefold/rmb_direct_client');
 
-process.once('message', async ({ chainUrl, relayUrl, secret, keyType, session, twin, calls }) => {
-  const client = new Client(chainUrl, relayUrl, secret, session, keyType, 5);
-  const results = [];
+/** @type {Client} */
+let client;
+
+const call = async ({ command, data, twin, retries }) => {
   try {
-    await client.connect();
-    for (const { command, data } of calls) {
-      try {
-        const uid = await client.send(command, data, twin, 1, 1);
-        results.push({ value: await client.read(uid) });
-      } catch (error) {
-        results.push({ error: error.message });
-      }
-    }
-    process.send({ results }, () => process.exit(0));
+    const uid = await client.send(command, data, twin, 1, retries);
+    return { value: await client.read(uid) };
   } catch (error) {
-    process.send({ failure: `${error.name}: ${error.message}` }, () => process.exit(1));
+    return { error: error.message };
   }
+};
+
+const steps = {
+  async connect({ chainUrl, relayUrl, secret, keyType, session }) {
+    client = new Client(chainUrl, relayUrl, secret, session, keyType, 5);
+    await client.connect();
+    return [];
+  },
+  async ask({ calls }) {
+    const results = [];
+    for (const one of calls) results.push(await call(one));
+    return results;
+  },
+  askAtOnce: ({ calls }) => Promise.all(calls.map(call)),
+  async ping() {
+    const pong = await client.read(await client.ping());
+    return [{ value: pong.constructor.name }];
+  },
+  /** Until it has noticed that its line is gone. */
+  async lost() {
+    while (client.con.readyState === client.con.OPEN) await new Promise((resolve) => setTimeout(resolve, 20));
+    return [];
+  },
+};
+
+let last = Promise.resolve();
+process.on('message', (step) => {
+  last = last.then(async () => {
+    try {
+      process.send({ results: await steps[step.do](step) });
+    } catch (error) {
+      process.send({ failure: `${error.name}: ${error.message}` });
+    }
+  });
 });
+process.on('disconnect', () => process.exit(0));
