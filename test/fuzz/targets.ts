@@ -3,6 +3,8 @@ import { readFileSync } from 'node:fs';
 import { pino } from 'pino';
 import { Door } from '../../gateway/door/door.ts';
 import { checkShape } from '../../gateway/door/shape.ts';
+import { readLocalRequest, readServiceReply } from '../../gateway/local/messages.ts';
+import { problemOfReturn } from '../../gateway/local/names.ts';
 import { hasFailFast, pongReply } from '../../gateway/relay/replies.ts';
 import { readRefusal } from '../../gateway/rmb/answer.ts';
 import {
@@ -152,6 +154,19 @@ function runRefusal(bytes: Uint8Array): string {
   return refusal === undefined ? 'none' : refusal.code;
 }
 
+/** What local programs write into queues: a message, or a problem and whom to tell of it. */
+function runLocal(bytes: Uint8Array): string {
+  const text = textOf(bytes);
+  const results = [readLocalRequest(text), readServiceReply(text)].map((reading) => {
+    if ('message' in reading) return 'read';
+    const { problem, ret, ref, dst } = reading.unreadable;
+    must(problem.length > 0 && problem.length < 1000, 'a problem is a sentence');
+    for (const part of [ret, ref, dst]) must(part === undefined || typeof part === 'string', 'a reference is a text');
+    return ret === undefined ? 'nobody to tell' : problemOfReturn(ret) === undefined ? 'told' : 'told to nobody';
+  });
+  return results.join(', ');
+}
+
 /** The whole door, for a node whose twins have keys; nothing that was not signed gets in. */
 async function doorTarget(): Promise<Target> {
   const account = hex(vectors.envelopes[0].account_public_hex);
@@ -268,6 +283,13 @@ export const targets: Readonly<Record<string, () => Target | Promise<Target>>> =
     files: /(gateway\/rmb|schemas)\//,
     reshape: reshapeJson,
     run: runRefusal,
+  }),
+  local: () => ({
+    seeds: bytesOf(...vectors.redis_json.map(({ json }: { json: object }) => JSON.stringify(json))),
+    words: [...jsonWords, ...bytesOf('"ret":', '"ref":', '"dst":[', 'msgbus.', '"err":{"code":', '"dat":"', '==')],
+    files: /gateway\/local\//,
+    reshape: reshapeJson,
+    run: runLocal,
   }),
   door: doorTarget,
 };
