@@ -1,7 +1,7 @@
 /** Messages for sessions, one Redis stream a session, for an hour after the last. */
 import { Redis } from 'ioredis';
 import type { Logger } from 'pino';
-import { parseBroker } from '../../modules/zbus/broker.ts';
+import { parseBroker, whenReady } from '../../modules/zbus/broker.ts';
 import type { Address } from '../rmb/envelope_pb.ts';
 import { DEFAULT_QUEUE_LIMITS, QueueBudget, type QueueLimits } from './queue-budget.ts';
 
@@ -9,6 +9,7 @@ const LIFE_SECONDS = 3600;
 const READ_COUNT = 100;
 const READ_BYTES = 8 * 1024 * 1024;
 const COMMAND_TIMEOUT_MS = 5000;
+export const READY_MS = 3000;
 /** A budget that says "full" is counted anew from the store, at most this often. */
 const RECOUNT_MS = 5000;
 /** Entries that one command removes. */
@@ -75,6 +76,11 @@ export class OfflineQueue {
     this.#redis = openStore(broker, log, 'queues');
     this.#sweep = setInterval(() => this.#budget.sweep(), 60_000);
     this.#sweep.unref();
+  }
+
+  /** Waits for the store, but not for ever: a relay without one still carries what need not be stored. */
+  async ready(): Promise<void> {
+    await whenReady(this.#redis, READY_MS).catch(() => undefined);
   }
 
   /** Messages for one session are stored in the order of the calls. */

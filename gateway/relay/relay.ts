@@ -150,6 +150,7 @@ export class Relay {
   /** Listens and resolves with the port. */
   async listen(host: string, port: number): Promise<number> {
     this.#verifier.warm();
+    await Promise.all([this.#queue.ready(), this.#outgoing?.ready()]);
     await new Promise<void>((resolve, reject) => {
       this.#http.once('error', reject);
       this.#http.listen(port, host, () => {

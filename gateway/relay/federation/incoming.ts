@@ -119,7 +119,8 @@ export class Incoming {
     if (remainingSeconds(envelope, nowSeconds()) <= 0) return { status: 400, body: relayTexts.expired };
     // Not of the bytes: one message has many encodings, and whoever caught it could use up its sender's share with them.
     const to = formatAddress(envelope.destination ?? { twin: 0 });
-    const digest = createHash('sha256').update(challenge(envelope)).update(to).digest('base64');
+    const kind = `${envelope.message.case} ${envelope.payload.case} ${to}`;
+    const digest = createHash('sha256').update(challenge(envelope)).update(kind).digest('base64');
     if (this.#seen.has(digest)) return ACCEPTED;
     const refusal = (await this.#checkDestination(envelope)) ?? (await this.#checkSource(envelope));
     if (refusal !== undefined) return refusal;

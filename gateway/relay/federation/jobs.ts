@@ -5,7 +5,8 @@
  */
 import { randomUUID } from 'node:crypto';
 import type { Logger } from 'pino';
-import { openStore } from '../queue.ts';
+import { whenReady } from '../../../modules/zbus/broker.ts';
+import { openStore, READY_MS } from '../queue.ts';
 
 export interface StoredJob {
   readonly id: string;
@@ -47,6 +48,10 @@ export class JobStore {
       });
     }, HEARTBEAT_MS);
     this.#heartbeat.unref();
+  }
+
+  async ready(): Promise<void> {
+    await whenReady(this.#redis, READY_MS).catch(() => undefined);
   }
 
   /** `full` where the stream holds as much as it may. Rejects when Redis is away. */

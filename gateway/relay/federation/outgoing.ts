@@ -88,6 +88,10 @@ export class Outgoing {
     this.#sweep.unref();
   }
 
+  async ready(): Promise<void> {
+    await this.#store.ready();
+  }
+
   /** Takes a message over; the text of a refusal, or `undefined`. */
   async add(envelope: Envelope, bytes: Uint8Array): Promise<string | undefined> {
     if (remainingSeconds(envelope, nowSeconds()) <= 0) return relayTexts.expired;
