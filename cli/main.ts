@@ -18,6 +18,10 @@ const commands: Record<string, { readonly summary: string; readonly load: () => 
   },
   token: { summary: 'the same for a token of a relay', load: () => import('./commands/token.ts') },
   flist: { summary: 'pack a folder into a flist', load: () => import('./commands/flist.ts') },
+  peer: {
+    summary: 'a peer for local programs, in the place of rmb-peer',
+    load: () => import('./commands/peer.ts'),
+  },
   test: { summary: 'run every test', load: () => import('./commands/test.ts') },
   bench: { summary: 'run the benchmarks', load: () => import('./commands/bench.ts') },
 };

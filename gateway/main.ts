@@ -4,6 +4,8 @@
  * `--key-env NAME`, `--key-fd NUMBER`, `--relay-domain NAME[,NAME]` (where the chain
  * should name other hosts than the URLs do), `--update-twin union|replace`,
  * `--create-twin true`, `--require-encryption true`, `--limits FILE` (docs/door.md), `--http HOST:PORT` (numbers and health; off without it).
+ * Local programs in the style of rmb-peer (docs/local-services.md): `--local-redis URL`,
+ * `--local-commands NAME[,NAME]`, `--local-send true`, `--local-on-bus true`.
  */
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -27,6 +29,8 @@ import { publishedLimits } from './door/published-limits.ts';
 import { FileReplayLog } from './door/replay-log.ts';
 import { Health } from './http/health.ts';
 import { HttpServer, parseListenAddress } from './http/server.ts';
+import { LocalFront } from './local/front.ts';
+import { localOptions, readLocalOptions } from './local/options.ts';
 import { busTwins, followTwins } from './rmb/bus-twins.ts';
 import { PayloadCipher } from './rmb/cipher.ts';
 import { RmbClient } from './rmb/client.ts';
@@ -54,14 +58,18 @@ await runDaemon({
     'require-encryption',
     'limits',
     'http',
+    'broker',
+    ...localOptions,
   ],
-  start: async ({ bus, log, root, options, signal }) => {
+  start: async ({ bus, log, root, state, options, signal }) => {
     if (options.relay === undefined) throw new Error('gateway: --relay URL is required');
     const httpAddress = options.http === undefined ? undefined : parseListenAddress(options.http);
     const relays = options.relay.split(',');
     const twinWishes = readTwinWishes(options, relays);
     const limits = await readLimits(options.limits);
     const requireEncryption = options['require-encryption'] === 'true';
+    const broker = options.broker ?? `unix://${join(state, 'redis.sock')}`;
+    const local = readLocalOptions(options, { broker, answers: (command) => handlers.has(command) });
     const identity = await readIdentity(options);
 
     const registry = new Registry();
@@ -120,11 +128,12 @@ await runDaemon({
     });
     client = peer;
     registerClientMetrics(peer, registry);
+    const cipher = new PayloadCipher(identity);
     const door = new Door({
       twinId: facts.TwinID,
       twins,
       verifier,
-      cipher: new PayloadCipher(identity),
+      cipher,
       answer: (request, twin, answer) => peer.answer(request, twin, answer),
       limits,
       requireEncryption,
@@ -153,12 +162,16 @@ await runDaemon({
       onRefused: (check, refusal) => door.count(check, refusal),
       onDone: (command, ok, took) => seconds.observe({ command, outcome: ok ? 'ok' : 'error' }, took),
     });
-    peer.serve(
-      // The envelope's uid is the correlation id: the sender knows it, too.
-      door.handler(({ uid, command, payload, twin }) =>
-        withTrace(uid, () => dispatcher.answer({ command, payload, twin: twin.id })),
-      ),
+    // The envelope's uid is the correlation id: the sender knows it, too.
+    const own = door.handler(({ uid, command, payload, twin }) =>
+      withTrace(uid, () => dispatcher.answer({ command, payload, twin: twin.id })),
     );
+    const front =
+      local === undefined
+        ? undefined
+        : new LocalFront({ ...local, peer, door, twins, verifier, cipher, log, registry });
+    peer.serve(front?.before(own) ?? own);
+    front?.start();
     const following = followTwins(
       bus,
       {
@@ -177,6 +190,7 @@ await runDaemon({
     await peer.connect({ deadlineMs: CONNECT_DEADLINE_MS, signal });
     return async () => {
       await http.close();
+      await front?.close();
       await peer.close();
       await verifier.close();
       await replayLog.close();

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { type BrokerAddress, parseBroker } from '../../modules/zbus/broker.ts';
 import { relayHosts, type UpdateMode, updateModes } from '../chain/own-twin.ts';
 import { parseListenAddress } from '../http/server.ts';
 import { type IdentityOptions, identityOptions, refuseSecretArguments } from '../rmb/identity-source.ts';
@@ -119,22 +120,23 @@ function commandsIn(file: string | undefined): string[] {
   return lines.map((line) => line.trim()).filter((line) => line !== '' && !line.startsWith('#'));
 }
 
+export const localOptions = ['local-redis', 'local-commands', 'local-send', 'local-on-bus'] as const;
+
+function samePlace({ address }: RedisPlace, bus: BrokerAddress): boolean {
+  if ('path' in address) return 'path' in bus && bus.path === address.path;
+  return 'host' in bus && bus.host === address.host && bus.port === address.port;
+}
+
 /** The gateway's own flags for the interface. Undefined without `--local-redis`. Throws `RangeError`. */
 export function readLocalOptions(
-  options: {
-    readonly 'local-redis'?: string;
-    readonly 'local-commands'?: string;
-    readonly 'local-send'?: string;
-    readonly 'local-on-bus'?: string;
-  },
+  options: { readonly [K in (typeof localOptions)[number]]?: string },
   node: { readonly broker: string; readonly answers: (command: string) => boolean },
   env: NodeJS.ProcessEnv = process.env,
 ): { readonly redis: RedisPlace; readonly commands: ReadonlySet<string>; readonly mayAsk: boolean } | undefined {
   const url = options['local-redis'];
   if (url === undefined) return undefined;
   const redis = parseRedisUrl(url, env[PASSWORD_VARIABLE]);
-  const bus = parseRedisUrl(node.broker);
-  if (JSON.stringify(redis.address) === JSON.stringify(bus.address) && options['local-on-bus'] !== 'true') {
+  if (samePlace(redis, parseBroker(node.broker)) && options['local-on-bus'] !== 'true') {
     throw new RangeError(
       "--local-redis is the node's own bus: who writes there commands the node. Give another Redis, or --local-on-bus true",
     );
