@@ -128,6 +128,31 @@ describe('the outbox', () => {
     await expect(outbox.send(Buffer.from('e'), 50)).rejects.toMatchObject({ kind: 'relay-lost' });
   });
 
+  it('sends by another line what one took and could not send, within the same time', async () => {
+    /** A line that takes everything; frames leave it, or not, when the test says so. */
+    const line = (cooling: boolean) => {
+      const taken: { bytes: Uint8Array; fail: () => void }[] = [];
+      const socket = {
+        open: true,
+        cooling,
+        trySend: (bytes: Uint8Array, onFailed: () => void) => taken.push({ bytes, fail: onFailed }) > 0,
+      };
+      return { taken, socket: socket as unknown as RelaySocket & { cooling: boolean } };
+    };
+    const [one, two] = [line(false), line(false)];
+    const outbox = new Outbox(() => [one.socket, two.socket]);
+    expect(await outbox.send(Buffer.from('a'), 60_000)).toBe(one.socket);
+    expect(await outbox.send(Buffer.from('b'), 0)).toBe(one.socket);
+    // A line that is lost is one that made trouble.
+    Object.assign(one.socket, { cooling: true });
+    for (const { fail } of one.taken) fail();
+    expect(two.taken.map(({ bytes }) => bytes.toString())).toEqual(['a']);
+    expect(await outbox.send(Buffer.from('c'), 60_000)).toBe(two.socket);
+    outbox.close();
+    two.taken[0]?.fail();
+    expect(one.taken.length).toBe(2);
+  });
+
   it('is bounded', async () => {
     const outbox = new Outbox(() => []);
     const waiting = Array.from({ length: 2048 }, () => outbox.send(Buffer.alloc(1), 5000));
