@@ -52,6 +52,11 @@ export class RawLine {
     this.#socket.send(bytes, { binary: true });
   }
 
+  /** Waits until what was sent has left this process. */
+  async drained(): Promise<void> {
+    while (this.#socket.bufferedAmount > 0 && this.closed === undefined) await sleep(5);
+  }
+
   /** The first answer to `uid`; undefined when none came in time. */
   async answer(uid: string, deadlineMs = 20_000): Promise<Envelope | undefined> {
     const until = Date.now() + deadlineMs;
