@@ -220,8 +220,6 @@ describe('a gateway whose twin is on no chain', () => {
     await expect
       .poll(async () => (await node.twinByAccount(node.publicKey))?.relayText, { timeout: 20_000 })
       .toBe(`${DOMAIN_A}_${DOMAIN_B}`);
-    await startGateway(urls, '--update-twin', 'union');
-    await expect.poll(async () => (await health()).parts, { timeout: 20_000 }).not.toContain('twin');
     expect(await nonce()).toBe(spent + 4);
   });
 
@@ -244,7 +242,6 @@ describe('a gateway whose twin is on no chain', () => {
     const hex = Buffer.from(bip39ToMiniSecret(words, '')).toString('hex');
     for (const [script, args] of [
       [main(''), ['--relay', 'ws://127.0.0.1:9', '--key-file', `0x${hex}`]],
-      [main(''), ['--relay', 'ws://127.0.0.1:9', '--key-env', hex]],
       [main('chain'), ['--chain', chain.url, '--mnemonics', words]],
       [main('chain'), ['--chain', chain.url, '--key-file', ...words.split(' ')]],
     ] as const) {
