@@ -5,7 +5,7 @@
  */
 import type { ChildProcess } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pino } from 'pino';
@@ -109,6 +109,17 @@ export class Grid {
     this.front.target = Number(ready.port);
   }
 
+  /** The stand-alone peer for a twin of its own, with what local services answer. Ended by what it gives. */
+  async startPeer(member: Member, redis: TestRedis, commands: readonly string[]): Promise<() => Promise<void>> {
+    const { child } = await start(place('gateway/local/main.ts'), [
+      ...['--relay', this.front.relay, '--substrate', this.chain.url, '--key-file', member.keyFile],
+      ...['--redis', `unix://${redis.socket}`, '--state', join(this.folder, `peer-${member.id}`)],
+      ...['--serve', commands.join(',')],
+    ]);
+    this.#children.push(child);
+    return () => end(child);
+  }
+
   /** Ends the relay as a crash would. */
   async killRelay(): Promise<void> {
     this.front.target = 0;
@@ -145,6 +156,9 @@ export class Grid {
     };
     await run('gateway/chain/main.ts', '--chain', this.chain.url, '--key-file', node.keyFile);
     await Promise.all([this.startRelay(), run('provision/main.ts')]);
-    await run('gateway/main.ts', '--relay', this.front.relay, '--key-file', node.keyFile);
+    // On a busy machine the door would turn away a part of two hundred requests at once, most of them without a word.
+    const limits = join(this.folder, 'limits.json');
+    await writeFile(limits, JSON.stringify({ overloadWaitMs: 10_000, overloadIntervalMs: 60_000 }), { mode: 0o600 });
+    await run('gateway/main.ts', '--relay', this.front.relay, '--key-file', node.keyFile, '--limits', limits);
   }
 }

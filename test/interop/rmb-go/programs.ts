@@ -10,14 +10,9 @@ const ANSWER_MARGIN_MS = 30_000;
 export interface ProgramOptions {
   /** The program's file. */
   readonly file: string;
-  readonly chain: string;
-  /** Name of the relay; the library comes to it through `proxy`. */
-  readonly host: string;
-  readonly proxy: string;
-  readonly keyFile: string;
-  readonly session?: string | undefined;
-  /** No encryption key on the chain, nothing encrypted. */
-  readonly plain?: boolean;
+  readonly args: readonly string[];
+  /** Proxy for what it opens on other hosts than this one. */
+  readonly proxy?: string;
 }
 
 export interface GoCall {
@@ -41,11 +36,7 @@ export class GoProgram {
   }
 
   static async start(options: ProgramOptions): Promise<GoProgram> {
-    const { file, chain, host, proxy, keyFile, session, plain = false } = options;
-    const args = ['--relay', `ws://${host}`, '--chain', chain, '--key-file', keyFile];
-    if (session !== undefined) args.push('--session', session);
-    if (plain) args.push('--plain');
-    if (process.env.TEST_LOG !== undefined) args.push('--log-level', process.env.TEST_LOG);
+    const { file, args, proxy = '' } = options;
     const child = spawn(file, args, {
       stdio: ['pipe', 'pipe', 'pipe'],
       env: { ...process.env, HTTP_PROXY: proxy, http_proxy: proxy, NO_PROXY: '', no_proxy: '' },

@@ -4,9 +4,10 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { RmbClient } from '../../../gateway/rmb/index.ts';
+import { startRedis } from '../../../modules/zbus/testing/redis.ts';
 import { buildGoPrograms, hasGo } from './build.ts';
 import { DOMAIN, Grid, type Member } from './grid.ts';
-import { type GoOutcome, GoProgram, type ProgramOptions } from './programs.ts';
+import { type GoOutcome, GoProgram } from './programs.ts';
 
 const DEADLINE = { timeout: 180_000 };
 const PARALLEL = 200;
@@ -39,16 +40,17 @@ afterEach(async () => {
 async function go(
   name: 'peer' | 'client',
   member: Member,
-  wish: Pick<ProgramOptions, 'session' | 'plain'> = {},
+  { session, plain = false }: { readonly session?: string | undefined; readonly plain?: boolean } = {},
 ): Promise<GoProgram> {
-  const program = await GoProgram.start({
-    file: join(grid.folder, name),
-    chain: grid.chain.url,
-    host: DOMAIN,
-    proxy: grid.front.proxy,
-    keyFile: member.keyFile,
-    ...wish,
-  });
+  const args = ['--relay', `ws://${DOMAIN}`, '--chain', grid.chain.url, '--key-file', member.keyFile];
+  if (session !== undefined) args.push('--session', session);
+  if (plain) args.push('--plain');
+  if (process.env.TEST_LOG !== undefined) args.push('--log-level', process.env.TEST_LOG);
+  return await start(name, args, grid.front.proxy);
+}
+
+async function start(name: string, args: readonly string[], proxy?: string): Promise<GoProgram> {
+  const program = await GoProgram.start({ file: join(grid.folder, name), args, ...(proxy && { proxy }) });
   ends.push(() => program.stop());
   return program;
 }
@@ -138,7 +140,7 @@ describe.skipIf(!hasGo)('the Go client and our gateway', () => {
         for (;;) {
           const outcome = await client.call({ twin: grid.node, command: 'zos.system.version', deadlineMs: 4000 });
           if ('result' in outcome) break;
-          expect(outcome.error).toMatch(/deadline exceeded|connection timeout|clos|broken pipe|reset/);
+          expect(outcome.error).toMatch(/deadline exceeded|expired|connection timeout|clos|broken pipe|reset/);
           await sleep(200);
         }
         answered += 1;
@@ -209,5 +211,37 @@ describe.skipIf(!hasGo)('our client and the Go node', () => {
     expect(await other.call({ twin: node.id, session: 'calculator', command: 'test.caller' })).toEqual({
       result: expect.objectContaining({ session: 'asker' }),
     });
+  });
+});
+
+describe.skipIf(!hasGo)('programs with the Go SDK behind our stand-alone peer', () => {
+  it('call other twins, and serve them', DEADLINE, async () => {
+    const redis = await startRedis();
+    ends.push(() => redis.stop());
+    const member = await grid.member('sr25519', { known: true });
+    ends.push(await grid.startPeer(member, redis, ['local.echo', 'local.fail', 'local.panic', 'local.gone']));
+    const address = ['--redis', `unix://${redis.socket}`];
+    await start('local', [...address, '--serve']);
+    const local = await start('local', address);
+
+    const node = grid.node;
+    const version = { zos: expect.stringMatching(/^\d+\.\d+\.\d+/), zinit: expect.any(String) };
+    expect(await local.call({ twin: node, command: 'zos.system.version' })).toEqual({ result: version });
+    expect(await local.call({ twin: node, command: 'zos.nothing' })).toEqual({ error: '0 function is not found' });
+    expect(await local.call({ twin: 4711, command: 'zos.system.version' })).toEqual({
+      error: "103 unknown twin id '4711'",
+    });
+    const calls = Array.from({ length: 50 }, () => local.call({ twin: node, command: 'zos.system.version' }));
+    expect((await Promise.all(calls)).filter((outcome) => 'error' in outcome)).toEqual([]);
+
+    const remote = await go('client', await grid.member('ed25519'));
+    const ask = (command: string, payload: unknown = null): Promise<GoOutcome> =>
+      remote.call({ twin: member.id, command, payload });
+    const number = 42;
+    expect(await ask('local.echo', { number })).toEqual({ result: { twin: expect.any(Number), got: { number } } });
+    expect(await ask('local.fail')).toEqual({ error: 'this one always fails' });
+    expect(await ask('local.panic')).toEqual({ error: 'handler panicked with: out of cheese' });
+    expect(await ask('local.nothing')).toEqual({ error: 'function is not found' });
+    expect(await ask('rmb.version')).toEqual({ result: expect.stringMatching(/\d+\.\d+\.\d+/) });
   });
 });

@@ -1,44 +1,26 @@
-// Command client is the Go SDK's RPC client, driven by lines of JSON. It writes
-// {"msg":"ready"} once its relay has brought it a message, then takes
-// {"id","twin","session","command","payload","deadlineMs"} from standard input,
-// any number at once, and answers each with {"id","result"} or {"id","error"}.
+// Command client is the Go SDK's RPC client. It writes {"msg":"ready"} once
+// its relay has brought it a message, then makes the calls that standard input
+// asks for.
 package main
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
-	"sync"
 	"time"
 
 	"github.com/threefoldtech/tfgrid-sdk-go/rmb-sdk-go/peer"
 
+	"gridnode.example/interop/rmb-go/internal/orders"
 	"gridnode.example/interop/rmb-go/internal/setup"
 )
 
 const (
 	startDeadline = 60 * time.Second
 	probeDeadline = 2 * time.Second
-	longestLine   = 16 << 20
 )
-
-type order struct {
-	ID         int             `json:"id"`
-	Twin       uint32          `json:"twin"`
-	Session    *string         `json:"session"`
-	Command    string          `json:"command"`
-	Payload    json.RawMessage `json:"payload"`
-	DeadlineMs int64           `json:"deadlineMs"`
-}
-
-type outcome struct {
-	ID     int             `json:"id"`
-	Result json.RawMessage `json:"result,omitempty"`
-	Error  string          `json:"error,omitempty"`
-}
 
 func main() {
 	if err := run(context.Background()); err != nil {
@@ -59,41 +41,14 @@ func run(ctx context.Context) error {
 	if err := untilConnected(ctx, start, client); err != nil {
 		return err
 	}
-	var writing sync.Mutex
-	answers := json.NewEncoder(os.Stdout)
-	tell := func(what any) {
-		writing.Lock()
-		defer writing.Unlock()
-		if err := answers.Encode(what); err != nil {
-			fmt.Fprintln(os.Stderr, "client:", err)
-		}
+	if err := orders.Ready(nil); err != nil {
+		return err
 	}
-	tell(map[string]string{"msg": "ready"})
-
-	lines := bufio.NewScanner(os.Stdin)
-	lines.Buffer(nil, longestLine)
-	for lines.Scan() {
-		var one order
-		if err := json.Unmarshal(lines.Bytes(), &one); err != nil {
-			return err
-		}
-		go func() { tell(call(ctx, client, one)) }()
-	}
-	return lines.Err()
-}
-
-func call(ctx context.Context, client *peer.RpcClient, one order) outcome {
-	ctx, cancel := context.WithTimeout(ctx, time.Duration(one.DeadlineMs)*time.Millisecond)
-	defer cancel()
-	var payload any
-	if len(one.Payload) > 0 {
-		payload = one.Payload
-	}
-	var result json.RawMessage
-	if err := client.CallWithSession(ctx, one.Twin, one.Session, one.Command, payload, &result); err != nil {
-		return outcome{ID: one.ID, Error: err.Error()}
-	}
-	return outcome{ID: one.ID, Result: result}
+	return orders.Follow(ctx, os.Stdin, func(ctx context.Context, order orders.Order) (json.RawMessage, error) {
+		var result json.RawMessage
+		err := client.CallWithSession(ctx, order.Twin, order.Session, order.Command, order.Data(), &result)
+		return result, err
+	})
 }
 
 // untilConnected calls the client's own twin: the request comes back to the

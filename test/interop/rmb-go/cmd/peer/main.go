@@ -21,6 +21,7 @@ import (
 	"github.com/threefoldtech/tfgrid-sdk-go/rmb-sdk-go/peer"
 	"github.com/threefoldtech/tfgrid-sdk-go/rmb-sdk-go/peer/types"
 
+	"gridnode.example/interop/rmb-go/internal/orders"
 	"gridnode.example/interop/rmb-go/internal/setup"
 )
 
@@ -65,8 +66,7 @@ func run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	ready := map[string]any{"msg": "ready", "twin": twin, "sdk": sdkVersion()}
-	if err := json.NewEncoder(os.Stdout).Encode(ready); err != nil {
+	if err := orders.Ready(map[string]any{"twin": twin, "sdk": sdkVersion()}); err != nil {
 		return err
 	}
 	ended := make(chan struct{})
