@@ -41,14 +41,23 @@ const envelope: Form = new Map<number, typeof VARINT | typeof BYTES | Form>([
   [17, BYTES],
 ]);
 
+/**
+ * Fields of a message and of the messages in it. Peers write some twenty. Each
+ * costs a decoder time and memory whatever its size: sixteen MiB of the
+ * smallest ones would hold a relay up for seconds.
+ */
+const MAX_FIELDS = 512;
+
 /** What is wrong with the bytes, or `undefined`. */
 export function findWireProblem(bytes: Uint8Array): string | undefined {
-  return walk(bytes, 0, bytes.length, envelope);
+  return walk(bytes, 0, bytes.length, envelope, { fields: 0 });
 }
 
-function walk(bytes: Uint8Array, start: number, end: number, form: Form): string | undefined {
+function walk(bytes: Uint8Array, start: number, end: number, form: Form, seen: { fields: number }): string | undefined {
   let at = start;
   while (at < end) {
+    seen.fields += 1;
+    if (seen.fields > MAX_FIELDS) return `more than ${MAX_FIELDS} fields`;
     const tagEnd = skipVarint(bytes, at, end);
     if (tagEnd < 0 || tagEnd - at > 5) return `bad tag at byte ${at}`;
     const begin = at;
@@ -69,7 +78,7 @@ function walk(bytes: Uint8Array, start: number, end: number, form: Form): string
       const stop = lengthEnd + readSmallVarint(bytes, at, lengthEnd);
       if (stop > end) return cutOff(number, begin, stop, end);
       if (typeof expected === 'object') {
-        const inner = walk(bytes, lengthEnd, stop, expected);
+        const inner = walk(bytes, lengthEnd, stop, expected, seen);
         if (inner !== undefined) return `in field ${number}: ${inner}`;
       }
       at = stop;
