@@ -109,6 +109,9 @@ export function struct<S extends z.ZodRawShape>(go: string, shape: S): z.ZodObje
   });
 }
 
+/** Elements of one list, before rules of its own are asked: a text of small ones must not cost seconds. */
+const MAX_ELEMENTS = 16_384;
+
 /** A list; absent and `null` are the empty list. */
 export function list<S extends z.ZodType>(element: S, { omitEmpty = false } = {}) {
   const codec = codecOf(element);
@@ -122,6 +125,10 @@ export function list<S extends z.ZodType>(element: S, { omitEmpty = false } = {}
     read: (node, _previous, place) => {
       if (node.type === 'null') return [];
       if (node.type !== 'array') throw mismatch(node, '[]', place);
+      if (node.items.length > MAX_ELEMENTS) {
+        const reason = `has ${node.items.length} elements, at most ${MAX_ELEMENTS} are read`;
+        throw new DecodeProblem('value', `list ${place.path} ${reason}`, place.path);
+      }
       return node.items.map((child) => codec.read(child, codec.zero(), place));
     },
     write: (value) => `[${(value as unknown[]).map((item) => codec.write(item)).join(',')}]`,
