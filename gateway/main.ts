@@ -42,6 +42,9 @@ import { TwinCache } from './rmb/twins.ts';
 const MODULE = 'rmb-gateway';
 const REGISTRATION_POLL_MS = 250;
 const CONNECT_DEADLINE_MS = 30_000;
+/** Requests that are being refused beside those that run, and their bytes. */
+const REFUSING = 256;
+const REFUSING_BYTES = 16 * 1024 * 1024;
 /** What the chain said of a twin is believed so long; its events end it sooner. */
 const TWIN_CACHE_MS = 300_000;
 
@@ -119,6 +122,9 @@ await runDaemon({
       replayEntries: limits.replayEntries,
     });
     const peer = new RmbClient({
+      // More than run at once: the door can say no before the relays have to wait.
+      maxServing: limits.concurrency + REFUSING,
+      maxServingBytes: limits.bytesInAll + REFUSING_BYTES,
       relays,
       identity,
       twinId: facts.TwinID,

@@ -59,6 +59,8 @@ export interface RmbClientOptions {
   readonly timing?: Partial<SocketTiming>;
   /** Requests at the handler at once, default 1024; above it nothing more is read from the relays. */
   readonly maxServing?: number;
+  /** Bytes of their envelopes, default 64 MiB. */
+  readonly maxServingBytes?: number;
 }
 
 /** What a client could not pass on, since it was made. */
@@ -123,7 +125,7 @@ export class RmbClient {
     this.#verifier = options.verifier ?? platform.newVerifier();
     this.#pings = new Pings(this);
     this.#outbox = new Outbox(() => this.#sockets);
-    this.#intake = this.#newIntake(options.maxServing ?? MAX_SERVING, relays.length > 1);
+    this.#intake = this.#newIntake(options);
     this.#sockets = relays.map((url) => this.#newSocket(url, options.timing));
   }
 
@@ -319,11 +321,11 @@ export class RmbClient {
     return socket;
   }
 
-  #newIntake(limit: number, severalRelays: boolean): Intake {
+  #newIntake({ relays, maxServing, maxServingBytes }: RmbClientOptions): Intake {
     return new Intake({
-      limit,
-      limitBytes: MAX_SERVING_BYTES,
-      severalRelays,
+      limit: maxServing ?? MAX_SERVING,
+      limitBytes: maxServingBytes ?? MAX_SERVING_BYTES,
+      severalRelays: relays.length > 1,
       pause: () => {
         this.#log?.warn({ serving: this.#intake.serving }, 'relays are not read: too many requests at once');
         for (const socket of this.#sockets) socket.pause();
