@@ -155,7 +155,10 @@ export class Door {
     arrivedAt: number,
   ): Promise<Verdict> {
     const giveBack = this.#concurrency.enter(claimed.id, sizeBytes);
-    if (giveBack instanceof GridError) return await this.#refusals.proveAndTell('concurrency', giveBack, envelope);
+    if (giveBack instanceof GridError) {
+      this.#overload.came(arrivedAt);
+      return await this.#refusals.proveAndTell('concurrency', giveBack, envelope);
+    }
     const leave = (): void => {
       giveBack();
       this.#metrics.running.set(this.#concurrency.running);

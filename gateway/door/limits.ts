@@ -25,9 +25,10 @@ const shape = z.strictObject({
   concurrencyPerTwin: limit(256, 1, 10_000, 'requests running, of one twin'),
   concurrency: limit(768, 1, 10_000, 'requests running, in all'),
   bytesInAll: limit(48 * MiB, KiB, 4096 * MiB, 'bytes of all requests running'),
-  lookups: limit(256, 1, 10_000, 'requests waiting for the chain to say who their twin is'),
+  // Above the frames that come out of one read of a socket.
+  lookups: limit(512, 1, 10_000, 'twins looked up at once'),
   overloadWaitMs: limit(50, 1, 10_000, 'milliseconds requests may take to pass the door when that lasts'),
-  overloadIntervalMs: limit(1000, 10, 60_000, 'milliseconds after which it lasts'),
+  overloadIntervalMs: limit(500, 10, 60_000, 'milliseconds after which it lasts'),
   tellPerSecond: limit(20, 1, 1000, 'refusals a second told to one twin that was not verified yet'),
   tellBurst: limit(40, 1, 1000, 'refusals told to one twin at once after a pause'),
   tellPerSecondInAll: limit(300, 1, 10_000, 'refusals a second told in all'),

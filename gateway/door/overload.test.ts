@@ -39,6 +39,26 @@ function run(overload: Overload, arrivals: readonly number[], startMs = 0): Run 
   return result;
 }
 
+/** So many callers that ask again when they were answered, on a clock of their own. */
+function runClosed(overload: Overload, callers: number, requests: number): number {
+  const leaving: { at: number; leave: (nowMs: number) => void }[] = [];
+  // Nothing passes until the threads that verify have started.
+  let [freeAt, refused] = [100, 0];
+  const ask = (now: number): void => {
+    const entered = overload.enter(now);
+    freeAt = Math.max(freeAt, now) + SERVICE_MS;
+    if (entered instanceof GridError) refused += 1;
+    else leaving.push({ at: freeAt, leave: entered });
+  };
+  for (let caller = 0; caller < callers; caller += 1) ask(0);
+  for (let done = 0; done < requests; done += 1) {
+    const next = leaving.shift();
+    next?.leave(next.at);
+    ask(next?.at ?? 0);
+  }
+  return refused;
+}
+
 const every = (ms: number, count: number, fromMs = 0): number[] =>
   Array.from({ length: count }, (_, index) => fromMs + index * ms);
 
@@ -50,6 +70,11 @@ describe('overload', () => {
     expect(run(new Overload(limits), every(1.1, 10_000)).refused).toEqual([]);
     const bursts = every(600, 10).flatMap((at) => Array.from({ length: 400 }, () => at));
     expect(run(new Overload(limits), bursts).refused).toEqual([]);
+  });
+
+  it('turns no caller away that waits for its answers, unless all wait far too long', () => {
+    expect(runClosed(new Overload(limits), 190, 20_000)).toBe(0);
+    expect(runClosed(new Overload(limits), 400, 20_000)).toBeGreaterThan(0);
   });
 
   it('lets in what passes in time at twice that load, and goes on at full speed', () => {

@@ -10,12 +10,12 @@ export interface TwinTools {
 /** A chain that is away fails every request; it is told this often. */
 const LOG_EVERY_MS = 5000;
 
-/** Looks up who requests are of. Twins that are known cost no wait; those that are not wait for the chain, so many at once. */
+/** Looks up who requests are of: each twin once at a time, and so many twins at once. */
 export class TwinDesk {
   readonly #tools: TwinTools;
   readonly #limit: number;
   readonly #log: Logger;
-  #waiting = 0;
+  readonly #underWay = new Map<number, Promise<TwinRecord | GridError>>();
   #failed = 0;
   #loggedAt = Number.NEGATIVE_INFINITY;
 
@@ -25,17 +25,25 @@ export class TwinDesk {
     this.#log = log;
   }
 
-  async find(id: number): Promise<TwinRecord | GridError> {
-    if (this.#waiting >= this.#limit) {
-      return this.#fail(id, new Error(`${this.#limit} requests wait for the chain already`));
+  find(id: number): Promise<TwinRecord | GridError> {
+    const running = this.#underWay.get(id);
+    if (running !== undefined) return running;
+    if (this.#underWay.size >= this.#limit) {
+      return Promise.resolve(this.#fail(id, new Error(`${this.#limit} twins are being looked up already`)));
     }
-    this.#waiting += 1;
+    const finding = this.#find(id).then((found) => {
+      this.#underWay.delete(id);
+      return found;
+    });
+    this.#underWay.set(id, finding);
+    return finding;
+  }
+
+  async #find(id: number): Promise<TwinRecord | GridError> {
     try {
       return (await this.#tools.twins.twin(id)) ?? new GridError('twin_unknown', { twin: id });
     } catch (error) {
       return this.#fail(id, error as Error);
-    } finally {
-      this.#waiting -= 1;
     }
   }
 
