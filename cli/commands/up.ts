@@ -1,9 +1,12 @@
 import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { readLimits } from '../../gateway/door/limits-file.ts';
+import { readLocalOptions } from '../../gateway/local/options.ts';
 import { type IdentityOptions, identityOptions, readKey, refuseSecretArguments } from '../../gateway/rmb/index.ts';
+import { commands } from '../../schemas/index.ts';
 import { CliError, type Command, readOptions } from '../command.ts';
 import { Stages } from '../demo/stages.ts';
+import type { NodeConfig } from '../node/config.ts';
 import { keepNodeKey } from '../node/keys.ts';
 import { type Layout, makeLayout } from '../node/layout.ts';
 import { startNode, type Wishes } from '../node/start.ts';
@@ -31,6 +34,10 @@ chain and a relay of its own, and makes a farmer, a node and a user on them.
   --deny-private      no flists from private ranges
   --limits FILE       what the node accepts of twins, see docs/door.md
   --require-encryption  no requests in clear of twins that have a key on the chain
+  --local-redis URL   lets programs that speak to rmb-peer work beside the node, over
+                      this Redis, see docs/local-services.md
+  --local-commands NAME,...  what they answer
+  --local-send        they may call others as the node
   --accel auto|kvm|tcg
   --log-level LEVEL   trace, debug, info, warn, error
 
@@ -53,6 +60,9 @@ const options = {
   'deny-private': { type: 'boolean', default: false },
   limits: { type: 'string' },
   'require-encryption': { type: 'boolean', default: false },
+  'local-redis': { type: 'string' },
+  'local-commands': { type: 'string', default: '' },
+  'local-send': { type: 'boolean', default: false },
   accel: { type: 'string', default: 'auto' },
   'log-level': { type: 'string', default: 'info' },
 } as const;
@@ -93,6 +103,7 @@ export const command: Command = {
       flistDenyPrivate: values['deny-private'],
       limitsFile,
       requireEncryption: values['require-encryption'],
+      local: checkedLocal(layout, values),
       logLevel: values['log-level'],
       ...(values.chain === undefined ? {} : { chain: values.chain.split(',') }),
       ...(values.relay === undefined ? {} : { relay: values.relay.split(',') }),
@@ -124,6 +135,26 @@ async function takeKey(layout: Layout, options: IdentityOptions): Promise<string
     const file = options['key-file'];
     if (file === undefined) await keepNodeKey(layout, key);
     return file === undefined ? undefined : resolve(file);
+  } catch (error) {
+    throw new CliError((error as Error).message);
+  }
+}
+
+/** What the gateway will accept of programs beside it. */
+function checkedLocal(
+  layout: Layout,
+  wanted: { readonly 'local-redis'?: string; readonly 'local-commands': string; readonly 'local-send': boolean },
+): NodeConfig['local'] {
+  const { 'local-redis': redis, 'local-commands': names, 'local-send': send } = wanted;
+  if (redis === undefined) {
+    if (names !== '' || send) throw new CliError('--local-commands and --local-send go with --local-redis');
+    return null;
+  }
+  const own = new Set(commands.map(({ name }) => name));
+  const node = { broker: layout.broker, answers: (command: string) => own.has(command) };
+  try {
+    const checked = readLocalOptions({ 'local-redis': redis, 'local-commands': names }, node);
+    return { redis, commands: [...(checked?.commands ?? [])], send };
   } catch (error) {
     throw new CliError((error as Error).message);
   }

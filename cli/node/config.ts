@@ -44,6 +44,11 @@ export const nodeConfig = z.object({
   limitsFile: z.string().nullable().default(null),
   /** Twins that have a key on the chain must encrypt their requests. */
   requireEncryption: z.boolean().default(false),
+  /** Programs beside the node that use the queues of rmb-peer; null for none. */
+  local: z
+    .object({ redis: z.string(), commands: z.array(z.string()), send: z.boolean() })
+    .nullable()
+    .default(null),
   logLevel: z.string(),
 });
 

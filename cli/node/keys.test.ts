@@ -40,6 +40,7 @@ const config: NodeConfig = {
   flistDenyPrivate: false,
   limitsFile: null,
   requireEncryption: false,
+  local: null,
   logLevel: 'info',
 };
 

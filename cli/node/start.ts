@@ -24,6 +24,7 @@ export interface Wishes {
   readonly flistDenyPrivate?: boolean;
   readonly limitsFile?: string | null;
   readonly requireEncryption?: boolean;
+  readonly local?: NodeConfig['local'];
   readonly logLevel: string;
   /** Chain and relay of the grid; without them the node runs its own. */
   readonly chain?: readonly string[];
@@ -59,6 +60,7 @@ export async function decideConfig(layout: Layout, wishes: Wishes): Promise<Node
     flistDenyPrivate: wishes.flistDenyPrivate ?? false,
     limitsFile: wishes.limitsFile ?? null,
     requireEncryption: wishes.requireEncryption ?? false,
+    local: wishes.local ?? null,
     logLevel: wishes.logLevel,
   };
   await saveConfig(layout, config);

@@ -30,6 +30,12 @@ function listenAddress(url: string): string {
   return `${hostname}:${port}`;
 }
 
+function localFlags(local: NodeConfig['local']): string[] {
+  if (local === null) return [];
+  const flags = ['--local-redis', local.redis, '--local-commands', local.commands.join(',')];
+  return local.send ? [...flags, '--local-send', 'true'] : flags;
+}
+
 /** Every unit that the node's configuration asks for. */
 export function unitFiles(layout: Layout, config: NodeConfig): Record<string, UnitFile> {
   const { state, broker } = layout;
@@ -163,6 +169,7 @@ export function unitFiles(layout: Layout, config: NodeConfig): Record<string, Un
         ...['--http', `${config.address}:${httpPort}`],
         ...(config.limitsFile === null ? [] : ['--limits', config.limitsFile]),
         ...(config.requireEncryption ? ['--require-encryption', 'true'] : []),
+        ...localFlags(config.local),
       ),
       test: answers('rmb-gateway'),
       after: config.development ? ['provisiond', 'relay'] : ['provisiond'],

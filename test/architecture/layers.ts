@@ -45,6 +45,7 @@ export const rooms: readonly Room[] = [
       /^gateway\/rmb\/index\.ts$/,
       /^gateway\/chain\/client\.ts$/,
       /^gateway\/door\/limits-file\.ts$/,
+      /^gateway\/local\/options\.ts$/,
       /^modules\/flistd\/format\//,
       /^modules\/vmd\/guest\/build\.ts$/,
       /^modules\/vmd\/qemu\/kvm\.ts$/,
