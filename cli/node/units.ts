@@ -22,6 +22,12 @@ const compileCache = process.env.NODE_COMPILE_CACHE ?? join(checkout, '.tools', 
 /** A daemon, as the supervisor, is small and long-lived: a small nursery, and a heap that gives back what loading took. */
 export const nodeOptions = '--disable-warning=ExperimentalWarning --max-semi-space-size=2 --expose-gc';
 
+/**
+ * The gateway makes thousands of short-lived objects a moment: where they outgrow the nursery, its heap
+ * grows by a third under load, and each request costs more.
+ */
+export const gatewayOptions = nodeOptions.replace('--max-semi-space-size=2', '--max-semi-space-size=16');
+
 const words = (...list: readonly string[]): string => list.map(quoteWord).join(' ');
 
 /** Port and host of a ws:// URL. */
@@ -173,7 +179,7 @@ export function unitFiles(layout: Layout, config: NodeConfig): Record<string, Un
       ),
       test: answers('rmb-gateway'),
       after: config.development ? ['provisiond', 'relay'] : ['provisiond'],
-      env,
+      env: { ...env, NODE_OPTIONS: gatewayOptions },
     },
   };
 }
