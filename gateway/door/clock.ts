@@ -1,4 +1,4 @@
-/** Check 6: not from the future. A clock ahead would lengthen the life that the sender may ask for. */
+/** Check 7: not from the future. A clock ahead would lengthen the life that the sender may ask for. */
 import { GridError } from '../../schemas/errors/index.ts';
 import type { Envelope } from '../rmb/envelope.ts';
 import type { DoorLimits } from './limits.ts';

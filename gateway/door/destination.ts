@@ -1,4 +1,4 @@
-/** Check 3: meant for us. A relay could hand one twin's signed request to another. */
+/** Check 2: meant for us. A relay could hand one twin's signed request to another. */
 import { GridError } from '../../schemas/errors/index.ts';
 import type { Envelope } from '../rmb/envelope.ts';
 

@@ -1,4 +1,4 @@
-/** Check 5: alive by our clock, and not for ever. */
+/** Check 6: alive by our clock, and not for ever. */
 import { GridError } from '../../schemas/errors/index.ts';
 import { type Envelope, remainingSeconds } from '../rmb/envelope.ts';
 import type { DoorLimits } from './limits.ts';

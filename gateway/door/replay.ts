@@ -1,5 +1,5 @@
 /**
- * Check 7: each request once. Remembered until it expires by source, session
+ * Check 4: each request once. Remembered until it expires by source, session
  * and uid, and by what was signed: that has no separators, so a thief could
  * move the end of the uid into the tags and send the same request under another uid.
  */

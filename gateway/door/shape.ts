@@ -1,4 +1,4 @@
-/** Check 2: a request of the one shape that nodes answer. */
+/** Check 1: a request of the one shape that nodes answer. */
 import type { GridError } from '../../schemas/errors/index.ts';
 import { type Envelope, findFieldProblem } from '../rmb/envelope.ts';
 

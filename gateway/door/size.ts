@@ -1,4 +1,4 @@
-/** Checks 1 and 4: no larger than a request needs to be, as a frame and in its payload. */
+/** Check 5: no larger than a request needs to be, as a frame and in its payload. */
 import { GridError } from '../../schemas/errors/index.ts';
 import type { Envelope } from '../rmb/envelope.ts';
 import type { DoorLimits } from './limits.ts';
