@@ -1,21 +1,9 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
+import { usage } from '../../gateway/local/options.ts';
 import type { Command } from '../command.ts';
 import { checkout } from '../node/layout.ts';
-
-const usage = `usage: gridnode peer --key-file FILE [options]
-
-Runs a peer in the place of rmb-peer: programs that use its Redis queues call
-other twins and serve them. It stays in the foreground; SIGTERM ends it.
-
-  --key-file FILE       key of the twin, or --key-env NAME, or --key-fd NUMBER
-  -r, --redis URL       default redis://localhost:6379
-  -s, --substrate URL   the chain, default wss://tfchain.grid.tf:443
-  --relay URL           at most 4, default wss://relay.grid.tf:443
-  --serve COMMAND,...   commands that local services answer
-
-docs/local-services.md has all flags and what goes through the queues.`;
 
 export const command: Command = {
   usage,
