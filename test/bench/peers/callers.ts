@@ -8,7 +8,8 @@ export type CallerOrder =
   | { readonly prepare: number; readonly twin: number; readonly command: string }
   /** Requests on their way at any moment. */
   | { readonly lanes: number }
-  | { readonly perSecond: number };
+  /** Requests that are due in the first `skipMs` count for nothing but the load. */
+  | { readonly perSecond: number; readonly skipMs: number };
 
 export interface CallerResult {
   readonly sent: number;
@@ -48,8 +49,8 @@ export class Callers {
   }
 
   /** Sends what was prepared at a steady rate, whatever comes back. */
-  open(perSecond: number): Promise<CallerResult> {
-    return this.#order({ perSecond });
+  open(perSecond: number, skipMs = 0): Promise<CallerResult> {
+    return this.#order({ perSecond, skipMs });
   }
 
   async #order(order: CallerOrder): Promise<CallerResult> {

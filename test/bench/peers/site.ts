@@ -1,9 +1,9 @@
 /** A relay, a gateway behind it, and what the gateway needs on the bus: each a process of its own, run as a node runs them. */
 import type { ChildProcess } from 'node:child_process';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { nodeOptions } from '../../../cli/node/units.ts';
+import { gatewayOptions } from '../../../cli/node/units.ts';
 import { type KeyType, writeKeyFile } from '../../../gateway/rmb/index.ts';
 import { startRedis } from '../../../modules/zbus/testing/redis.ts';
 import { Callers } from './callers.ts';
@@ -21,13 +21,21 @@ export interface Site {
   startGo(): Promise<ChildProcess>;
 }
 
+/** One twin's share would be the first limit that few twins reach together. */
+const NO_SHARES = {
+  ratePerSecond: 100_000,
+  rateBurst: 100_000,
+  ratePerSecondInAll: 1_000_000,
+  rateBurstInAll: 1_000_000,
+};
+
 /** Runs `work` beside all of them and ends them, whatever it does. */
 export async function withSite<T>(keyType: KeyType, work: (site: Site) => Promise<T>): Promise<T> {
   const state = await mkdtemp(join(tmpdir(), 'gn-rmb-'));
   const redis = await startRedis();
   const children: ChildProcess[] = [];
   const run = async (script: string, ...args: string[]): Promise<Started> => {
-    const started = await start(join(import.meta.dirname, script), args, { NODE_OPTIONS: nodeOptions });
+    const started = await start(join(import.meta.dirname, script), args, { NODE_OPTIONS: gatewayOptions });
     children.push(started.child);
     return started;
   };
@@ -39,7 +47,10 @@ export async function withSite<T>(keyType: KeyType, work: (site: Site) => Promis
     const listen = ['--listen', '127.0.0.1:0', '--domain', DOMAIN];
     const relay = await run('../../../gateway/relay/main.ts', ...bus, ...listen);
     const relayUrl = `ws://127.0.0.1:${relay.ready.port}`;
-    const gateway = await run('../../../gateway/main.ts', ...bus, '--relay', relayUrl, '--key-file', keyFile);
+    const limits = join(state, 'limits.json');
+    await writeFile(limits, JSON.stringify(NO_SHARES), { mode: 0o600 });
+    const flags = ['--relay', relayUrl, '--key-file', keyFile, '--limits', limits];
+    const gateway = await run('../../../gateway/main.ts', ...bus, ...flags);
     const callers = await Callers.start(relayUrl, keyType);
     children.push(callers.child);
     const startGo = async (): Promise<ChildProcess> => {
