@@ -1,38 +1,26 @@
-/** The relay as a process: `--listen HOST:PORT --domain NAME [--domain NAME]` and the common flags. */
-import { join } from 'node:path';
-import { parseArgs } from 'node:util';
+/** The relay as a process; its flags are in flags.ts. */
 import { pino } from 'pino';
 import { chain } from '../../modules/api-gateway/interface.ts';
 import { ZbusClient } from '../../modules/zbus/client.ts';
 import { finishStartup } from '../../modules/zbus/startup.ts';
 import { busTwins, followTwins } from '../rmb/bus-twins.ts';
 import { TwinCache } from '../rmb/twins.ts';
+import { readRelayFlags } from './flags.ts';
 import { RelayMetrics } from './metrics.ts';
 import { Relay } from './relay.ts';
 
 const STOP_DEADLINE_MS = 10_000;
 
-const { values } = parseArgs({
-  options: {
-    broker: { type: 'string' },
-    state: { type: 'string' },
-    'log-level': { type: 'string', default: 'info' },
-    listen: { type: 'string', default: '127.0.0.1:8380' },
-    domain: { type: 'string', multiple: true, default: ['localhost'] },
-  },
-});
-const log = pino({ name: 'relay', level: values['log-level'] });
+const { broker, logLevel, host, port, ...options } = readRelayFlags(process.argv.slice(2));
+const log = pino({ name: 'relay', level: logLevel });
 process.title = 'relay';
-const broker = values.broker ?? (values.state === undefined ? undefined : `unix://${join(values.state, 'redis.sock')}`);
-if (broker === undefined) throw new Error('relay: --broker URL or --state DIR is required');
-const [, host, port] = /^\[?([^\]]+)\]?:(\d{1,5})$/.exec(values.listen) ?? [];
-if (host === undefined || Number(port) > 65_535) throw new Error(`relay: --listen ${values.listen} is not HOST:PORT`);
 
 const stopping = new AbortController();
 const bus = new ZbusClient({ broker, log });
 const twins = new TwinCache(busTwins(bus.of(chain)));
 const metrics = new RelayMetrics({ processMetrics: true });
-const relay = new Relay({ domains: values.domain, twins, broker, log, metrics });
+const relay = new Relay({ ...options, twins, broker, log, metrics });
+metrics.watchCache(twins);
 
 const stop = async (signal: string): Promise<void> => {
   if (stopping.signal.aborted) return;
@@ -55,12 +43,23 @@ for (const signal of ['SIGTERM', 'SIGINT'] as const) {
 followTwins(
   bus,
   {
-    forget: (id) => twins.forget(id),
-    forgetAll: () => twins.forgetAll(),
-    onInterrupted: (reason) => log.warn({ reason }, 'events of twins lost'),
+    forget: (id) => {
+      metrics.twinUpdates.inc();
+      metrics.reconnecting.set(0);
+      twins.forget(id);
+    },
+    forgetAll: () => {
+      metrics.reconnecting.set(0);
+      twins.forgetAll();
+    },
+    onInterrupted: (reason) => {
+      metrics.reconnects.inc();
+      metrics.reconnecting.set(1);
+      log.warn({ reason }, 'events of twins lost');
+    },
   },
   stopping.signal,
 ).catch((error: unknown) => log.error({ err: error }, 'events of twins ended'));
-const listening = await relay.listen(host, Number(port));
-log.info({ host, port: listening, domains: values.domain }, 'ready');
+const listening = await relay.listen(host, port);
+log.info({ host, port: listening, domains: options.domains }, 'ready');
 finishStartup();

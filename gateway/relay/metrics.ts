@@ -62,6 +62,14 @@ export class RelayMetrics {
     labelNames: ['status'],
     registers: [this.registry],
   });
+  /** Whether what the chain module tells of twins is being listened to. */
+  readonly reconnecting = new Gauge({
+    name: 'events_listener_reconnecting',
+    help: '1 while events of twins are not heard',
+    registers: [this.registry],
+  });
+  readonly reconnects = this.#counter('events_listener_reconnect_cycles_total', 'times that events of twins were lost');
+  readonly twinUpdates = this.#counter('events_listener_twin_updated_total', 'events of twins heard');
   readonly handshakes = new Counter({
     name: 'relay_handshakes_total',
     help: 'connection attempts by HTTP status',
@@ -83,7 +91,7 @@ export class RelayMetrics {
   }
 
   /** Numbers of the twin cache, read when somebody asks. */
-  watchCache(cache: CacheNumbers): void {
+  watchCache(cache: { readonly numbers: CacheNumbers }): void {
     const { registry } = this;
     const total = (name: string, help: string, read: () => number): void => {
       new Counter({
@@ -96,15 +104,15 @@ export class RelayMetrics {
         },
       });
     };
-    total('rmb_cache_hits_total', 'twins that were known', () => cache.hits);
-    total('rmb_cache_misses_total', 'twins that the chain was asked for', () => cache.misses);
-    total('rmb_cache_flushes_total', 'times that all twins were forgotten', () => cache.flushes);
+    total('rmb_cache_hits_total', 'twins that were known', () => cache.numbers.hits);
+    total('rmb_cache_misses_total', 'twins that the chain was asked for', () => cache.numbers.misses);
+    total('rmb_cache_flushes_total', 'times that all twins were forgotten', () => cache.numbers.flushes);
     new Gauge({
       name: 'rmb_cache_entries',
       help: 'twins that are known',
       registers: [registry],
       collect() {
-        this.set(cache.entries);
+        this.set(cache.numbers.entries);
       },
     });
   }

@@ -8,6 +8,7 @@ import { address, decodeEnvelope, type Envelope, formatAddress, MAX_FRAME_BYTES 
 import type { Address } from '../rmb/envelope_pb.ts';
 import { SignatureVerifier } from '../rmb/signature.ts';
 import type { TwinSource } from '../rmb/twins.ts';
+import { sessionsOverBudget } from './begun.ts';
 import { Incoming } from './federation/incoming.ts';
 import { type JobLimits, JobStore } from './federation/jobs.ts';
 import { DEFAULT_JOB_LIMITS, Outgoing, type OutgoingTiming } from './federation/outgoing.ts';
@@ -21,6 +22,7 @@ import { DEFAULT_TWIN_LIMITS, type MessageLimits, WindowedLimit } from './rate.t
 import { Router } from './routing.ts';
 import { Session, type SessionTiming } from './session.ts';
 import { Sisters } from './sisters.ts';
+import { Strangers } from './strangers.ts';
 import { UsedTokens } from './used-tokens.ts';
 import { WindowBudget } from './window.ts';
 
@@ -43,6 +45,8 @@ export interface RelayOptions {
   readonly metrics?: RelayMetrics;
   readonly queueLimits?: QueueLimits;
   readonly maxSessions?: number;
+  /** Connections beside those of sessions: handshakes, posts, and who asks for numbers. */
+  readonly maxStrangers?: number;
   /** Session names are free text: without a share one twin could take every place. */
   readonly maxSessionsPerTwin?: number;
   /** Messages of one twin in 60 s; `none` for no limit. */
@@ -62,8 +66,9 @@ const MAX_ON_THE_WAY = 256;
 const MAX_BYTES_ON_THE_WAY = 8 * 1024 * 1024;
 const MAX_SESSIONS = 10_000;
 const MAX_SESSIONS_PER_TWIN = 128;
-/** Connections beside those of sessions: handshakes, and who asks for numbers. */
-const MAX_OTHER_CONNECTIONS = 1024;
+const MAX_STRANGERS = 1024;
+const MAX_LEAVING = 256;
+const BUDGET_MS = 1000;
 const HEADERS_TIMEOUT_MS = 10_000;
 const REQUEST_TIMEOUT_MS = 20_000;
 /** Twins that may send within one minute. */
@@ -102,9 +107,11 @@ export class Relay {
   readonly #sessions = new Map<string, Session>();
   readonly #perTwin = new Map<number, number>();
   readonly #http: Server;
+  readonly #strangers: Strangers;
   readonly #sockets = new WebSocketServer(SOCKETS);
   #handshakes = 0;
   #tick: NodeJS.Timeout | undefined;
+  #budget: NodeJS.Timeout | undefined;
 
   constructor(options: RelayOptions) {
     this.#options = options;
@@ -143,7 +150,11 @@ export class Relay {
       { headersTimeout: HEADERS_TIMEOUT_MS, requestTimeout: REQUEST_TIMEOUT_MS, connectionsCheckingInterval: 2000 },
       (request, response) => this.#answer(request, response),
     );
-    this.#http.maxConnections = (options.maxSessions ?? MAX_SESSIONS) + MAX_OTHER_CONNECTIONS;
+    const strangers = options.maxStrangers ?? MAX_STRANGERS;
+    this.#strangers = new Strangers(strangers);
+    // Some more than their places: who was sent away leaves a moment later.
+    this.#http.maxConnections = (options.maxSessions ?? MAX_SESSIONS) + strangers + MAX_LEAVING;
+    this.#http.on('connection', (socket: Socket) => this.#strangers.enter(socket));
     this.#http.on('upgrade', (request, socket, head) => this.#upgrade(request, socket, head));
   }
 
@@ -164,12 +175,16 @@ export class Relay {
       const now = Date.now();
       for (const session of this.#sessions.values()) session.tick(now);
     }, tickMs);
+    this.#budget = setInterval(() => {
+      for (const session of sessionsOverBudget(this.#sessions.values())) session.end('cancelled', TRY_AGAIN_LATER);
+    }, BUDGET_MS);
     return (this.#http.address() as AddressInfo).port;
   }
 
   /** What was sent and may not have arrived is in the queues afterwards. */
   async close(): Promise<void> {
     clearInterval(this.#tick);
+    clearInterval(this.#budget);
     const closed = new Promise<void>((resolve) => this.#http.close(() => resolve()));
     const sessions = [...this.#sessions.values()];
     await Promise.all(sessions.map((session) => session.settle(SETTLE_MS)));
@@ -243,6 +258,7 @@ export class Relay {
       setTimeout(() => ws.terminate(), 1000).unref();
       return;
     }
+    this.#strangers.leave(line);
     line.setNoDelay(true);
     const session = new Session(address(visitor.twin, visitor.session), ws, line, {
       queue: this.#queue,
@@ -284,6 +300,7 @@ export class Relay {
     let onTheWay = 0;
     let bytesOnTheWay = 0;
     session.socket.on('message', (data: Buffer, isBinary: boolean) => {
+      session.messageEnded();
       this.#metrics.received.inc();
       this.#metrics.receivedBytes.inc(data.length);
       let envelope: Envelope;

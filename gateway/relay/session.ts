@@ -79,6 +79,8 @@ export class Session {
   readonly #sentBefore = new Set<string>();
   #storing: Promise<unknown> = Promise.resolve();
   #bytesSeen = 0;
+  /** Bytes of the line when the last message had come whole. */
+  #bytesAtMessage: number;
   #lastByteAt = Date.now();
   #lastPingAt = Date.now();
   #proofTimer: NodeJS.Timeout | undefined;
@@ -91,6 +93,7 @@ export class Session {
     this.address = address;
     this.socket = socket;
     this.#line = line;
+    this.#bytesAtMessage = line.bytesRead;
     this.#tools = tools;
     this.#timing = tools.timing ?? DEFAULT_SESSION_TIMING;
     this.#window = new SentWindow(tools.windows);
@@ -179,6 +182,15 @@ export class Session {
   closed(code: number): void {
     const goodbye = code === NORMAL_CLOSE || code === GONE_AWAY || code === NO_CLOSE_CODE;
     this.#finish('closed', goodbye ? isRequest : () => true);
+  }
+
+  /** Bytes of a message that has not come whole, about. */
+  get begunBytes(): number {
+    return this.#line.bytesRead - this.#bytesAtMessage;
+  }
+
+  messageEnded(): void {
+    this.#bytesAtMessage = this.#line.bytesRead;
   }
 
   /** Ends the session once, whoever asks first. */

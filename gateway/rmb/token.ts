@@ -34,7 +34,10 @@ const encoder = new TextEncoder();
 // Only a label: no RSA is involved.
 const HEADER = encode({ alg: 'RS512', typ: 'JWT' });
 
-const Header = z.object({ alg: z.literal('RS512'), typ: z.literal('JWT').optional() });
+const LABEL = 'RS512';
+/** Other labels that the network's relays name when they refuse them. */
+const OTHER_LABELS = /^(?:HS(?:256|384|512)|RS(?:256|384)|ES(?:256|384|512)|PS(?:256|384|512)|none)$/;
+const Header = z.object({ alg: z.string(), typ: z.literal('JWT').optional() });
 const Claims = z.object({
   sub: z.int().min(0).max(0xffff_ffff),
   sid: z.string().max(256).nullish(),
@@ -61,7 +64,15 @@ export function parseToken(text: string): Token {
     throw new TokenError('No header, claims or signature component found in token string');
   }
   const head = Header.safeParse(decodeJson(header));
-  if (!head.success) throw new TokenError('Expected algorithm type RS512');
+  if (!head.success) throw new TokenError('JSON error: malformed header');
+  const { alg } = head.data;
+  if (alg !== LABEL) {
+    const isKnown = OTHER_LABELS.test(alg);
+    const shown = `${alg.charAt(0).toUpperCase()}${alg.slice(1).toLowerCase()}`;
+    throw new TokenError(
+      isKnown ? `Expected algorithm type ${shown} but found Rs512` : 'JSON error: unknown algorithm',
+    );
+  }
   const body = Claims.safeParse(decodeJson(claims));
   if (!body.success) {
     const issue = body.error.issues[0];

@@ -34,6 +34,9 @@ export class TwinCache implements TwinSource {
   readonly #missing: LRUCache<number, true>;
   readonly #loading = new Map<number, Promise<TwinRecord | undefined>>();
   readonly #freshIntervalMs: number;
+  #hits = 0;
+  #misses = 0;
+  #flushes = 0;
 
   constructor(source: TwinSource, options: TwinCacheOptions = {}) {
     this.#source = source;
@@ -46,7 +49,10 @@ export class TwinCache implements TwinSource {
     const known = this.#known.get(id);
     if (known !== undefined) {
       const reload = options.fresh === true && Date.now() - known.loadedAt >= this.#freshIntervalMs;
-      if (!reload) return known.twin;
+      if (!reload) {
+        this.#hits += 1;
+        return known.twin;
+      }
     } else if (this.#missing.has(id)) return undefined;
     return await this.#load(id, options.fresh === true);
   }
@@ -59,8 +65,14 @@ export class TwinCache implements TwinSource {
     this.#loading.delete(id);
   }
 
+  /** How often it was asked for a twin it knew or did not know, how often it was emptied, and twins in it. */
+  get numbers(): { hits: number; misses: number; flushes: number; entries: number } {
+    return { hits: this.#hits, misses: this.#misses, flushes: this.#flushes, entries: this.#known.size };
+  }
+
   /** Drops every twin, as when changes may have been missed. */
   forgetAll(): void {
+    this.#flushes += 1;
     this.#known.clear();
     this.#missing.clear();
     this.#loading.clear();
@@ -69,6 +81,7 @@ export class TwinCache implements TwinSource {
   #load(id: number, fresh: boolean): Promise<TwinRecord | undefined> {
     const running = this.#loading.get(id);
     if (running !== undefined) return running;
+    this.#misses += 1;
     const loading = this.#source
       .twin(id, { fresh })
       .then((twin) => {

@@ -8,6 +8,7 @@ import { type TestTwin, World } from '../testing/world.ts';
 import { Poster } from './post.ts';
 import { Ranking } from './ranking.ts';
 
+const PATIENCE = { timeout: 20_000 };
 const QUICK = { retryMs: 100, roundPauseMs: 5 };
 const STREAM = 'relay.federation.stream';
 
@@ -70,7 +71,7 @@ describe('federation out', () => {
     expect([post?.method, post?.url]).toEqual(['POST', '/']);
     expect(post?.body.equals(bytes)).toBe(true);
     expect(post?.headers.authorization ?? post?.headers.cookie).toBeUndefined();
-    await expect.poll(metrics).toContain('federation_message_success{relay="other.example"} 1');
+    await expect.poll(metrics, PATIENCE).toContain('federation_message_success{relay="other.example"} 1');
   });
 
   it('posts ten messages ten times and keeps nothing of them', async () => {
@@ -78,7 +79,7 @@ describe('federation out', () => {
     for (let index = 0; index < 10; index += 1) send(peer, 20, { uid: `${index}` });
     await peer.until(() => other.posts.length >= 10);
     const redis = new Redis({ path: world.redis.socket });
-    await expect.poll(() => redis.xlen(STREAM)).toBe(0);
+    await expect.poll(() => redis.xlen(STREAM), PATIENCE).toBe(0);
     const pending = (await redis.xpending(STREAM, 'federation')) as [number];
     redis.disconnect();
     expect(pending[0]).toBe(0);
@@ -91,7 +92,7 @@ describe('federation out', () => {
     const peer = await connect();
     send(peer, 20);
     await peer.until(() => other.posts.length === 6);
-    await expect.poll(metrics).toContain('federation_message_success{relay="other.example"} 1');
+    await expect.poll(metrics, PATIENCE).toContain('federation_message_success{relay="other.example"} 1');
     expect(await metrics()).toContain('federation_message_error{relay="other.example"} 5');
     expect(peer.frames.length).toBe(0);
   });
@@ -182,7 +183,7 @@ describe('federation out', () => {
     await redis.call('XCLAIM', STREAM, 'federation', String(name), '0', String(id), 'IDLE', '60000', 'JUSTID');
     redis.disconnect();
     other.answers = [202];
-    await expect.poll(metrics, { timeout: 20_000 }).toContain('federation_message_success{relay="other.example"} 1');
+    await expect.poll(metrics, PATIENCE).toContain('federation_message_success{relay="other.example"} 1');
   });
 
   it('is bounded, and says so', async () => {
