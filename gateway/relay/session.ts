@@ -12,6 +12,7 @@ import type { Logger } from 'pino';
 import type { WebSocket } from 'ws';
 import { decodeEnvelope, nowSeconds, remainingSeconds } from '../rmb/envelope.ts';
 import type { Address } from '../rmb/envelope_pb.ts';
+import { writeTogether } from '../rmb/together.ts';
 import type { Eviction, RelayMetrics } from './metrics.ts';
 import type { OfflineQueue, QueuedMessage } from './queue.ts';
 import { type SentMessage, SentWindow, type WindowBudget } from './window.ts';
@@ -97,7 +98,11 @@ export class Session {
     this.#tools = tools;
     this.#timing = tools.timing ?? DEFAULT_SESSION_TIMING;
     this.#window = new SentWindow(tools.windows);
-    socket.on('pong', (data: Buffer) => this.#prove(data));
+    socket.on('ping', (data: Buffer) => this.#countControlFrame(data));
+    socket.on('pong', (data: Buffer) => {
+      this.#countControlFrame(data);
+      this.#prove(data);
+    });
   }
 
   /** Sends what is in the queue, oldest first, then goes live. Called again, it looks again. */
@@ -187,6 +192,11 @@ export class Session {
   /** Bytes of a message that has not come whole, about. */
   get begunBytes(): number {
     return this.#line.bytesRead - this.#bytesAtMessage;
+  }
+
+  /** Pings and pongs belong to no message: two bytes of head, four of mask. */
+  #countControlFrame(data: Buffer): void {
+    this.#bytesAtMessage += 6 + data.length;
   }
 
   messageEnded(): void {
@@ -349,6 +359,7 @@ export class Session {
   #write(bytes: Uint8Array): void {
     this.#tools.metrics.sent.inc();
     this.#tools.metrics.sentBytes.inc(bytes.length);
+    writeTogether(this.#line);
     this.socket.send(bytes, { binary: true }, (error) => {
       if (error) this.#tools.log.debug({ twin: this.address.twin, reason: error.message }, 'send failed');
     });
