@@ -47,6 +47,8 @@ export interface RelayOptions {
   readonly maxSessions?: number;
   /** Connections beside those of sessions: handshakes, posts, and who asks for numbers. */
   readonly maxStrangers?: number;
+  /** Milliseconds in which the head of a request has to come; its body has as many more. */
+  readonly headersMs?: number;
   /** Session names are free text: without a share one twin could take every place. */
   readonly maxSessionsPerTwin?: number;
   /** Messages of one twin in 60 s; `none` for no limit. */
@@ -70,7 +72,6 @@ const MAX_STRANGERS = 1024;
 const MAX_LEAVING = 256;
 const BUDGET_MS = 1000;
 const HEADERS_TIMEOUT_MS = 10_000;
-const REQUEST_TIMEOUT_MS = 20_000;
 /** Twins that may send within one minute. */
 const MAX_SENDERS = 100_000;
 /** Messages of all sessions that nothing proves to have arrived. */
@@ -146,8 +147,9 @@ export class Relay {
     }
     this.#usedTokens = options.singleUseTokens === true ? new UsedTokens() : undefined;
     this.#router = new Router({ ...shared, outgoing: this.#outgoing });
+    const { headersMs = HEADERS_TIMEOUT_MS } = options;
     this.#http = createServer(
-      { headersTimeout: HEADERS_TIMEOUT_MS, requestTimeout: REQUEST_TIMEOUT_MS, connectionsCheckingInterval: 2000 },
+      { headersTimeout: headersMs, requestTimeout: 2 * headersMs, connectionsCheckingInterval: headersMs / 5 },
       (request, response) => this.#answer(request, response),
     );
     const strangers = options.maxStrangers ?? MAX_STRANGERS;
