@@ -178,7 +178,8 @@ export class Relay {
       for (const session of this.#sessions.values()) session.tick(now);
     }, tickMs);
     this.#budget = setInterval(() => {
-      for (const session of sessionsOverBudget(this.#sessions.values())) session.end('cancelled', TRY_AGAIN_LATER);
+      // At once: what is begun lies in memory until the line is gone.
+      for (const session of sessionsOverBudget(this.#sessions.values())) session.end('cancelled');
     }, BUDGET_MS);
     return (this.#http.address() as AddressInfo).port;
   }

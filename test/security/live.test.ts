@@ -18,9 +18,9 @@ import { reshapeProtobuf, reshapeToken } from '../fuzz/reshape.ts';
 import { bytesOf, nowSeconds, RawLine, request } from '../system/raw-line.ts';
 import { Stage } from './stage.ts';
 
-const FRAMES = 20_000;
-const RUBBISH_FRAMES = 300;
-const VISITORS = 300;
+const FRAMES = 8_000;
+const RUBBISH_FRAMES = 100;
+const VISITORS = 150;
 /** A process that kept what it was sent would hold more. */
 const GROWTH_MIB = 160;
 const SENDERS = CALLERS.slice(0, 4);
@@ -165,6 +165,11 @@ describe(`a relay and a gateway (seed ${seed})`, () => {
     ]);
     expect(await stage.metric('gateway_door_admitted_total')).toBe(admitted);
     expect(calls).toEqual([]);
+    // They went deep and wide, not all to the first check.
+    const text = await (await fetch(`http://${stage.http}/metrics`)).text();
+    const checks = new Set([...text.matchAll(/gateway_door_refused_total\{check="(\w+)"/g)].map(([, check]) => check));
+    expect([...checks]).toEqual(expect.arrayContaining(['shape', 'signature']));
+    expect(checks.size).toBeGreaterThan(3);
     await ask(good);
     expect(await stage.metric('gateway_door_admitted_total')).toBe(admitted + 1);
     await expect.poll(() => calls.length, { timeout: 20_000 }).toBe(1);
