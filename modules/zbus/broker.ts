@@ -38,12 +38,7 @@ const RECONNECT_MOST_MS = 1_000;
  * One connection that reconnects for ever. Commands are refused while it is
  * down and never repeated: a push whose answer was lost must not run twice.
  */
-export function openConnection(
-  address: BrokerAddress,
-  role: string,
-  log: BusLog,
-  extra: { readonly autoResubscribe?: boolean } = {},
-): Redis {
+export function openConnection(address: BrokerAddress, role: string, log: BusLog): Redis {
   const options = {
     ...address,
     // RESP2 is understood by every Redis a node may carry and has all this needs.
@@ -51,11 +46,12 @@ export function openConnection(
     disableClientInfo: true,
     enableReadyCheck: false,
     autoResendUnfulfilledCommands: false,
+    // The driver's own new subscription ends the process when the broker is lost once more meanwhile.
+    autoResubscribe: false,
     maxRetriesPerRequest: 0,
     enableOfflineQueue: false,
     retryStrategy: (times: number) =>
       Math.min(RECONNECT_MOST_MS, RECONNECT_FIRST_MS * 2 ** Math.min(times, 10)) * (0.5 + Math.random() / 2),
-    ...extra,
   };
   const redis = new Redis(options);
   writeTogether(redis);

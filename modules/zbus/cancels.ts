@@ -25,10 +25,10 @@ export class Cancels {
 
   /** Best effort: while the connection is away a caller is not heard, and its deadline still ends the call. */
   start(): void {
-    const redis = openConnection(this.#address, 'cancels', this.#log, { autoResubscribe: true });
+    const redis = openConnection(this.#address, 'cancels', this.#log);
     this.#redis = redis;
     redis.on('message', (_channel: string, id: string) => this.#calls.get(id)?.abort());
-    redis.once('ready', () => {
+    redis.on('ready', () => {
       redis
         .subscribe(this.#channel)
         .catch((error: unknown) => this.#log.debug({ reason: String(error) }, 'callers that give up are not heard'));

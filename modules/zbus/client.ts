@@ -11,7 +11,7 @@ import { encodeRequest, objectName, queueName, type Response, STATUS_OBJECT, Sta
 import { inCall, notServed, refusal } from './refusals.ts';
 import { Replies, type Waiting } from './replies.ts';
 import { ReplyPool } from './reply-pool.ts';
-import { Subscriptions } from './subscriptions.ts';
+import { type Followed, Subscriptions } from './subscriptions.ts';
 import { currentTrace, newTrace } from './trace.ts';
 
 export interface ZbusClientOptions {
@@ -92,11 +92,27 @@ export class ZbusClient {
     name: K,
     options: { signal?: AbortSignal } = {},
   ): AsyncIterableIterator<StreamValue<D, K>> {
-    const wire = definition.streams[name];
-    if (wire === undefined) throw new ZbusError('protocol', `${definition.object} has no stream ${name}`);
-    const channel = `${queueName(definition.module, { Name: definition.object, Version: definition.version })}.${name}`;
-    const events = this.#subscriptions.listen(channel, (payload) => decode(wire, payload), options.signal);
+    const { channel, read } = streamOf(definition, name);
+    const events = this.#subscriptions.listen(channel, read, options.signal);
     return events as AsyncIterableIterator<StreamValue<D, K>>;
+  }
+
+  /**
+   * A stream whose listener starts from a state: gives what `snapshot` returns,
+   * then events, and both again after each loss of the broker. The snapshot is
+   * taken once the subscription is in force, so an event may tell what it has
+   * already, and none is missed between them. Asks again while the module is
+   * away; other errors of `snapshot` end the stream.
+   */
+  streamWithSnapshot<D extends InterfaceDefinition, K extends keyof D['streams'] & string, S>(
+    definition: D,
+    name: K,
+    snapshot: (signal: AbortSignal) => Promise<S>,
+    options: { signal?: AbortSignal } = {},
+  ): AsyncIterableIterator<Followed<S, StreamValue<D, K>>> {
+    const { channel, read } = streamOf(definition, name);
+    const events = this.#subscriptions.follow(channel, read, snapshot, options.signal);
+    return events as AsyncIterableIterator<Followed<S, StreamValue<D, K>>>;
   }
 
   /** What a module serves and what its workers do. @throws ZbusError `no_such_module` when it is silent */
@@ -292,6 +308,13 @@ export class ZbusClient {
       entry.at = performance.now();
     });
   }
+}
+
+function streamOf(definition: InterfaceDefinition, name: string): { channel: string; read: (from: Buffer) => unknown } {
+  const wire = definition.streams[name];
+  if (wire === undefined) throw new ZbusError('protocol', `${definition.object} has no stream ${name}`);
+  const object = { Name: definition.object, Version: definition.version };
+  return { channel: `${queueName(definition.module, object)}.${name}`, read: (payload) => decode(wire, payload) };
 }
 
 /** What a module's status object told. */

@@ -1,7 +1,7 @@
 /** From a request to its response: objects, arguments, the handler, errors in Go's words. */
 import { decode, encode, encodeInto, zeroOf } from './codec.ts';
 import type { CallContext, InterfaceDefinition, MethodDefinition } from './definition.ts';
-import type { RemoteError } from './errors.ts';
+import { INTERRUPTED, type RemoteError } from './errors.ts';
 import { objectName, type Request, type Response } from './frames.ts';
 import type { Lanes, Turn } from './order.ts';
 import { Writer } from './writer.ts';
@@ -67,9 +67,6 @@ export class Dispatcher {
     };
   }
 }
-
-/** The error table's code for a call that may be made again. */
-const INTERRUPTED = 'bus_call_interrupted';
 
 function refuse(request: Request, protocolError: string): Dispatched {
   return { refused: { id: request.id, data: null, protocolError } };

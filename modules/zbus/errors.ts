@@ -22,6 +22,9 @@ export interface RemoteError {
   readonly details: unknown;
 }
 
+/** The error table's code for a call that may be made again. */
+export const INTERRUPTED = 'bus_call_interrupted';
+
 export interface ZbusErrorContext {
   /** `module.object@version.Method`, or the module for status. */
   readonly call?: string | undefined;
