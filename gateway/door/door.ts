@@ -156,7 +156,8 @@ export class Door {
   ): Promise<Verdict> {
     const giveBack = this.#concurrency.enter(claimed.id, sizeBytes);
     if (giveBack instanceof GridError) {
-      this.#overload.came(arrivedAt);
+      // Of a twin beyond its own share no queue grows, and others need not make room for it.
+      if (giveBack.code !== 'concurrency_exceeded') this.#overload.full(arrivedAt);
       return await this.#refusals.proveAndTell('concurrency', giveBack, envelope);
     }
     const leave = (): void => {

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { GridError } from '../../schemas/errors/index.ts';
 import { Overload } from './overload.ts';
 
-const limits = { overloadWaitMs: 20, overloadIntervalMs: 500 };
+const limits = { overloadWaitMs: 20, overloadIntervalMs: 500, concurrency: 768 };
 const SERVICE_MS = 1;
 
 interface Run {
@@ -12,8 +12,13 @@ interface Run {
   readonly passed: { readonly at: number; readonly took: number }[];
 }
 
-/** A door of one server that takes 1 ms for a request, on a clock of its own. */
-function run(overload: Overload, arrivals: readonly number[], startMs = 0): Run {
+/** A door of one server that takes 1 ms for a request, or what `serviceMs` says, on a clock of its own. */
+function run(
+  overload: Overload,
+  arrivals: readonly number[],
+  startMs = 0,
+  serviceMs: (index: number) => number = () => SERVICE_MS,
+): Run {
   const result: Run = { offered: arrivals.length, refused: [], passed: [] };
   const leaving: { at: number; leave: (nowMs: number) => void; came: number }[] = [];
   let freeAt = startMs;
@@ -24,7 +29,7 @@ function run(overload: Overload, arrivals: readonly number[], startMs = 0): Run 
       result.passed.push({ at: next.came, took: next.at - next.came });
     }
   };
-  for (const came of arrivals) {
+  for (const [index, came] of arrivals.entries()) {
     letOut(came);
     const entered = overload.enter(came);
     if (entered instanceof GridError) {
@@ -32,7 +37,7 @@ function run(overload: Overload, arrivals: readonly number[], startMs = 0): Run 
       result.refused.push(came);
       continue;
     }
-    freeAt = Math.max(freeAt, came) + SERVICE_MS;
+    freeAt = Math.max(freeAt, came) + serviceMs(index);
     leaving.push({ at: freeAt, leave: entered, came });
   }
   letOut(Number.POSITIVE_INFINITY);
@@ -40,13 +45,13 @@ function run(overload: Overload, arrivals: readonly number[], startMs = 0): Run 
 }
 
 /** So many callers that ask again when they were answered, on a clock of their own. */
-function runClosed(overload: Overload, callers: number, requests: number): number {
+function runClosed(overload: Overload, callers: number, requests: number, serviceMs = SERVICE_MS): number {
   const leaving: { at: number; leave: (nowMs: number) => void }[] = [];
   // Nothing passes until the threads that verify have started.
   let [freeAt, refused] = [100, 0];
   const ask = (now: number): void => {
     const entered = overload.enter(now);
-    freeAt = Math.max(freeAt, now) + SERVICE_MS;
+    freeAt = Math.max(freeAt, now) + serviceMs;
     if (entered instanceof GridError) refused += 1;
     else leaving.push({ at: freeAt, leave: entered });
   };
@@ -72,9 +77,45 @@ describe('overload', () => {
     expect(run(new Overload(limits), bursts).refused).toEqual([]);
   });
 
-  it('turns no caller away that waits for its answers, unless all wait far too long', () => {
+  it('turns no caller away that waits for its answers, unless all wait longer than they have patience', () => {
     expect(runClosed(new Overload(limits), 190, 20_000)).toBe(0);
-    expect(runClosed(new Overload(limits), 400, 20_000)).toBeGreaterThan(0);
+    expect(runClosed(new Overload(limits), 700, 20_000)).toBe(0);
+    expect(runClosed(new Overload(limits), 200, 20_000, 10)).toBe(0);
+    expect(runClosed(new Overload(limits), 700, 20_000, 6)).toBeGreaterThan(0);
+  });
+
+  it('serves a burst that can be served within 3 s, however slow the machine and however it comes', () => {
+    const wholes = [0, 300, 1200].map((spread) => Array.from({ length: 200 }, (_, index) => (index * spread) / 200));
+    // A client that gets the processor by turns: a quarter of its calls every half second.
+    const waves = Array.from({ length: 200 }, (_, index) => 500 * Math.floor(index / 50));
+    for (const arrivals of [...wholes, waves]) {
+      expect(run(new Overload(limits), arrivals, 0, () => 14).refused).toEqual([]);
+      // The machine does something else meanwhile.
+      expect(run(new Overload(limits), arrivals, 0, (index) => (index % 50 === 0 ? 400 : 5)).refused).toEqual([]);
+    }
+    const several = Array.from({ length: 768 }, (_, index) => index / 2);
+    expect(run(new Overload(limits), several, 0, () => 3.8).refused).toEqual([]);
+  });
+
+  it('on a slow machine turns away what comes after 3 s of waiting, and keeps the limit when the load has no end', () => {
+    const overload = new Overload(limits);
+    const { passed, refused } = run(overload, every(5, 8000), 0, () => 10);
+    const between = (from: number, to: number): number[] =>
+      passed.filter(({ at }) => at > from && at <= to).map(({ took }) => took);
+    // 200 a second for a door that takes 100: who passes after 6 s came 3 s before, and until then nobody knows.
+    expect(refused.filter((at) => at <= 6000)).toEqual([]);
+    expect(Math.max(...between(0, 12_000))).toBeLessThan(7000);
+    expect(p99(between(12_000, 40_000))).toBeLessThanOrEqual(40 * 10);
+    expect(passed.length).toBeGreaterThan(0.95 * 4000);
+  });
+
+  it('judges by places that ran out for all, and forgets them when the queue has gone', () => {
+    const overload = new Overload({ ...limits, concurrency: 100 });
+    for (let round = 0; round < 20; round += 1) {
+      for (let turn = 0; turn < 90; turn += 1) overload.full(round * 2000);
+      const burst = Array.from({ length: 90 }, () => round * 2000 + 1);
+      expect(run(overload, burst, round * 2000 + 1).refused).toEqual([]);
+    }
   });
 
   it('lets in what passes in time at twice that load, and goes on at full speed', () => {

@@ -1,9 +1,11 @@
 /**
- * Check 11: nobody waits long at the door. A burst may wait, for it ends, and
- * so may callers that wait for an answer before they ask again. When for a
- * whole interval not one request passed in time and more came than passed, only
- * as many are let inside as pass in time. Judged by the quickest of an
- * interval, as CoDel (RFC 8289) does, so that no single slow one counts.
+ * Check 11: a burst may wait, for it ends; a queue that load without end keeps
+ * up may not. Requests are turned away when for a whole interval not one passed
+ * in time, and either more came than the door has places, which no burst that
+ * could be served does, or even the quickest waited beyond what callers have
+ * patience for. Then only as many are let inside as pass within that bound.
+ * Judged by the quickest of an interval, as CoDel (RFC 8289) does, so that no
+ * single slow one counts.
  */
 import { GridError } from '../../schemas/errors/index.ts';
 import type { DoorLimits } from './limits.ts';
@@ -11,44 +13,51 @@ import type { DoorLimits } from './limits.ts';
 /** Requests inside that are never too many, and verdicts from which on an interval says something. */
 const FEW = 32;
 const RETRY_AFTER_SECONDS = 1;
-/** So many times what passed have to come for the queue to grow. */
-const GROWTH = 1.1;
-/** A wait of so many times the limit is too long also where the queue does not grow. */
-const FAR_TOO_LONG = 10;
+/** Milliseconds a burst may wait, on a slow machine too: existing callers wait 10 s and longer for their answers. */
+const PATIENCE_MS = 3000;
 
 export class Overload {
   readonly #waitMs: number;
+  readonly #patienceMs: number;
   readonly #intervalMs: number;
+  readonly #burst: number;
   #inside = 0;
+  /** Requests that may be inside, and the wait that this is to give them. */
   #allowed = Number.POSITIVE_INFINITY;
+  #boundMs: number;
   #shortestMs = Number.POSITIVE_INFINITY;
+  /** Turned away for lack of room since a request last passed in time. */
+  #excess = 0;
   /** Of the interval that runs. */
   #beganAt = Number.NEGATIVE_INFINITY;
   #heldAtBegin = 0;
-  #came = 0;
   #passed = 0;
   #quickestMs = Number.POSITIVE_INFINITY;
   #refused = 0;
 
-  constructor(limits: Pick<DoorLimits, 'overloadWaitMs' | 'overloadIntervalMs'>) {
+  constructor(limits: Pick<DoorLimits, 'overloadWaitMs' | 'overloadIntervalMs' | 'concurrency'>) {
     this.#waitMs = limits.overloadWaitMs;
+    this.#patienceMs = Math.max(PATIENCE_MS, limits.overloadWaitMs);
+    this.#boundMs = this.#patienceMs;
     this.#intervalMs = limits.overloadIntervalMs;
+    this.#burst = limits.concurrency;
   }
 
-  /** Counts one that another check turns away before it may enter. */
-  came(nowMs: number): void {
+  /** Counts one that came when all places were taken. */
+  full(nowMs: number): void {
     this.#turn(nowMs);
-    this.#came += 1;
+    this.#excess += 1;
   }
 
   /** A function to call (once) with the time when the request has passed or failed, or a refusal. Steady milliseconds. */
   enter(nowMs: number): ((nowMs: number) => void) | GridError {
-    this.came(nowMs);
+    this.#turn(nowMs);
     if (this.#inside >= this.#allowed) {
       this.#refused += 1;
+      this.#excess += 1;
       return new GridError('door_overloaded', {
         waitMs: Math.round(this.#shortestMs),
-        limitMs: this.#waitMs,
+        limitMs: this.#boundMs,
         retryAfterSeconds: RETRY_AFTER_SECONDS,
       });
     }
@@ -72,22 +81,31 @@ export class Overload {
   #turn(nowMs: number): void {
     const elapsedMs = nowMs - this.#beganAt;
     if (elapsedMs < this.#intervalMs) return;
+    const silent = elapsedMs > 2 * this.#intervalMs;
     // An interval in which nobody was turned away, or nobody came, ends it.
-    const ended = this.standing && (this.#refused === 0 || elapsedMs > 2 * this.#intervalMs);
-    const grows = this.#came > GROWTH * this.#passed || this.#quickestMs > FAR_TOO_LONG * this.#waitMs;
-    // Where an interval began with next to nobody inside, the first wave is still on its way through.
-    const standing = this.#heldAtBegin >= FEW && this.#passed >= FEW;
-    const slow = standing && this.#quickestMs > this.#waitMs && grows;
-    if (ended) this.#allowed = Number.POSITIVE_INFINITY;
-    else if (slow) this.#shortestMs = this.#quickestMs;
-    if (!ended && (slow || this.standing)) {
-      this.#allowed = Math.max(FEW, Math.floor((this.#passed / elapsedMs) * this.#waitMs));
-    }
+    if (this.standing && (this.#refused === 0 || silent)) this.#open();
+    else this.#judge(elapsedMs);
+    if (silent || this.#quickestMs <= this.#waitMs) this.#excess = 0;
     this.#beganAt = nowMs;
     this.#heldAtBegin = this.#inside;
-    this.#came = 0;
     this.#passed = 0;
     this.#refused = 0;
     this.#quickestMs = Number.POSITIVE_INFINITY;
+  }
+
+  #open(): void {
+    this.#allowed = Number.POSITIVE_INFINITY;
+    this.#boundMs = this.#patienceMs;
+  }
+
+  #judge(elapsedMs: number): void {
+    // Where an interval began with next to nobody inside, the first wave is still on its way through.
+    const says = this.#heldAtBegin >= FEW && this.#passed >= FEW;
+    const slow = says && this.#quickestMs > this.#waitMs;
+    const crowded = slow && this.#inside + this.#excess > this.#burst;
+    if (!this.standing && !crowded && !(slow && this.#quickestMs > this.#patienceMs)) return;
+    if (slow) this.#shortestMs = this.#quickestMs;
+    if (crowded) this.#boundMs = this.#waitMs;
+    this.#allowed = Math.max(FEW, Math.floor((this.#passed / elapsedMs) * this.#boundMs));
   }
 }
