@@ -50,8 +50,7 @@ export function openConnection(address: BrokerAddress, role: string, log: BusLog
     autoResubscribe: false,
     maxRetriesPerRequest: 0,
     enableOfflineQueue: false,
-    retryStrategy: (times: number) =>
-      Math.min(RECONNECT_MOST_MS, RECONNECT_FIRST_MS * 2 ** Math.min(times, 10)) * (0.5 + Math.random() / 2),
+    retryStrategy: reconnectDelayMs,
   };
   const redis = new Redis(options);
   writeTogether(redis);
@@ -69,6 +68,11 @@ export function openConnection(address: BrokerAddress, role: string, log: BusLog
   return redis;
 }
 
+/** Milliseconds until a lost connection is tried again. */
+export function reconnectDelayMs(times: number): number {
+  return Math.min(RECONNECT_MOST_MS, RECONNECT_FIRST_MS * 2 ** Math.min(times, 10)) * (0.5 + Math.random() / 2);
+}
+
 /** Commands of one turn of the event loop leave in one write: the broker's time goes to system calls else. */
 function writeTogether(redis: Redis): void {
   const send = redis.sendCommand.bind(redis);
@@ -82,8 +86,15 @@ function writeTogether(redis: Redis): void {
   };
 }
 
+/** A connection that is ready or says when it is. */
+export interface Connection {
+  readonly status: string;
+  once(event: 'ready', listener: () => void): unknown;
+  off(event: 'ready', listener: () => void): unknown;
+}
+
 /** Resolves once the connection can take commands. @throws ZbusError `bus_lost` or `cancelled` */
-export async function whenReady(redis: Redis, withinMs: number, signal?: AbortSignal): Promise<void> {
+export async function whenReady(redis: Connection, withinMs: number, signal?: AbortSignal): Promise<void> {
   if (redis.status === 'ready') return;
   if (signal?.aborted) throw new ZbusError('cancelled', 'given up before the broker was ready');
   const { promise, resolve, reject } = Promise.withResolvers<void>();
@@ -114,7 +125,27 @@ export async function pause(milliseconds: number, signal: AbortSignal): Promise<
   await sleep(milliseconds, undefined, { signal }).catch(() => undefined);
 }
 
+/**
+ * Names the connection and ends every other one of that name: after a loss the
+ * broker may hold the old one for a while, and what it pops for that is lost.
+ * Returns the connection's id.
+ */
+export async function claim(redis: Redis, name: string): Promise<number> {
+  const [, id, list] = await Promise.all([
+    redis.client('SETNAME', name),
+    redis.client('ID'),
+    redis.client('LIST', 'TYPE', 'NORMAL'),
+  ]);
+  for (const line of String(list).split('\n')) {
+    const [, other, itsName] = /^id=(\d+) .*? name=(\S*) /.exec(line) ?? [];
+    if (itsName !== name || other === undefined || Number(other) === Number(id)) continue;
+    // It may have ended by itself meanwhile.
+    await redis.client('KILL', 'ID', other).catch(() => undefined);
+  }
+  return Number(id);
+}
+
 /** Ends a connection without waiting for what it still holds. */
-export function closeConnection(redis: Redis | undefined): void {
+export function closeConnection(redis: { disconnect(reconnect?: boolean): void } | undefined): void {
   redis?.disconnect(false);
 }

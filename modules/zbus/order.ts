@@ -43,7 +43,16 @@ export class Places {
     await new Promise<void>((resolve) => this.#waiting.push(resolve));
   }
 
+  /** Takes a place that may not be there; as many are given back before another is free. */
+  force(): void {
+    this.#free--;
+  }
+
   give(): void {
+    if (this.#free < 0) {
+      this.#free++;
+      return;
+    }
     const next = this.#waiting.shift();
     if (next === undefined) this.#free++;
     else next();

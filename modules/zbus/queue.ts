@@ -1,12 +1,15 @@
 /** One object's queue: takes calls, keeps them in a work list until answered, finds lost ones again. */
 import type { Redis } from 'ioredis';
-import { type BrokerAddress, type BusLog, closeConnection, openConnection, pause, whenReady } from './broker.ts';
+import { type BrokerAddress, type BusLog, claim, closeConnection, openConnection, pause, whenReady } from './broker.ts';
 import type { Places } from './order.ts';
 
 const POP_SECONDS = 10;
 const CONNECT_DEADLINE_MS = 10_000;
 /** Pops waiting on the connection at once, so that a burst needs no round trip each. */
 const POPS = 16;
+
+/** `stuck`: the call is over, its entry is not gone; it must not run again. */
+export type Taken = 'gone' | 'kept' | 'stuck';
 
 export interface QueueOptions {
   readonly address: BrokerAddress;
@@ -16,8 +19,8 @@ export interface QueueOptions {
   readonly log: BusLog;
   /** Places for calls taken and not answered. */
   readonly places: Places;
-  /** Takes over one call; resolves when its answer is on its way and the entry may go. */
-  readonly take: (payload: Buffer, queue: Queue) => Promise<void>;
+  /** Takes over one call; tells at its end whether the entry is gone from the work list or to be kept there. */
+  readonly take: (payload: Buffer, queue: Queue) => Promise<Taken>;
 }
 
 export class Queue {
@@ -25,10 +28,15 @@ export class Queue {
   /** Calls taken and not answered; survives a crash of this process. */
   readonly work: string;
   readonly #options: QueueOptions;
-  readonly #taken = new Set<string>();
+  /** Entries of the work list that are known here, and how many of each. */
+  readonly #taken = new Map<string, number>();
+  readonly #stuck = new Set<string>();
   readonly #stopping = new AbortController();
   #redis: Redis | undefined;
   #connectionId: number | undefined;
+  /** The connection whose predecessors are ended and whose lost calls are found. */
+  #claimed: Redis['stream'] | undefined;
+  #claiming: Promise<void> | undefined;
   #loops: Promise<unknown> = Promise.resolve();
 
   constructor(options: QueueOptions) {
@@ -37,23 +45,20 @@ export class Queue {
     this.work = options.work;
   }
 
-  start(): void {
+  /** Connects, and ends what may still pop into the work list. @throws Error when that is not done in time */
+  async open(withinMs: number): Promise<void> {
     const { address, log } = this.#options;
     const redis = openConnection(address, `queue ${this.name}`, log);
     this.#redis = redis;
-    let connected = false;
-    redis.on('ready', () => {
-      if (connected) {
-        this.#recover(redis).catch((error: unknown) => log.debug({ reason: String(error) }, 'no look for lost calls'));
-      }
-      connected = true;
-      redis.client('ID').then(
-        (id) => {
-          this.#connectionId = Number(id);
-        },
-        () => undefined,
-      );
-    });
+    await whenReady(redis, withinMs);
+    const { stream } = redis;
+    this.#connectionId = await claim(redis, this.work);
+    this.#claimed = stream;
+  }
+
+  start(): void {
+    const redis = this.#redis;
+    if (redis === undefined) throw new Error(`queue ${this.name} is not open`);
     this.#loops = Promise.all(Array.from({ length: POPS }, () => this.#loop(redis)));
   }
 
@@ -80,6 +85,7 @@ export class Queue {
       try {
         if (!signal.aborted) {
           await whenReady(redis, CONNECT_DEADLINE_MS, signal);
+          if (this.#claimed !== redis.stream) await this.#reclaim(redis);
           payload = await redis.blmoveBuffer(this.name, this.work, 'LEFT', 'RIGHT', POP_SECONDS);
         }
       } catch (error) {
@@ -100,28 +106,61 @@ export class Queue {
   }
 
   async #run(payload: Buffer): Promise<void> {
-    const key = payload.toString('latin1');
-    this.#taken.add(key);
+    const key = keyOf(payload);
+    this.#taken.set(key, (this.#taken.get(key) ?? 0) + 1);
+    let taken: Taken = 'stuck';
     try {
-      await this.#options.take(payload, this);
+      taken = await this.#options.take(payload, this);
     } catch (error) {
       this.#options.log.error({ err: error, queue: this.name }, 'a call could not be handled');
-    } finally {
-      this.#taken.delete(key);
     }
+    if (taken === 'stuck') this.#stuck.add(key);
+    else if (taken === 'gone') this.#release(key);
+  }
+
+  #release(key: string): void {
+    const count = this.#taken.get(key) ?? 0;
+    if (count > 1) this.#taken.set(key, count - 1);
+    else this.#taken.delete(key);
+  }
+
+  /** One of the pops looks after a new connection, the others wait for it. */
+  async #reclaim(redis: Redis): Promise<void> {
+    this.#claiming ??= this.#recover(redis).finally(() => {
+      this.#claiming = undefined;
+    });
+    await this.#claiming;
   }
 
   /** Calls that the broker moved while the connection broke: moved, but never seen here. */
   async #recover(redis: Redis): Promise<void> {
-    try {
-      for (const payload of await redis.lrangeBuffer(this.work, 0, -1)) {
-        if (this.#taken.has(payload.toString('latin1'))) continue;
-        this.#options.log.warn({ queue: this.name }, 'found a call that was lost with the connection, running it');
-        await this.#options.places.take();
-        this.#begin(payload);
+    const { log, places } = this.#options;
+    const { stream } = redis;
+    this.#connectionId = await claim(redis, this.work);
+    const entries = await redis.lrangeBuffer(this.work, 0, -1);
+    const unknown = new Map(this.#taken);
+    for (const payload of entries) {
+      const key = keyOf(payload);
+      if (this.#stuck.delete(key)) {
+        await redis.lrem(this.work, 1, payload);
+        this.#release(key);
+        continue;
       }
-    } catch (error) {
-      this.#options.log.debug({ reason: String(error), queue: this.name }, 'looking for lost calls failed');
+      const known = unknown.get(key) ?? 0;
+      if (known > 0) {
+        unknown.set(key, known - 1);
+        continue;
+      }
+      if (this.#stopping.signal.aborted) return;
+      log.warn({ queue: this.name }, 'found a call that was lost with the connection, running it');
+      // It is this queue's from now on, whether there is a place for it or not.
+      places.force();
+      this.#begin(payload);
     }
+    this.#claimed = stream;
   }
+}
+
+function keyOf(payload: Buffer): string {
+  return payload.toString('latin1');
 }

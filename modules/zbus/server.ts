@@ -1,7 +1,7 @@
 /** Serves objects of one module on the bus. */
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
-import type { Redis } from 'ioredis';
+import { type Redis, ReplyError } from 'ioredis';
 import { type BusLog, closeConnection, openConnection, parseBroker, pause, silentLog, whenReady } from './broker.ts';
 import { Cancels } from './cancels.ts';
 import { encode } from './codec.ts';
@@ -10,7 +10,7 @@ import { type Call, Dispatcher, type ServedObject } from './dispatch.ts';
 import { decodeRequest, encodeResponse, objectName, queueName, type Request, type Response } from './frames.ts';
 import { InstanceLock } from './lock.ts';
 import { Lanes, Places } from './order.ts';
-import { Queue } from './queue.ts';
+import { Queue, type Taken } from './queue.ts';
 import { StatusLoop } from './status.ts';
 import { newTrace, withTrace } from './trace.ts';
 import type { Wire } from './wire.ts';
@@ -51,7 +51,7 @@ export class ZbusServer {
   /** Nothing is answered any more. */
   readonly #closed = new AbortController();
   readonly #running: Places;
-  readonly #underWay = new Set<Promise<void>>();
+  readonly #underWay = new Set<Promise<Taken>>();
   readonly #unstarted: Array<{ queue: Queue; payload: Buffer }> = [];
   readonly #status: StatusLoop;
   readonly #cancels: Cancels;
@@ -100,12 +100,22 @@ export class ZbusServer {
     }
     this.#status.start();
     this.#cancels.start();
+    try {
+      await this.#open(answers);
+    } catch (error) {
+      await this.stop(0);
+      throw error;
+    }
+  }
+
+  async #open(answers: Redis): Promise<void> {
     this.#lock = new InstanceLock(answers, this.#module, this.#log);
     const alone = await this.#lock.take();
     const objects = [...this.#dispatcher.objects.values()];
     // With a second process about, entries of the usual work lists may be its running calls.
     const suffix = alone ? 'work' : `work:${randomUUID()}`;
     this.#queues = objects.map(({ definition }) => this.#queueOf(definition, suffix));
+    await Promise.all(this.#queues.map((queue) => queue.open(CONNECT_DEADLINE_MS)));
     if (alone) for (const queue of this.#queues) await this.#answerLeftovers(answers, queue);
     for (const queue of this.#queues) queue.start();
     this.#streams = objects.flatMap((served) => this.#startStreams(served));
@@ -162,21 +172,21 @@ export class ZbusServer {
     });
   }
 
-  #take(payload: Buffer, queue: Queue): Promise<void> {
+  #take(payload: Buffer, queue: Queue): Promise<Taken> {
     const work = this.#handle(payload, queue).finally(() => this.#underWay.delete(work));
     this.#underWay.add(work);
     return work;
   }
 
-  async #handle(payload: Buffer, queue: Queue): Promise<void> {
+  async #handle(payload: Buffer, queue: Queue): Promise<Taken> {
     const request = this.#read(payload, queue.name);
-    if (request === undefined) {
-      await this.#answers?.lrem(queue.work, 1, payload).catch(() => undefined);
-      return;
-    }
+    if (request === undefined) return await this.#finish(queue, payload);
     const response = await this.#respond(request);
-    if (response === undefined) this.#unstarted.push({ queue, payload });
-    else await this.#answer(request, response, queue, payload);
+    if (response === undefined) {
+      this.#unstarted.push({ queue, payload });
+      return 'kept';
+    }
+    return await this.#finish(queue, payload, { request, response });
   }
 
   /** A request that cannot be read has nobody to be answered to. */
@@ -237,26 +247,38 @@ export class ZbusServer {
   }
 
   /** Pushes the answer, then takes the call off the work list; again while the broker is away. */
-  async #answer(request: Request, response: Response, queue: Queue, payload: Buffer): Promise<void> {
+  async #finish(queue: Queue, payload: Buffer, answer?: { request: Request; response: Response }): Promise<Taken> {
     const answers = this.#answers;
-    if (answers === undefined) return;
-    const frame = encodeResponse(response);
+    if (answers === undefined) return 'stuck';
+    const frame = answer === undefined ? undefined : encodeResponse(answer.response);
+    const context = { queue: queue.name, id: answer?.request.id, method: answer?.request.method };
     const giveUpAt = Date.now() + ANSWER_DEADLINE_MS;
     while (Date.now() < giveUpAt && !this.#closed.signal.aborted) {
       try {
         await whenReady(answers, giveUpAt - Date.now(), this.#closed.signal);
+        const replyTo = answer?.request.replyTo;
         await Promise.all([
-          answers.rpush(request.replyTo, frame),
-          answers.expire(request.replyTo, REPLY_TTL_SECONDS),
+          replyTo === undefined || frame === undefined ? undefined : this.#reply(answers, replyTo, frame),
           answers.lrem(queue.work, 1, payload),
         ]);
-        return;
+        return 'gone';
       } catch (error) {
-        this.#log.debug({ reason: String(error), id: request.id }, 'an answer could not be sent yet');
+        this.#log.debug({ reason: String(error), ...context }, 'an answer could not be sent yet');
         await pause(50, this.#closed.signal);
       }
     }
-    this.#log.error({ id: request.id, method: request.method }, 'an answer could not be sent and is dropped');
+    this.#log.error(context, 'an answer could not be sent and is dropped');
+    return 'stuck';
+  }
+
+  async #reply(answers: Redis, replyTo: string, frame: Buffer): Promise<void> {
+    try {
+      await Promise.all([answers.rpush(replyTo, frame), answers.expire(replyTo, REPLY_TTL_SECONDS)]);
+    } catch (error) {
+      // What the caller named is no list: asking again will not make it one.
+      if (!(error instanceof ReplyError) || !String(error).includes('WRONGTYPE')) throw error;
+      this.#log.warn({ replyTo }, 'an answer is dropped: its caller waits on a key that is no list');
+    }
   }
 
   /** Calls that a crashed process had taken: methods may not run twice, so they are answered, never run. */
@@ -264,12 +286,12 @@ export class ZbusServer {
     for (const payload of await answers.lrangeBuffer(queue.work, 0, -1)) {
       const request = this.#read(payload, queue.work);
       if (request === undefined) {
-        await answers.lrem(queue.work, 1, payload);
+        await this.#finish(queue, payload);
         continue;
       }
       this.#log.warn({ queue: queue.name, method: request.method, id: request.id }, 'answering a call left by a crash');
       const message = 'server restarted before the call was finished';
-      await this.#answer(request, this.#dispatcher.notRun(request, message), queue, payload);
+      await this.#finish(queue, payload, { request, response: this.#dispatcher.notRun(request, message) });
     }
   }
 
