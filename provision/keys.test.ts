@@ -46,7 +46,7 @@ describe('keys of twins', () => {
     const after = new Tenant(7);
     host.twins.set(7, before.publicKey);
     const keys = new TwinKeys(host.chainClient);
-    const verify = (deployment: Deployment): Promise<void> =>
+    const verify = (deployment: Deployment): Promise<unknown> =>
       verifySignatures(deployment, keys.verifier({ deadlineMs: 1_000 }));
     await verify(before.deployment(1n, [networkWorkload('n')]));
     await verify(before.deployment(2n, [networkWorkload('n')]));

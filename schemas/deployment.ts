@@ -1,7 +1,7 @@
 /** Deployments as clients sign them and nodes store them: shape, reading, writing. */
 import type { z } from 'zod';
 import { GridError } from './errors/index.ts';
-import { decode, encode, list, optional, struct } from './gojson/codec.ts';
+import { decode, described, encode, list, optional, struct } from './gojson/codec.ts';
 import { DecodeProblem } from './gojson/problem.ts';
 import { bool, raw, text, timestamp, uint, uint32, uint64 } from './gojson/values.ts';
 
@@ -13,63 +13,55 @@ export const resultStates = ['init', 'ok', 'error', 'deleted', 'paused', 'unchan
 export type ResultState = (typeof resultStates)[number];
 
 export const Result = struct('gridtypes.Result', {
-  /** Unix seconds. */
-  created: optional(timestamp),
-  state: optional(text),
-  /** Empty on success. */
-  message: optional(text),
+  created: optional(described(timestamp, 'Unix seconds')),
+  state: optional(described(text, 'init, ok, error, deleted, paused or unchanged; empty in what clients send')),
+  message: optional(described(text, 'empty on success')),
   /** JSON text of the type's result, `''` when there is none. */
-  data: optional(raw),
+  data: optional(described(raw, "the type's result")),
 });
 export type Result = z.output<typeof Result>;
 
 export const Workload = struct('gridtypes.Workload', {
-  version: uint32,
-  name: text,
+  version: described(uint32, "the deployment's version at which this workload changed last"),
+  name: described(text, '1 to 36 of a-z, A-Z, 0-9 and _, unique in the deployment'),
   type: text,
   /** JSON text exactly as the client sent it, `''` when it sent none. */
-  data: raw,
+  data: described(raw, 'what the type asks for; kept as it was sent'),
   metadata: optional(text),
   description: optional(text),
-  result: optional(Result),
+  result: optional(described(Result, 'written by the node, ignored in what clients send')),
 });
 export type Workload = z.output<typeof Workload>;
 
 export const SignatureRequest = struct('gridtypes.SignatureRequest', {
   twin_id: uint32,
-  required: optional(bool),
-  weight: optional(uint),
+  required: optional(described(bool, "the deployment's own twin always is")),
+  weight: optional(described(uint, 'what its signature counts towards `weight_required`')),
 });
 
 export const Signature = struct('gridtypes.Signature', {
   twin_id: uint32,
-  /** 64 bytes, hex without `0x`. */
-  signature: text,
-  /** `sr25519`; anything else means ed25519. */
-  signature_type: optional(text),
+  signature: described(text, '64 bytes, hex without `0x`'),
+  signature_type: optional(described(text, '`sr25519`; anything else means ed25519')),
 });
 
 export const SignatureRequirement = struct('gridtypes.SignatureRequirement', {
-  requests: list(SignatureRequest),
+  requests: described(list(SignatureRequest), 'who is asked to sign; each of them must'),
   weight_required: optional(uint),
   signatures: list(Signature),
-  /** `''` or `polka-wallet`. */
-  signature_style: optional(text),
+  signature_style: optional(described(text, 'empty, or `polka-wallet`: the hex of the hash in <Bytes> tags is signed')),
 });
 export type SignatureRequirement = z.output<typeof SignatureRequirement>;
 
 export const Deployment = struct('gridtypes.Deployment', {
-  version: uint32,
-  twin_id: uint32,
-  /** Node contract on chain; not part of the hash. */
-  contract_id: uint64,
-  metadata: optional(text),
+  version: described(uint32, '0 at first, one more with each update'),
+  twin_id: described(uint32, 'who deploys'),
+  contract_id: described(uint64, 'node contract on the chain; not part of the hash'),
+  metadata: optional(described(text, 'free text; the chain takes 512 bytes of it')),
   description: optional(text),
-  /** Unix seconds; deprecated, still hashed. */
-  expiration: optional(timestamp),
+  expiration: optional(described(timestamp, 'Unix seconds or RFC 3339; deprecated, still part of the hash')),
   signature_requirement: SignatureRequirement,
-  /** Order is part of the hash. */
-  workloads: list(Workload),
+  workloads: described(list(Workload), 'their order is part of the hash'),
 });
 export type Deployment = z.output<typeof Deployment>;
 

@@ -7,8 +7,8 @@ import { commands } from './commands/index.ts';
 import { Deployment, Result, Workload } from './deployment.ts';
 import { errorTable } from './errors/index.ts';
 import type { ErrorEntry } from './errors/table.ts';
-import { raw } from './gojson/values.ts';
-import { OTHER_TYPES, workloadTypes } from './workloads/index.ts';
+import { jsonOf } from './gojson/codec.ts';
+import { workloadTypeNames, workloadTypes } from './workloads/index.ts';
 
 type JsonSchema = Record<string, unknown>;
 
@@ -18,14 +18,16 @@ const DIALECT = 'https://json-schema.org/draft/2020-12/schema';
 export function generatedFiles(): Map<string, string> {
   const files = new Map<string, string>();
   const add = (name: string, schema: JsonSchema) => {
-    files.set(`schemas/json/${name}.json`, `${JSON.stringify({ $schema: DIALECT, ...schema }, null, 2)}\n`);
+    const text = JSON.stringify({ $schema: DIALECT, ...schema }, null, 2);
+    // The largest integer of 64 bits is no number of this language.
+    files.set(`schemas/json/${name}.json`, `${text.replaceAll(String(2 ** 64), '18446744073709551615')}\n`);
   };
   add('deployment', { title: 'deployment', ...jsonSchema(Deployment) });
   add('workload', { title: 'workload', ...jsonSchema(Workload) });
   add('result', { title: 'result', ...jsonSchema(Result) });
   add('capacity', { title: 'capacity', ...jsonSchema(Capacity) });
   for (const type of workloadTypes) {
-    add(`workloads/${type.name}`, { title: type.name, ...jsonSchema(type.data) });
+    add(`workloads/${type.name}`, { title: type.name, description: type.summary, ...jsonSchema(type.data) });
     if (type.result !== undefined) {
       add(`workloads/${type.name}.result`, { title: `result of ${type.name}`, ...jsonSchema(type.result) });
     }
@@ -50,11 +52,17 @@ function jsonSchema(schema: z.ZodType): JsonSchema {
     io: 'input',
     unrepresentable: 'any',
     override: ({ zodSchema, jsonSchema: made }) => {
-      const kind = zodSchema._zod.def.type;
-      if (kind === 'bigint') Object.assign(made, { type: 'integer', minimum: 0, description: '64 bits' });
-      const visited: unknown = zodSchema;
-      if (visited === raw) delete made.type;
-      if (kind === 'default' && (visited as z.ZodDefault).def.innerType === raw) delete made.default;
+      const visited = zodSchema as unknown as z.ZodType;
+      const own = jsonOf(visited);
+      if (own !== undefined) {
+        const { description, default: absent } = made;
+        for (const key of Object.keys(made)) delete (made as JsonSchema)[key];
+        // A default in the form of the program's own value is none of the wire's.
+        const kept = own.type === undefined ? { description } : { description, default: absent };
+        for (const [key, value] of Object.entries({ ...own, ...kept })) {
+          if (value !== undefined) Object.assign(made, { [key]: value });
+        }
+      }
       if (visited === Workload) Object.assign(made, dataByType(made.properties));
     },
   });
@@ -63,9 +71,8 @@ function jsonSchema(schema: z.ZodType): JsonSchema {
 
 /** A workload's `data` follows from its `type`. */
 function dataByType(properties: unknown): JsonSchema {
-  const names = [...workloadTypes.map((type) => type.name), ...OTHER_TYPES];
   return {
-    properties: { ...(properties as JsonSchema), type: { type: 'string', enum: names } },
+    properties: { ...(properties as JsonSchema), type: { type: 'string', enum: [...workloadTypeNames] } },
     allOf: workloadTypes.map((type) => ({
       if: { properties: { type: { const: type.name } }, required: ['type'] },
       // biome-ignore lint/suspicious/noThenProperty: the keyword of JSON Schema

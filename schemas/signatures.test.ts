@@ -40,20 +40,21 @@ describe('verifySignatures', () => {
     expect(await outcome({ requests: [] })).toBe('originator twin id must be in the signature requests');
   });
 
-  it('lets two of three sign', async () => {
+  it('adds the weights of all who sign', async () => {
     const requests = [
       { twin_id: 1, weight: 1 },
       { twin_id: 2, weight: 1 },
       { twin_id: 3, weight: 1 },
     ];
-    expect(await outcome({ requests, weight_required: 2, signatures: signed(1, 3) })).toBe('ok');
-    expect(await outcome({ requests, weight_required: 2, signatures: signed(1) })).toBe(
+    expect(await outcome({ requests, weight_required: 3, signatures: signed(1, 2, 3) })).toBe('ok');
+    expect(await outcome({ requests, weight_required: 4, signatures: signed(1, 2, 3) })).toBe(
       'required signature weight is not reached',
     );
   });
 
-  it('refuses an optional signature that is wrong', async () => {
+  it('refuses an optional signature that is wrong or absent', async () => {
     const requests = [{ twin_id: 1 }, { twin_id: 2 }];
+    expect(await outcome({ requests, signatures: signed(1) })).toBe('failed to verify signature');
     const signatures = [...signed(1), { twin_id: 2, signature: bad }];
     expect(await outcome({ requests, signatures })).toBe('failed to verify signature');
     expect(await outcome({ requests, signatures: [...signed(1), { twin_id: 2, signature: '' }] })).toBe(

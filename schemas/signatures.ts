@@ -1,7 +1,7 @@
 /** Who must have signed a deployment, and whether they have. */
-import { signedMessage } from './challenge.ts';
+import { type Formula, formulasOf, signedMessage } from './challenge.ts';
 import type { Deployment } from './deployment.ts';
-import { GridError } from './errors/index.ts';
+import { GridError, isGridError } from './errors/index.ts';
 import { hexProblem } from './gojson/values.ts';
 
 export type SignatureType = 'ed25519' | 'sr25519';
@@ -21,30 +21,43 @@ export type VerifySignature = (
 ) => Promise<boolean>;
 
 /**
- * Checks every signature the deployment asks for; throws the `GridError` of the first that fails.
- * The originator always must sign. An optional signer who did not sign adds no weight; a signature
- * that is there must be right.
+ * Checks every signature the deployment asks for; throws the `GridError` of the first that fails. The
+ * originator always must sign. A signer who is not required fails it, too, without a right signature:
+ * nodes check an empty one then. Returns the formula of the challenge that was signed.
  */
-export async function verifySignatures(deployment: Deployment, verify: VerifySignature): Promise<void> {
-  const { requests, signatures, weight_required } = deployment.signature_requirement;
+export async function verifySignatures(deployment: Deployment, verify: VerifySignature): Promise<Formula> {
+  const { requests } = deployment.signature_requirement;
   if (requests.length > MAX_SIGNATURE_REQUESTS) {
     throw new GridError('signature_requests_too_many', { requests: requests.length, limit: MAX_SIGNATURE_REQUESTS });
   }
-  const message = signedMessage(deployment);
+  let mismatch: unknown;
+  for (const formula of formulasOf(deployment)) {
+    try {
+      await verifyMessage(deployment, signedMessage(deployment, formula), verify);
+      return formula;
+    } catch (error) {
+      if (!isGridError(error, 'signature_mismatch')) throw error;
+      // What is said of the current formula is said.
+      mismatch ??= error;
+    }
+  }
+  throw mismatch;
+}
+
+async function verifyMessage(deployment: Deployment, message: Uint8Array, verify: VerifySignature): Promise<void> {
+  const { requests, signatures, weight_required } = deployment.signature_requirement;
   let originator = false;
   let weight = 0;
   for (const { twin_id: twin, required, weight: ownWeight } of requests) {
     const isOriginator = twin === deployment.twin_id;
     originator ||= isOriginator;
     const found = signatures.find((signature) => signature.twin_id === twin);
-    if (found === undefined) {
-      if (required || isOriginator) throw new GridError('signature_missing', { twin });
-      continue;
-    }
-    const reason = hexProblem(found.signature);
+    if (found === undefined && (required || isOriginator)) throw new GridError('signature_missing', { twin });
+    const { signature, signature_type } = found ?? { signature: '', signature_type: '' };
+    const reason = hexProblem(signature);
     if (reason !== undefined) throw new GridError('signature_undecodable', { twin, reason });
-    const type = found.signature_type === 'sr25519' ? 'sr25519' : 'ed25519';
-    if (!(await asked(verify(twin, type, message, fromHex(found.signature)), twin))) {
+    const type = signature_type === 'sr25519' ? 'sr25519' : 'ed25519';
+    if (!(await asked(verify(twin, type, message, fromHex(signature)), twin))) {
       throw new GridError('signature_mismatch', { twin, type });
     }
     weight += ownWeight;

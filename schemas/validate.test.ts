@@ -1,5 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import {
+  challenge,
+  deploymentNeeds,
+  formatDeployment,
   type GridError,
   isGridError,
   parseDeployment,
@@ -73,13 +76,15 @@ describe('the order of rules', () => {
   });
 
   it('refuses a type the node does not run after all structure, and names it', () => {
-    const deployment = parse({ name: 'q', type: 'qsfs', data: 'opaque' }, { name: 'b', ...ok });
-    expect(refusal(deployment)).toMatchObject({
+    const runs = ['zmount', 'network'];
+    const qsfs = { name: 'q', type: 'qsfs', data: {} };
+    expect(refusal(parse(qsfs, { name: 'b', ...ok }), { runs })).toMatchObject({
       code: 'workload_type_unsupported',
       number: 2010,
       details: { workload: 'q', type: 'qsfs' },
     });
-    expect(message({ type: 'qsfs' }, { name: 'b', data: { size: 0 } })).toBe('invalid size');
+    validateDeployment(parse(qsfs, { name: 'b', ...ok }));
+    expect(refusal(parse(qsfs, { name: 'b', data: { size: 0 } }), { runs }).message).toBe('invalid size');
     expect(refusal(parse(ok), { runs: ['network'] }).message).toContain("does not run workloads of type 'zmount'");
     validateDeployment(parse(ok), { runs: ['zmount'] });
   });
@@ -103,10 +108,20 @@ describe('data', () => {
     expect(message({ data })).toBe(text);
   });
 
-  it('takes a size in any case of its key, and no size beyond exact integers', () => {
+  it('takes a size in any case of its key, of all 64 bits and no more', () => {
     validateDeployment(parse({ data: { Size: 1 } }));
-    const huge = parseDeployment('{"workloads":[{"name":"a","type":"zmount","data":{"size":18446744073709551615}}]}');
-    expect(refusal(huge).message).toContain('cannot unmarshal number 18446744073709551615');
+    const sized = (size: string) =>
+      parseDeployment(`{"workloads":[{"name":"a","type":"zmount","data":{"size":${size}}}]}`);
+    for (const size of ['9007199254740991', '9007199254740992', '9007199254740993', '18446744073709551615']) {
+      const deployment = sized(size);
+      validateDeployment(deployment);
+      expect(challenge(deployment)).toBe(`0000azmount${size}0`);
+      expect(formatDeployment(deployment)).toContain(`"size":${size}}`);
+      expect(deploymentNeeds(deployment).sru).toBe(Number(size));
+    }
+    for (const size of ['18446744073709551616', '-1', '1e2', '1.0', '-0']) {
+      expect(refusal(sized(size)).message).toContain(`cannot unmarshal number ${size} into`);
+    }
   });
 
   it('of a network', () => {
@@ -154,12 +169,12 @@ describe('data', () => {
 
   it('of many machines with addresses is checked in linear time', () => {
     const workloads = Array.from({ length: 2000 }, (_, i) => [
-      { name: `ip${i}`, type: 'ip', data: {} },
+      { name: `ip${i}`, type: 'ip', data: { v4: true } },
       { name: `vm${i}`, ...machine({}, { public_ip: `ip${i}` }) },
     ]).flat();
     const deployment = parse(...workloads);
     const start = performance.now();
-    expect(refusal(deployment).code).toBe('workload_type_unsupported');
+    expect(refusal(deployment).code).toBe('deployment_amount');
     expect(performance.now() - start).toBeLessThan(1000);
     const shared = parse(...workloads, { name: 'last', ...machine({}, { public_ip: 'ip7' }) });
     expect(refusal(shared)).toMatchObject({

@@ -5,7 +5,7 @@ import type { Deployment, Workload } from './deployment.ts';
 import { GridError } from './errors/index.ts';
 import { decode } from './gojson/codec.ts';
 import { DecodeProblem } from './gojson/problem.ts';
-import { findWorkloadType, isKnownType, supportedTypeNames, workloadType } from './workloads/index.ts';
+import { workloadType, workloadTypeNames } from './workloads/index.ts';
 import type { Context, Reference, WorkloadType } from './workloads/type.ts';
 
 const MAX_NAME = 36;
@@ -16,7 +16,7 @@ const MAX_DATA_BYTES = 1024 * 1024;
 const MAX_AMOUNTS = { workloads: 256, networks: 16 } as const;
 
 export interface ValidateOptions {
-  /** Workload types the node runs; all described types when left out. */
+  /** Workload types the node runs; all types of the grid when left out. */
   readonly runs?: readonly string[];
 }
 
@@ -24,7 +24,7 @@ export interface ValidateOptions {
  * Checks a deployment's structure; throws the `GridError` of the first rule broken. A type the node
  * does not run is refused after all structure is checked.
  */
-export function validateDeployment(deployment: Deployment, { runs = supportedTypeNames }: ValidateOptions = {}): void {
+export function validateDeployment(deployment: Deployment, { runs = workloadTypeNames }: ValidateOptions = {}): void {
   const names = new Set<string>();
   const inDeployment = contexts(deployment);
   for (const workload of deployment.workloads) {
@@ -38,14 +38,11 @@ export function validateDeployment(deployment: Deployment, { runs = supportedTyp
     validateName(workload.name);
     if (names.has(workload.name)) throw new GridError('workload_name_duplicate', { name: workload.name });
     names.add(workload.name);
-    if (!isKnownType(workload.type)) {
-      throw new GridError('workload_type_unknown', { workload: workload.name, type: workload.type.slice(0, 256) });
-    }
-    const type = findWorkloadType(workload.type);
-    type?.validate(loadData(type, workload), inDeployment(workload));
+    const type = workloadType(workload.type, workload.name);
+    type.validate(loadData(type, workload), inDeployment(workload));
   }
   for (const { name, type } of deployment.workloads) {
-    if (!runs.includes(type) || findWorkloadType(type) === undefined) {
+    if (!runs.includes(type)) {
       throw new GridError('workload_type_unsupported', { workload: name, type, runs: [...runs] });
     }
   }
@@ -53,7 +50,8 @@ export function validateDeployment(deployment: Deployment, { runs = supportedTyp
 }
 
 function checkAmounts({ workloads }: Deployment): void {
-  const amounts = { workloads: workloads.length, networks: workloads.filter(({ type }) => type === 'network').length };
+  const networks = workloads.filter(({ type }) => type === 'network' || type === 'network-light').length;
+  const amounts = { workloads: workloads.length, networks };
   for (const what of ['networks', 'workloads'] as const) {
     const [amount, limit] = [amounts[what], MAX_AMOUNTS[what]];
     if (amount > limit) throw new GridError('deployment_amount', { what, amount, limit });
@@ -87,7 +85,7 @@ export function loadData<S extends z.ZodType>(type: WorkloadType<S>, workload: W
   }
 }
 
-/** What one workload takes; throws for types that are not described here. */
+/** What one workload takes; throws for data that is not its type's. */
 export function workloadNeeds(workload: Workload): Capacity {
   const type = workloadType(workload.type, workload.name);
   return type.needs(loadData(type, workload));
@@ -105,7 +103,7 @@ export function workloadReferences(workload: Workload): Reference[] {
 }
 
 /** Contexts that share what was decoded and found, so that each workload is looked at once. */
-function contexts(deployment: Deployment): (workload: Workload) => Context {
+export function contexts(deployment: Deployment): (workload: Workload) => Context {
   const loaded = new Map<Workload, unknown>();
   const found = new Map<unknown, unknown>();
   const dataOf: Context['dataOf'] = (type, workload) => {

@@ -7,14 +7,15 @@ import {
   challengePieces,
   Deployment,
   deploymentHash,
-  findWorkloadType,
+  deploymentNeeds,
+  formulasOf,
   GridError,
-  isGridError,
-  isKnownType,
+  matchingFormula,
   networkId,
+  type Operation,
   parseDeployment,
+  planUpgrade,
   signedMessage,
-  supportedTypeNames,
   uniqueName,
   type VerifySignature,
   validateDeployment,
@@ -31,13 +32,18 @@ interface Case {
   hash_hex: string;
   message_to_sign_hex: string;
   signatures_sr25519_sample: object[];
+  node_capacity: object;
   node_capacity_per_workload: Record<string, object>;
+  chain_deployment_hash: string;
+  upgrade_from?: object;
+  upgrade?: { result: string; operations: string[] };
 }
 interface EdgeCase {
   name: string;
   kind: 'valid' | 'verify' | 'upgrade';
   deployment: Case['deployment'];
-  expect: { ok?: true; error?: string };
+  upgrade_from?: object;
+  expect: { ok?: true; error?: string; operations?: string[] };
 }
 const vectors = JSON.parse(readFileSync(new URL('../test/vectors/deployment.json', import.meta.url), 'utf8')) as {
   keys: { twin_id: number; ed25519_public_key: string; sr25519_public_key: string }[];
@@ -47,8 +53,6 @@ const vectors = JSON.parse(readFileSync(new URL('../test/vectors/deployment.json
 };
 
 const parse = (deployment: object) => parseDeployment(JSON.stringify(deployment));
-const allSupported = (deployment: Case['deployment']) =>
-  deployment.workloads.every((workload) => supportedTypeNames.includes(workload.type));
 const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString('hex');
 
 const verifyWithKeys: VerifySignature = async (twin, type, message, signature) => {
@@ -63,85 +67,93 @@ const verifyWithKeys: VerifySignature = async (twin, type, message, signature) =
   return verify(null, message, createPublicKey({ key: der, format: 'der', type: 'spki' }), signature);
 };
 
-/** The outcome nodes give: `ok` or the exact text. Types without a file here end structure's end. */
-function structure(deployment: Deployment): string {
+/** The outcome nodes give: `ok` or the exact text. */
+async function outcome(check: () => unknown): Promise<string> {
   try {
-    validateDeployment(deployment);
+    await check();
     return 'ok';
   } catch (error) {
-    if (isGridError(error, 'workload_type_unsupported')) return 'ok';
     if (error instanceof GridError) return error.message;
     throw error;
   }
 }
 
+const listed = (operations: readonly Operation[]) =>
+  operations.map(({ kind, workload }) => `${kind} ${workload}`).sort();
+
 describe('cases', () => {
   for (const vector of vectors.cases) {
-    it(`${vector.name}: structure, needs and the pieces of described types`, () => {
-      const deployment = parse(vector.deployment);
-      expect(structure(deployment)).toBe('ok');
-      for (const [i, workload] of deployment.workloads.entries()) {
-        expect(isKnownType(workload.type)).toBe(true);
-        if (findWorkloadType(workload.type) === undefined) continue;
-        expect(workloadNeeds(workload)).toEqual(vector.node_capacity_per_workload[workload.name]);
-        const alone = challengePieces({ ...deployment, workloads: [workload] });
-        const own = alone.map(([path, text]) => [path.replace('workloads[0]', `workloads[${i}]`), text]);
-        const expected = vector.pieces.filter(([path]) => path.startsWith(`workloads[${i}].`));
-        expect(own.filter(([path]) => path?.startsWith('workloads['))).toEqual(expected);
-      }
-    });
-  }
-
-  for (const vector of vectors.cases.filter((known) => allSupported(known.deployment))) {
-    it(`${vector.name}: challenge, hash, message and both kinds of signature`, async () => {
+    it(`${vector.name}: structure, needs, challenge, hash, message and both kinds of signature`, async () => {
       const deployment = parse(vector.deployment);
       validateDeployment(deployment);
       expect(Deployment.parse(deployment)).toEqual(deployment);
+      for (const workload of deployment.workloads) {
+        expect(workloadNeeds(workload)).toEqual(vector.node_capacity_per_workload[workload.name]);
+      }
+      expect(deploymentNeeds(deployment)).toEqual(vector.node_capacity);
       expect(challengePieces(deployment)).toEqual(vector.pieces);
       expect(challenge(deployment)).toBe(vector.challenge);
       expect(Buffer.byteLength(challenge(deployment))).toBe(vector.challenge_bytes_length);
       expect(deploymentHash(deployment)).toBe(vector.hash_hex);
+      expect(matchingFormula(deployment, vector.hash_hex)).toBe('current');
+      expect(`0x${hex(Buffer.from(deploymentHash(deployment)))}`).toBe(vector.chain_deployment_hash);
       expect(hex(signedMessage(deployment))).toBe(vector.message_to_sign_hex);
-      await verifySignatures(deployment, verifyWithKeys);
+      expect(await verifySignatures(deployment, verifyWithKeys)).toBe('current');
       const requirement = { ...vector.deployment.signature_requirement, signatures: vector.signatures_sr25519_sample };
       await verifySignatures(parse({ ...vector.deployment, signature_requirement: requirement }), verifyWithKeys);
+      if (vector.upgrade_from === undefined) return;
+      expect(vector.upgrade?.result).toBe('ok');
+      expect(listed(planUpgrade(parse(vector.upgrade_from), deployment))).toEqual(vector.upgrade?.operations);
     });
   }
 });
 
-/** Cases named after a type test that type's own rules; they belong to the suite once the type has a file. */
-const subjects: Record<string, string> = {
-  zdb: 'zdb',
-  gw: 'gateway-name-proxy',
-  fqdn: 'gateway-fqdn-proxy',
-  zlogs: 'zlogs',
-  qsfs: 'qsfs',
-};
-
-describe('edge cases of the structure', () => {
-  const described = (name: string): boolean => {
-    const subject = subjects[name.split('_')[0] as string];
-    return subject === undefined || findWorkloadType(subject) !== undefined;
-  };
-  for (const edge of vectors.edge_cases.filter((known) => known.kind === 'valid' && described(known.name))) {
-    it(edge.name, () => {
-      expect(structure(parse(edge.deployment))).toBe(edge.expect.ok ? 'ok' : edge.expect.error);
+describe('edge cases', () => {
+  for (const { name, kind, deployment, upgrade_from = {}, expect: expected } of vectors.edge_cases) {
+    it(`${kind} ${name}`, async () => {
+      const parsed = parse(deployment);
+      let operations: Operation[] = [];
+      const said = await outcome(() => {
+        if (kind === 'valid') return validateDeployment(parsed);
+        if (kind === 'verify') return verifySignatures(parsed, verifyWithKeys);
+        operations = planUpgrade(parse(upgrade_from), parsed);
+        return undefined;
+      });
+      expect(said).toBe(expected.ok ? 'ok' : expected.error);
+      expect(listed(operations)).toEqual(expected.operations ?? []);
     });
   }
+
+  it('are all of them', () => {
+    expect([vectors.cases.length, vectors.edge_cases.length]).toEqual([16, 70]);
+  });
 });
 
-describe('edge cases of signatures', () => {
-  for (const edge of vectors.edge_cases.filter((known) => known.kind === 'verify' && allSupported(known.deployment))) {
-    // Go nodes check an optional signer's absent signature and fail; here it adds no weight.
-    const expected = edge.name === 'optional_signer_without_signature' || edge.expect.ok ? 'ok' : edge.expect.error;
-    it(edge.name, async () => {
-      const outcome = await verifySignatures(parse(edge.deployment), verifyWithKeys).then(
-        () => 'ok',
-        (error: unknown) => (error instanceof GridError ? error.message : error),
-      );
-      expect(outcome).toBe(expected);
-    });
-  }
+/** Hashes that the existing software of both ages has for a network without WireGuard. */
+describe('a light network of an older client', () => {
+  const data = { subnet: '10.20.2.0/24', mycelium: { hex_key: 'AB'.repeat(32), peers: null } };
+  const light = parse({ workloads: [{ name: 'net1', type: 'network-light', data }] } as never);
+  const older = deploymentHash(light, 'before-wireguard');
+
+  it('has a hash by either formula, and it is told which one', () => {
+    expect(challenge(light)).toBe(`0000net1network-light<nil>10.20.2.0/240${'ab'.repeat(32)}0`);
+    expect(challenge(light, 'before-wireguard')).toBe(`0000net1network-light10.20.2.0/24${'ab'.repeat(32)}0`);
+    expect(formulasOf(light)).toEqual(['current', 'before-wireguard']);
+    expect(matchingFormula(light, deploymentHash(light))).toBe('current');
+    expect(matchingFormula(light, older)).toBe('before-wireguard');
+    expect(matchingFormula(light, '0'.repeat(32))).toBeUndefined();
+  });
+
+  it('may be signed by either', async () => {
+    const signed = { ...light, twin_id: 0, signature_requirement: { ...light.signature_requirement } };
+    signed.signature_requirement.requests = [{ twin_id: 0, required: false, weight: 1 }];
+    signed.signature_requirement.signatures = [{ twin_id: 0, signature: '', signature_type: '' }];
+    for (const formula of formulasOf(signed)) {
+      const message = hex(signedMessage(signed, formula));
+      expect(await verifySignatures(signed, async (_twin, _type, asked) => hex(asked) === message)).toBe(formula);
+    }
+    expect(await outcome(() => verifySignatures(signed, async () => false))).toBe('failed to verify signature');
+  });
 });
 
 describe('ids', () => {

@@ -6,7 +6,7 @@ import { type Calling, type Daemons, removeConfirmed, type Step, type WorkloadDr
 export const volumeDriver: WorkloadDriver = {
   type: volume.name,
   request: (workload, id) => {
-    const { size } = loadData(volume, workload);
+    const size = Number(loadData(volume, workload).size);
     return {
       name: workload.name,
       type: workload.type,
@@ -19,7 +19,7 @@ export const volumeDriver: WorkloadDriver = {
     };
   },
   work: ({ id, workload, daemons }) => {
-    const { size } = loadData(volume, workload);
+    const size = Number(loadData(volume, workload).size);
     return {
       present: (calling) => daemons.storage.VolumeExists({ name: id }, calling),
       steps: [volumeStep(daemons, 'volume', id, size)],

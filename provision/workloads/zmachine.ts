@@ -45,7 +45,8 @@ export const zmachineDriver: WorkloadDriver = {
   type: zmachine.name,
   request: (workload, id) => {
     const data = loadData(zmachine, workload);
-    const { cpu, memory } = data.compute_capacity;
+    const cpu = data.compute_capacity.cpu;
+    const memory = Number(data.compute_capacity.memory);
     const nic = data.network.interfaces[0];
     const asked: readonly [string, boolean][] = [
       ['ipv4', data.network.public_ip !== ''],
@@ -61,7 +62,7 @@ export const zmachineDriver: WorkloadDriver = {
       memoryBytes: memory,
       publicIps: 0,
       allocations: [
-        { resource: `rootfs:${id}`, kind: 'volume', media: 'ssd', bytes: rootfsSize(cpu, memory, data.size) },
+        { resource: `rootfs:${id}`, kind: 'volume', media: 'ssd', bytes: rootfsSize(cpu, memory, Number(data.size)) },
       ],
       ...(nic === undefined ? {} : { address: { network: nic.network, ip: nic.ip } }),
       mounts: data.mounts.map((mount) => mount.name),
@@ -74,9 +75,10 @@ export const zmachineDriver: WorkloadDriver = {
     const name = names(scope, data);
     const made = { rootfs: '', mounted: '', tap: '', console: '' };
     let boot: ImageBoot = { ...guest, ownKernel: false };
-    const { cpu, memory } = data.compute_capacity;
+    const cpu = data.compute_capacity.cpu;
+    const memory = Number(data.compute_capacity.memory);
     const steps: Step[] = [
-      volumeStep(daemons, 'rootfs', name.rootfs, rootfsSize(cpu, memory, data.size), (path) => {
+      volumeStep(daemons, 'rootfs', name.rootfs, rootfsSize(cpu, memory, Number(data.size)), (path) => {
         made.rootfs = path;
       }),
       {

@@ -6,7 +6,7 @@ import { removeConfirmed, type WorkloadDriver } from './workload.ts';
 export const zmountDriver: WorkloadDriver = {
   type: zmount.name,
   request: (workload, id) => {
-    const { size } = loadData(zmount, workload);
+    const size = Number(loadData(zmount, workload).size);
     return {
       name: workload.name,
       type: workload.type,
@@ -19,7 +19,7 @@ export const zmountDriver: WorkloadDriver = {
     };
   },
   work: ({ id, workload, daemons: { storage } }) => {
-    const { size } = loadData(zmount, workload);
+    const size = Number(loadData(zmount, workload).size);
     return {
       present: (calling) => storage.DiskExists({ name: id }, calling),
       steps: [

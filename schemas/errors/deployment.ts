@@ -142,6 +142,50 @@ export const deploymentErrors = {
   ),
   mycelium_seed_length: rule(lengths, (d) => `invalid mycelium seed length expected ${d.expected} bytes`),
 
+  zdb_mode_invalid: rule(z.object({ workload, mode: z.string() }), () => 'invalid mode'),
+  qsfs_shards: rule(
+    z.object({ workload, minimal: count, expected: count }),
+    () => "minimal shards can't be greater than expected shards",
+  ),
+  public_ip_unselected: rule(inWorkload, () => 'public ip workload with no selections'),
+  gateway_name_invalid: rule(z.object({ workload, name: z.string() }), (d) => `name ${clip(d.name)} is invalid`),
+  gateway_fqdn_invalid: rule(z.object({ workload, fqdn: z.string() }), (d) => `fqdn ${clip(d.fqdn)} is invalid`),
+  gateway_backends_missing: rule(inWorkload, () => 'backends list can not be empty'),
+  gateway_backend_invalid: rule(
+    z.object({ workload, backend: z.string(), reason: z.string() }),
+    (d) => `failed to validate backend '${d.backend}': ${d.reason}`,
+  ),
+  zlogs_machine_missing: rule(
+    z.object({ workload, name: z.string() }),
+    (d) => `no zmachine with name '${clip(d.name)}' found`,
+  ),
+  zlogs_output_unreadable: rule(
+    z.object({ workload, reason: z.string() }),
+    (d) => `failed to parse output url: ${d.reason}`,
+  ),
+  zlogs_output_scheme: rule(
+    z.object({ workload, scheme: z.string(), schemes: z.array(z.string()) }),
+    (d) => `invalid output schema '${d.scheme}' not supported`,
+  ),
+
+  upgrade_identity: rule(z.object({ twin: count, contract: z.string() }), () => 'cannot change deployment or twin id'),
+  upgrade_version: rule(
+    z.object({ expected: count, actual: count }),
+    (d) => `expecting deployment version ${d.expected}, got ${d.actual}`,
+  ),
+  upgrade_workload_version: rule(
+    z.object({ workload, expected: count, actual: count }),
+    (d) => `invalid version number for workload '${d.workload}' expected '${d.expected}'`,
+  ),
+  upgrade_workload_type: rule(
+    z.object({ workload, from: z.string(), to: z.string() }),
+    (d) => `cannot change workload type '${d.workload}'`,
+  ),
+  upgrade_unsupported: rule(
+    z.object({ workload, type: z.string() }),
+    (d) => `workload '${d.type}' does not support upgrade: upgrade validation error`,
+  ),
+
   signature_requests_too_many: refusal(
     2020,
     z.object({ requests: count, limit: count }),

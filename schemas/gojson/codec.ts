@@ -22,6 +22,8 @@ export interface Codec {
   readonly write: (value: unknown) => string;
   /** Left out of objects when zero, as Go's `omitempty`. */
   readonly omitZero?: boolean;
+  /** What the JSON Schema says where zod's own sentence does not describe the wire. */
+  readonly json?: Readonly<Record<string, unknown>>;
 }
 
 const codecs = new WeakMap<z.ZodType, Codec>();
@@ -37,6 +39,16 @@ function codecOf(schema: z.ZodType): Codec {
   const codec = codecs.get(schema);
   if (codec === undefined) throw new TypeError('schema has no wire codec');
   return codec;
+}
+
+/** What replaces zod's JSON Schema of a value, if anything does. */
+export function jsonOf(schema: z.ZodType): Codec['json'] {
+  return codecs.get(schema)?.json;
+}
+
+/** The same schema with words for its readers: what the value is, and its unit. */
+export function described<S extends z.ZodType>(schema: S, description: string, more: object = {}): S {
+  return withCodec(schema.meta({ description, ...more }), codecOf(schema));
 }
 
 /** Reads JSON text into the schema's type; throws `DecodeProblem`. */

@@ -1,7 +1,8 @@
 /** The values of the grid's JSON: integers of Go's widths, text, addresses, raw data. */
 import { z } from 'zod';
 import { parseCidr, parseIp, printCidr, printIp } from '../addresses.ts';
-import { mismatch, tokenOf, withCodec } from './codec.ts';
+import { mismatch, type Place, tokenOf, withCodec } from './codec.ts';
+import type { JsonNode } from './parse.ts';
 import { DecodeProblem } from './problem.ts';
 
 export const text = withCodec(z.string(), {
@@ -45,24 +46,42 @@ export const uint16 = integer('uint16', 0, 0xffff);
 export const uint32 = integer('uint32', 0, 0xffffffff);
 /** Go's 64-bit `uint`; above 2^53 - 1 it is refused, never rounded. */
 export const uint = integer('uint', 0, Number.MAX_SAFE_INTEGER);
-/** Bytes; above 2^53 - 1 refused, never rounded. */
+/** Bytes in what a node says of itself; above 2^53 - 1 refused, never rounded. */
 export const unit = integer('gridtypes.Unit', 0, Number.MAX_SAFE_INTEGER);
 export const count = integer('uint64', 0, Number.MAX_SAFE_INTEGER);
 
 const MAX_UINT64 = 0xffff_ffff_ffff_ffffn;
 
+const UINT64_SCHEMA = { type: 'integer', minimum: 0, maximum: Number(MAX_UINT64) } as const;
+
+function readUint64(node: JsonNode, go: string, place: Place): bigint {
+  const token = tokenOf(node, place);
+  if (node.type !== 'number' || !/^\d{1,20}$/.test(token)) throw mismatch(node, go, place);
+  const value = BigInt(token);
+  if (value > MAX_UINT64) throw mismatch(node, go, place);
+  return value;
+}
+
 /** Ids of 64 bits, a bigint here and an integer in JSON. */
 export const uint64 = withCodec(z.bigint().min(0n).max(MAX_UINT64), {
   zero: () => 0n,
+  read: (node, previous, place) => (node.type === 'null' ? previous : readUint64(node, 'uint64', place)),
+  write: (value) => String(value),
+  json: UINT64_SCHEMA,
+});
+
+/** Bytes a tenant asks for: a number where it is exact, a bigint beyond 2^53 - 1. */
+export const size = withCodec(z.union([z.int().nonnegative(), z.bigint().min(0n).max(MAX_UINT64)]), {
+  zero: () => 0,
   read: (node, previous, place) => {
     if (node.type === 'null') return previous;
-    const token = tokenOf(node, place);
-    if (node.type !== 'number' || !/^\d{1,20}$/.test(token)) throw mismatch(node, 'uint64', place);
-    const value = BigInt(token);
-    if (value > MAX_UINT64) throw mismatch(node, 'uint64', place);
-    return value;
+    const token = node.type === 'number' && node.end - node.start < 16 ? tokenOf(node, place) : '';
+    if (/^\d+$/.test(token)) return Number(token);
+    const value = readUint64(node, 'gridtypes.Unit', place);
+    return value <= Number.MAX_SAFE_INTEGER ? Number(value) : value;
   },
   write: (value) => String(value),
+  json: UINT64_SCHEMA,
 });
 
 /** Unix seconds; RFC 3339 text is accepted and counted. */
@@ -194,4 +213,5 @@ export const raw = withCodec(z.string().meta({ description: 'any JSON, kept verb
   zero: () => '',
   read: (node, _previous, place) => tokenOf(node, place),
   write: (value) => (value === '' ? 'null' : (value as string)),
+  json: {},
 });

@@ -1,38 +1,32 @@
 /** network: one node's part of a private network, with its WireGuard peers. */
 import type { z } from 'zod';
-import { capacity } from '../capacity.ts';
+import { NOTHING } from '../capacity.ts';
 import { GridError } from '../errors/index.ts';
-import { list, optional, pointer, struct } from '../gojson/codec.ts';
+import { described, list, optional, pointer, struct } from '../gojson/codec.ts';
 import { cidr, hex, text, uint16 } from '../gojson/values.ts';
-import { defineWorkload, type Piece, printed } from './type.ts';
+import { applied, defineWorkload, type Piece, printed } from './type.ts';
 
 const MYCELIUM_KEY_BYTES = 32;
 
 export const Peer = struct('zos.Peer', {
-  subnet: cidr,
-  /** Base64. */
-  wireguard_public_key: text,
+  subnet: described(cidr, "the peer's part of the network"),
+  wireguard_public_key: described(text, 'base64'),
   allowed_ips: list(cidr),
-  /** `address:port`; empty for a hidden peer. */
-  endpoint: optional(text),
+  endpoint: optional(described(text, '`address:port`; empty for a hidden peer')),
 });
 export type Peer = z.output<typeof Peer>;
 
-const Mycelium = struct('zos.Mycelium', {
-  /** 32 bytes. */
-  hex_key: hex,
-  /** Must be empty. */
-  peers: list(text),
+export const Mycelium = struct('zos.Mycelium', {
+  hex_key: described(hex, '32 bytes'),
+  peers: described(list(text), 'must be empty'),
 });
+export type Mycelium = z.output<typeof Mycelium>;
 
 export const Network = struct('zos.Network', {
-  /** The whole network's range, /16 by convention. */
-  ip_range: cidr,
-  /** This node's part, /24 by convention. */
-  subnet: cidr,
-  /** Base64. */
-  wireguard_private_key: text,
-  wireguard_listen_port: optional(uint16),
+  ip_range: described(cidr, "the whole network's range, /16 by convention"),
+  subnet: described(cidr, "this node's part, /24 by convention"),
+  wireguard_private_key: described(text, 'base64'),
+  wireguard_listen_port: optional(described(uint16, 'UDP port on the node')),
   peers: list(Peer),
   mycelium: pointer(Mycelium),
 });
@@ -40,10 +34,11 @@ export type Network = z.output<typeof Network>;
 
 export const network = defineWorkload({
   name: 'network',
+  summary: "one node's part of a private network, with its WireGuard peers",
   goType: '*zos.Network',
   data: Network,
   result: undefined,
-  updatable: true,
+  change: applied,
   pausable: false,
   validate: (data, { workload }) => {
     const where = { workload: workload.name };
@@ -57,8 +52,24 @@ export const network = defineWorkload({
     }
     if (data.mycelium !== undefined) validateMycelium(data.mycelium, workload.name);
   },
-  needs: () => capacity({}),
+  needs: () => NOTHING,
   challenge: (data) => [
+    ...wireguardPieces(data),
+    ...(data.mycelium === undefined ? [] : myceliumPieces(data.mycelium)),
+  ],
+  references: () => [],
+});
+
+export function validateMycelium({ hex_key, peers }: Mycelium, workload: string): void {
+  const bytes = hex_key.length / 2;
+  if (bytes !== MYCELIUM_KEY_BYTES) {
+    throw new GridError('mycelium_key_length', { workload, bytes, expected: MYCELIUM_KEY_BYTES });
+  }
+  if (peers.length > 0) throw new GridError('mycelium_peers_unsupported', { workload, peers: peers.length });
+}
+
+export function wireguardPieces(data: Omit<Network, 'mycelium'>): Piece[] {
+  return [
     ['ip_range', printed(data.ip_range)],
     ['subnet', printed(data.subnet)],
     ['wireguard_private_key', data.wireguard_private_key],
@@ -69,19 +80,9 @@ export const network = defineWorkload({
       [`peers[${i}].subnet`, printed(peer.subnet)],
       ...peer.allowed_ips.map((allowed, j): Piece => [`peers[${i}].allowed_ips[${j}]`, printed(allowed)]),
     ]),
-    ...(data.mycelium === undefined ? [] : myceliumPieces(data.mycelium)),
-  ],
-  references: () => [],
-});
-
-function validateMycelium({ hex_key, peers }: z.output<typeof Mycelium>, workload: string): void {
-  const bytes = hex_key.length / 2;
-  if (bytes !== MYCELIUM_KEY_BYTES) {
-    throw new GridError('mycelium_key_length', { workload, bytes, expected: MYCELIUM_KEY_BYTES });
-  }
-  if (peers.length > 0) throw new GridError('mycelium_peers_unsupported', { workload, peers: peers.length });
+  ];
 }
 
-function myceliumPieces({ hex_key, peers }: z.output<typeof Mycelium>): Piece[] {
+export function myceliumPieces({ hex_key, peers }: Mycelium): Piece[] {
   return [['mycelium.hex_key', hex_key], ...peers.map((peer, i): Piece => [`mycelium.peers[${i}]`, peer])];
 }

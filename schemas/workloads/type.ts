@@ -6,10 +6,10 @@ import type { Deployment, Workload } from '../deployment.ts';
 /** Another thing a workload needs before it can run. */
 export interface Reference {
   /**
-   * `network`: by name, of the same twin on this node, in any deployment. `mount` and `public_ip`:
-   * a workload of the same deployment.
+   * `network`: by name, of the same twin on this node, in any deployment. The others: a workload of
+   * the same deployment.
    */
-  readonly kind: 'network' | 'mount' | 'public_ip';
+  readonly kind: 'network' | 'mount' | 'public_ip' | 'machine';
   readonly name: string;
 }
 
@@ -26,20 +26,37 @@ export interface Context {
   readonly once: <T>(compute: (context: Context) => T) => T;
 }
 
+/**
+ * What nodes do with new data for a workload that runs: make it so, nothing, refuse and leave it as it
+ * was (`unchanged`), or give it up (`error`, final), with the reason they answer.
+ */
+export type Change =
+  | { readonly kind: 'apply' | 'nothing' }
+  | { readonly kind: 'unchanged' | 'error'; readonly reason: string };
+
 export interface WorkloadType<S extends z.ZodType = z.ZodType> {
   readonly name: string;
+  /** For readers of the JSON Schema. */
+  readonly summary: string;
   /** Go's name of the data type, shown in decode errors. */
   readonly goType: string;
   readonly data: S;
   /** Data of a result in state `ok`; `undefined` where it is `null`. */
   readonly result: z.ZodType | undefined;
-  /** Whether a running one can be changed in place, and paused for the grace period. */
-  readonly updatable: boolean;
+  /**
+   * How a running one takes new data; `context` is the deployment as it runs, with its results.
+   * `undefined` where it cannot change in place.
+   */
+  readonly change: ((from: z.output<S>, to: z.output<S>, context: Context) => Change) | undefined;
+  /** Whether it can be paused for the grace period. */
   readonly pausable: boolean;
   /** Structural rules in the order nodes apply them; throws `GridError`. */
   readonly validate: (data: z.output<S>, context: Context) => void;
+  /** Amounts beyond 2^53 are rounded: no node has as much. */
   readonly needs: (data: z.output<S>) => Capacity;
   readonly challenge: (data: z.output<S>) => Piece[];
+  /** What the same data gave before nodes changed the type's formula. */
+  readonly olderChallenge?: (data: z.output<S>) => Piece[];
   readonly references: (data: z.output<S>) => Reference[];
 }
 
@@ -51,4 +68,9 @@ export function defineWorkload<S extends z.ZodType>(type: WorkloadType<S>): Work
 /** An address in the challenge: Go prints an unset one as five characters. */
 export function printed(address: string): string {
   return address === '' ? '<nil>' : address;
+}
+
+/** Types whose running ones take whatever new data is valid. */
+export function applied(): Change {
+  return { kind: 'apply' };
 }

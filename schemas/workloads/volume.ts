@@ -1,26 +1,30 @@
 /** volume: a folder of its own size shared into a machine. */
 import { capacity } from '../capacity.ts';
 import { GridError } from '../errors/index.ts';
-import { struct } from '../gojson/codec.ts';
-import { text, unit } from '../gojson/values.ts';
+import { described, struct } from '../gojson/codec.ts';
+import { size, text } from '../gojson/values.ts';
 import { defineWorkload } from './type.ts';
 
 export const Volume = struct('zos.Volume', {
-  /** Bytes. */
-  size: unit,
+  size: described(size, 'bytes, at least 1'),
 });
 
 export const volume = defineWorkload({
   name: 'volume',
+  summary: 'a folder with a quota, shared into a machine',
   goType: '*zos.Volume',
   data: Volume,
-  result: struct('zos.VolumeResult', { id: text }),
-  updatable: true,
-  pausable: false,
-  validate: ({ size }, { workload }) => {
-    if (size === 0) throw new GridError('workload_size_invalid', { workload: workload.name });
+  result: struct('zos.VolumeResult', { id: described(text, 'workload id of the volume') }),
+  change: (from, to) => {
+    if (to.size >= from.size) return { kind: 'apply' };
+    const sizes = `old: ${from.size}, requested: ${to.size}`;
+    return { kind: 'error', reason: `cannot shrink volume to be less than provisioned space. ${sizes}` };
   },
-  needs: ({ size }) => capacity({ sru: size }),
-  challenge: ({ size }) => [['size', String(size)]],
+  pausable: false,
+  validate: (data, { workload }) => {
+    if (data.size === 0) throw new GridError('workload_size_invalid', { workload: workload.name });
+  },
+  needs: (data) => capacity({ sru: Number(data.size) }),
+  challenge: (data) => [['size', String(data.size)]],
   references: () => [],
 });

@@ -1,26 +1,40 @@
-/** zmount: a virtual disk of a machine. */
+/** zmount: a disk for a machine. */
 import { capacity } from '../capacity.ts';
 import { GridError } from '../errors/index.ts';
-import { struct } from '../gojson/codec.ts';
-import { text, unit } from '../gojson/values.ts';
-import { defineWorkload } from './type.ts';
+import { described, struct } from '../gojson/codec.ts';
+import { size, text } from '../gojson/values.ts';
+import { type Context, defineWorkload } from './type.ts';
+import { zmachine } from './zmachine.ts';
 
 export const ZMount = struct('zos.ZMount', {
-  /** Bytes. */
-  size: unit,
+  size: described(size, 'bytes, at least 1'),
 });
 
 export const zmount = defineWorkload({
   name: 'zmount',
+  summary: 'a disk for a machine; its name is the tag a machine sees it under',
   goType: '*zos.ZMount',
   data: ZMount,
-  result: struct('zos.ZMountResult', { volume_id: text }),
-  updatable: true,
-  pausable: false,
-  validate: ({ size }, { workload }) => {
-    if (size === 0) throw new GridError('workload_size_invalid', { workload: workload.name });
+  result: struct('zos.ZMountResult', { volume_id: described(text, 'workload id of the disk') }),
+  change: (from, to, context) => {
+    if (to.size === from.size) return { kind: 'nothing' };
+    if (to.size < from.size) return { kind: 'unchanged', reason: 'not safe to shrink a disk' };
+    if (isMounted(context)) return { kind: 'unchanged', reason: 'disk is mounted, please delete the VM first' };
+    return { kind: 'apply' };
   },
-  needs: ({ size }) => capacity({ sru: size }),
-  challenge: ({ size }) => [['size', String(size)]],
+  pausable: false,
+  validate: (data, { workload }) => {
+    if (data.size === 0) throw new GridError('workload_size_invalid', { workload: workload.name });
+  },
+  needs: (data) => capacity({ sru: Number(data.size) }),
+  challenge: (data) => [['size', String(data.size)]],
   references: () => [],
 });
+
+/** Whether a machine that runs or is paused has the disk; nodes do not look at light machines. */
+function isMounted({ deployment, workload, dataOf }: Context): boolean {
+  return deployment.workloads.some((machine) => {
+    if (machine.result.state !== 'ok' && machine.result.state !== 'paused') return false;
+    return dataOf(zmachine, machine)?.mounts.some((mount) => mount.name === workload.name) ?? false;
+  });
+}

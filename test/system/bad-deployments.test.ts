@@ -264,8 +264,9 @@ describe.skipIf(!isRoot)('deployments that a node must refuse', () => {
 
   it('a type that this node does not run', async () => {
     const disk = user.sign([diskWorkload('db', GiB)]);
+    const data = JSON.stringify({ size: GiB, mode: 'user' });
     const ofType = (type: string): string =>
-      formatDeployment({ ...disk, workloads: disk.workloads.map((one) => ({ ...one, type })) });
+      formatDeployment({ ...disk, workloads: disk.workloads.map((one) => ({ ...one, type, data })) });
     expect(await sendText(ofType('zdb'))).toEqual({
       code: 2010,
       text: "this node does not run workloads of type 'zdb' (workload 'db'); it runs zmount, volume, network, zmachine; choose a node whose zos.system.node_features_get lists the type",

@@ -1,0 +1,36 @@
+/** ip: public addresses for a machine, of those its contract reserves. */
+import { capacity } from '../capacity.ts';
+import { GridError } from '../errors/index.ts';
+import { described, optional, struct } from '../gojson/codec.ts';
+import { ip as address, bool, cidr } from '../gojson/values.ts';
+import { defineWorkload } from './type.ts';
+
+export const PublicIp = struct('zos.PublicIP', {
+  v4: optional(described(bool, 'an IPv4 address, of those the contract reserves')),
+  v6: optional(described(bool, "an IPv6 address of the node's prefix")),
+});
+
+export const PublicIpResult = struct('zos.PublicIPResult', {
+  ip: optional(cidr),
+  ip6: optional(cidr),
+  gateway: optional(described(address, 'of the IPv4 address')),
+});
+
+export const ip = defineWorkload({
+  name: 'ip',
+  summary: 'public addresses for a machine; at least one of v4 and v6',
+  goType: '*zos.PublicIP',
+  data: PublicIp,
+  result: PublicIpResult,
+  change: undefined,
+  pausable: false,
+  validate: ({ v4, v6 }, { workload }) => {
+    if (!v4 && !v6) throw new GridError('public_ip_unselected', { workload: workload.name });
+  },
+  needs: ({ v4 }) => capacity({ ipv4u: v4 ? 1 : 0 }),
+  challenge: ({ v4, v6 }) => [
+    ['v4', String(v4)],
+    ['v6', String(v6)],
+  ],
+  references: () => [],
+});

@@ -1,0 +1,149 @@
+/** What both kinds of machine have in common: data, rules, needs and challenge. */
+import type { z } from 'zod';
+import { type Capacity, capacity, MiB, rootfsMinimum, rootfsSize } from '../capacity.ts';
+import { GridError } from '../errors/index.ts';
+import { described, list, map, optional, struct } from '../gojson/codec.ts';
+import { bool, hex, ip, size, text, uint8 } from '../gojson/values.ts';
+import { type Piece, printed, type Reference } from './type.ts';
+
+const MINIMUM_MEMORY = 250 * MiB;
+const SEED_BYTES = 6;
+/** With its interface, what has a place on a machine's bus. */
+const MAX_MOUNTS = 23;
+const RESERVED_NETWORKS = ['ygg', 'pub', 'mycelium'];
+
+export const MachineInterface = struct('zos.MachineInterface', {
+  network: described(text, 'name of a network of this twin on this node'),
+  ip: described(ip, "the machine's address in the network"),
+});
+
+export const MyceliumIp = struct('zos.MyceliumIP', {
+  network: optional(described(text, 'name of the network; Go clients spell the key `Network`')),
+  hex_seed: described(hex, '6 bytes'),
+});
+
+const MachineCapacity = struct('zos.MachineCapacity', {
+  cpu: described(uint8, 'logical CPUs, 1 to 255'),
+  memory: described(size, 'bytes, at least 262144000'),
+});
+
+const MachineMount = struct('zos.MachineMount', {
+  name: described(text, 'name of a zmount, volume or qsfs of this deployment'),
+  mountpoint: described(text, 'absolute path in the machine'),
+});
+
+/** Fields after `network`. */
+export const machineFields = {
+  size: optional(described(size, 'root file system in bytes; 0 asks for the minimum')),
+  compute_capacity: MachineCapacity,
+  mounts: list(MachineMount),
+  entrypoint: optional(described(text, 'first program and its arguments')),
+  env: map(text),
+  corex: optional(described(bool, 'not part of the challenge')),
+  gpu: described(list(text, { omitEmpty: true }), 'ids as zos.gpu.list gives them'),
+};
+
+interface Machine {
+  readonly flist: string;
+  readonly network: {
+    readonly interfaces: readonly z.output<typeof MachineInterface>[];
+    readonly mycelium?: z.output<typeof MyceliumIp> | undefined;
+  };
+  readonly size: number | bigint;
+  readonly compute_capacity: z.output<typeof MachineCapacity>;
+  readonly mounts: readonly z.output<typeof MachineMount>[];
+  readonly entrypoint: string;
+  readonly env: Readonly<Record<string, string>>;
+  readonly gpu: readonly string[];
+}
+
+/** The rules before the one about the public address. */
+export function validateMachine(data: Machine, workload: string): void {
+  const where = { workload };
+  const { interfaces } = data.network;
+  if (interfaces.length !== 1) throw new GridError('machine_interfaces', { ...where, interfaces: interfaces.length });
+  for (const nic of interfaces) if (nic.ip === '') throw new GridError('machine_ip_missing', where);
+  const { cpu, memory } = data.compute_capacity;
+  if (cpu === 0) throw new GridError('machine_cpu_missing', where);
+  if (memory < MINIMUM_MEMORY) {
+    throw new GridError('machine_memory_low', { ...where, requested: Number(memory), minimum: MINIMUM_MEMORY });
+  }
+  const minimum = rootfsMinimum(cpu, Number(memory));
+  if (data.size !== 0 && data.size < minimum) {
+    throw new GridError('machine_disk_low', { ...where, requested: Number(data.size), minimum });
+  }
+  if (data.mounts.length > MAX_MOUNTS) {
+    throw new GridError('machine_mounts_too_many', { ...where, mounts: data.mounts.length, limit: MAX_MOUNTS });
+  }
+}
+
+/** The rules after it. */
+export function validateMachineNetworks({ network: { interfaces, mycelium } }: Machine, workload: string): void {
+  for (const { network } of interfaces) {
+    if (RESERVED_NETWORKS.includes(network)) throw new GridError('machine_network_reserved', { workload, network });
+  }
+  if (mycelium !== undefined && mycelium.hex_seed.length !== SEED_BYTES * 2) {
+    const bytes = mycelium.hex_seed.length / 2;
+    throw new GridError('mycelium_seed_length', { workload, bytes, expected: SEED_BYTES });
+  }
+}
+
+export function machineNeeds({ compute_capacity, size: wanted }: Machine): Capacity {
+  const { cpu, memory } = compute_capacity;
+  const bytes = Number(memory);
+  return capacity({ cru: cpu, mru: bytes, sru: rootfsSize(cpu, bytes, Number(wanted)) });
+}
+
+/** The challenge after the fields that only a full machine has. */
+export function machinePieces(data: Machine): Piece[] {
+  const { interfaces, mycelium } = data.network;
+  return [
+    ...interfaces.flatMap((nic, i): Piece[] => [
+      [`network.interfaces[${i}].network`, nic.network],
+      [`network.interfaces[${i}].ip`, printed(nic.ip)],
+    ]),
+    ...(mycelium === undefined
+      ? []
+      : ([
+          ['network.mycelium.network', mycelium.network],
+          ['network.mycelium.hex_seed', mycelium.hex_seed],
+        ] as Piece[])),
+    ['size', String(data.size)],
+    ['compute_capacity.cpu', String(data.compute_capacity.cpu)],
+    ['compute_capacity.memory', String(data.compute_capacity.memory)],
+    ...data.mounts.flatMap((mount, i): Piece[] => [
+      [`mounts[${i}].name`, mount.name],
+      [`mounts[${i}].mountpoint`, mount.mountpoint],
+    ]),
+    ['entrypoint', data.entrypoint],
+    ...sortedEnv(data.env).map(([key, value]): Piece => [`env[${key}]`, `${key}=${value}`]),
+    ...data.gpu.map((id, i): Piece => [`gpu[${i}]`, id]),
+  ];
+}
+
+export function machineReferences(data: Machine): Reference[] {
+  return [
+    ...data.network.interfaces.map((nic) => ({ kind: 'network' as const, name: nic.network })),
+    ...data.mounts.map((mount) => ({ kind: 'mount' as const, name: mount.name })),
+  ];
+}
+
+/** Environment by the bytes of the key alone. */
+function sortedEnv(env: Readonly<Record<string, string>>): [string, string][] {
+  const entries = Object.entries(env);
+  if (entries.length < 2) return entries;
+  const encoder = new TextEncoder();
+  return entries
+    .map(([key, value]) => ({ key, value, bytes: encoder.encode(key) }))
+    .sort((a, b) => compareBytes(a.bytes, b.bytes))
+    .map(({ key, value }) => [key, value]);
+}
+
+function compareBytes(a: Uint8Array, b: Uint8Array): number {
+  const shared = Math.min(a.length, b.length);
+  for (let i = 0; i < shared; i++) {
+    const difference = (a[i] as number) - (b[i] as number);
+    if (difference !== 0) return difference;
+  }
+  return a.length - b.length;
+}

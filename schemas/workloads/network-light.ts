@@ -1,0 +1,37 @@
+/** network-light: the network of light nodes, reached over Mycelium, since September 2025 also over WireGuard. */
+import type { z } from 'zod';
+import { NOTHING } from '../capacity.ts';
+import { GridError } from '../errors/index.ts';
+import { described, list, optional, struct } from '../gojson/codec.ts';
+import { cidr, text, uint16 } from '../gojson/values.ts';
+import { Mycelium, myceliumPieces, Peer, validateMycelium, wireguardPieces } from './network.ts';
+import { applied, defineWorkload, printed } from './type.ts';
+
+export const NetworkLight = struct('zos.NetworkLight', {
+  ip_range: optional(described(cidr, "the whole network's range, /16 by convention")),
+  subnet: described(cidr, "this node's part, /24 by convention"),
+  wireguard_private_key: optional(described(text, 'base64; without it there is no WireGuard interface')),
+  wireguard_listen_port: optional(described(uint16, 'UDP port on the node')),
+  peers: list(Peer),
+  mycelium: Mycelium,
+});
+export type NetworkLight = z.output<typeof NetworkLight>;
+
+export const networkLight = defineWorkload({
+  name: 'network-light',
+  summary: "one light node's part of a private network, reached over Mycelium",
+  goType: '*zos.NetworkLight',
+  data: NetworkLight,
+  result: undefined,
+  change: applied,
+  pausable: false,
+  validate: (data, { workload }) => {
+    if (data.subnet === '') throw new GridError('network_subnet_missing', { workload: workload.name });
+    validateMycelium(data.mycelium, workload.name);
+  },
+  needs: () => NOTHING,
+  challenge: (data) => [...wireguardPieces(data), ...myceliumPieces(data.mycelium)],
+  /** Without the WireGuard fields, which nodes did not know. */
+  olderChallenge: (data) => [['subnet', printed(data.subnet)], ...myceliumPieces(data.mycelium)],
+  references: () => [],
+});

@@ -1,0 +1,87 @@
+/** qsfs: a file system spread over 0-dbs of other nodes. */
+import type { z } from 'zod';
+import { capacity, GiB } from '../capacity.ts';
+import { GridError } from '../errors/index.ts';
+import { described, list, optional, struct } from '../gojson/codec.ts';
+import { hex, size, text, uint32 } from '../gojson/values.ts';
+import { applied, defineWorkload, type Piece } from './type.ts';
+
+const Encryption = struct('zos.Encryption', {
+  algorithm: described(text, '`AES`'),
+  key: described(hex, '32 bytes by convention'),
+});
+
+const Backend = struct('zos.ZdbBackend', {
+  address: described(text, '`address:port` of a 0-db'),
+  namespace: text,
+  password: optional(text),
+});
+type Backend = z.output<typeof Backend>;
+
+const Config = struct('zos.QuantumSafeFSConfig', {
+  minimal_shards: described(uint32, 'shards that are enough to read; at most `expected_shards`'),
+  expected_shards: described(uint32, 'shards that are written'),
+  redundant_groups: optional(described(uint32, 'groups that may be lost')),
+  redundant_nodes: optional(described(uint32, 'nodes of a group that may be lost')),
+  max_zdb_data_dir_size: optional(described(uint32, 'MiB of the local 0-db')),
+  encryption: Encryption,
+  meta: struct('zos.QuantumSafeMeta', {
+    type: described(text, '`zdb`'),
+    config: struct('zos.QuantumSafeConfig', { prefix: text, encryption: Encryption, backends: list(Backend) }),
+  }),
+  groups: list(struct('zos.ZdbGroup', { backends: list(Backend) })),
+  compression: struct('zos.QuantumCompression', { algorithm: described(text, '`snappy`') }),
+});
+
+export const Qsfs = struct('zos.QuantumSafeFS', {
+  cache: described(size, 'bytes of local cache'),
+  config: Config,
+});
+
+export const qsfs = defineWorkload({
+  name: 'qsfs',
+  summary: 'a file system spread over 0-dbs of other nodes',
+  goType: '*zos.QuantumSafeFS',
+  data: Qsfs,
+  result: struct('zos.QuatumSafeFSResult', {
+    path: described(text, 'where the node has it mounted'),
+    metrics_endpoint: described(text, 'URL'),
+  }),
+  change: applied,
+  pausable: false,
+  validate: ({ config: { minimal_shards: minimal, expected_shards: expected } }, { workload }) => {
+    if (minimal > expected) throw new GridError('qsfs_shards', { workload: workload.name, minimal, expected });
+  },
+  needs: (data) => capacity({ cru: 1, mru: GiB, sru: Number(data.cache) }),
+  challenge: ({ cache, config }) => [
+    ['cache', String(cache)],
+    ['config.minimal_shards', String(config.minimal_shards)],
+    ['config.expected_shards', String(config.expected_shards)],
+    ['config.redundant_groups', String(config.redundant_groups)],
+    ['config.redundant_nodes', String(config.redundant_nodes)],
+    ['config.max_zdb_data_dir_size', String(config.max_zdb_data_dir_size)],
+    ...encryptionPieces('config', config.encryption),
+    ['config.meta.type', config.meta.type],
+    ['config.meta.config.prefix', config.meta.config.prefix],
+    ...encryptionPieces('config.meta.config', config.meta.config.encryption),
+    ...backendPieces('config.meta.config', config.meta.config.backends),
+    ...config.groups.flatMap((group, i) => backendPieces(`config.groups[${i}]`, group.backends)),
+    ['config.compression.algorithm', config.compression.algorithm],
+  ],
+  references: () => [],
+});
+
+function encryptionPieces(path: string, { algorithm, key }: z.output<typeof Encryption>): Piece[] {
+  return [
+    [`${path}.encryption.algorithm`, algorithm],
+    [`${path}.encryption.key`, key],
+  ];
+}
+
+function backendPieces(path: string, backends: readonly Backend[]): Piece[] {
+  return backends.flatMap(({ address, namespace, password }, i): Piece[] => [
+    [`${path}.backends[${i}].address`, address],
+    [`${path}.backends[${i}].namespace`, namespace],
+    [`${path}.backends[${i}].password`, password],
+  ]);
+}

@@ -1,0 +1,47 @@
+/** zmachine-light: a virtual machine on a light node, which has no public addresses. */
+import type { z } from 'zod';
+import { described, list, optional, pointer, struct } from '../gojson/codec.ts';
+import { text } from '../gojson/values.ts';
+import {
+  MachineInterface,
+  MyceliumIp,
+  machineFields,
+  machineNeeds,
+  machinePieces,
+  machineReferences,
+  validateMachine,
+  validateMachineNetworks,
+} from './machine.ts';
+import { defineWorkload } from './type.ts';
+
+export const ZMachineLight = struct('zos.ZMachineLight', {
+  flist: optional(described(text, 'URL of the image')),
+  network: struct('zos.MachineNetworkLight', {
+    mycelium: described(pointer(MyceliumIp), 'not required by the rules, but send it: nodes fail without'),
+    interfaces: described(list(MachineInterface), 'exactly one'),
+  }),
+  ...machineFields,
+});
+export type ZMachineLight = z.output<typeof ZMachineLight>;
+
+export const zmachineLight = defineWorkload({
+  name: 'zmachine-light',
+  summary: 'a virtual machine on a light node',
+  goType: '*zos.ZMachineLight',
+  data: ZMachineLight,
+  result: struct('zos.ZMachineLightResult', {
+    id: described(text, 'workload id of the machine'),
+    ip: described(text, 'its address in the private network'),
+    mycelium_ip: optional(text),
+    console_url: optional(described(text, '`[address]:port`, over Mycelium')),
+  }),
+  change: undefined,
+  pausable: true,
+  validate: (data, { workload }) => {
+    validateMachine(data, workload.name);
+    validateMachineNetworks(data, workload.name);
+  },
+  needs: machineNeeds,
+  challenge: (data) => [['flist', data.flist], ...machinePieces(data)],
+  references: machineReferences,
+});
