@@ -1,16 +1,17 @@
 /** Calls, streams and status of modules on the bus. */
 import { randomUUID } from 'node:crypto';
-import type { Redis } from 'ioredis';
-import { type BusLog, closeConnection, openConnection, parseBroker, silentLog, whenReady } from './broker.ts';
+import { type BusLog, closeConnection, parseBroker, silentLog, whenReady } from './broker.ts';
 import { decodeReturns, encodeInputs, readAnswer } from './call-values.ts';
 import { cancelChannel } from './cancels.ts';
 import { decode } from './codec.ts';
 import type { CallOptions, Client, InterfaceDefinition, MethodDefinition, StreamValue } from './definition.ts';
 import { ZbusError } from './errors.ts';
 import { encodeRequest, objectName, queueName, type Response, STATUS_OBJECT, Status } from './frames.ts';
+import { type Line, openLine } from './line.ts';
 import { inCall, notServed, refusal } from './refusals.ts';
 import { Replies, type Waiting } from './replies.ts';
 import { ReplyPool } from './reply-pool.ts';
+import type { Reply } from './resp.ts';
 import { type Followed, Subscriptions } from './subscriptions.ts';
 import { currentTrace, newTrace } from './trace.ts';
 
@@ -60,7 +61,7 @@ export class ZbusClient {
   readonly #replyPool: ReplyPool;
   readonly #replyPerCall: ReadonlySet<string>;
   readonly #known = new Map<string, { at: number; found: Promise<Found> }>();
-  #sender: Redis | undefined;
+  #sender: Line | undefined;
   #closed = false;
 
   constructor(options: ZbusClientOptions) {
@@ -136,7 +137,7 @@ export class ZbusClient {
     this.#replies.close();
     this.#replyPool.close();
     this.#subscriptions.close();
-    if (this.#sender?.status === 'ready') await this.#sender.del(this.#replies.list).catch(() => undefined);
+    if (this.#sender?.status === 'ready') await this.#sender.send('DEL', this.#replies.list).catch(() => undefined);
     closeConnection(this.#sender);
   }
 
@@ -176,7 +177,7 @@ export class ZbusClient {
     if (order.signal?.aborted) {
       throw new ZbusError('cancelled', `${order.name}: given up before it was sent`, { call: order.name, waitedMs: 0 });
     }
-    this.#sender ??= openConnection(this.#address, 'calls', this.#log);
+    this.#sender ??= openLine(this.#address, 'calls', this.#log);
     const sender = this.#sender;
     await whenReady(sender, Math.min(order.deadlineMs, CONNECT_DEADLINE_MS), order.signal).catch((error: unknown) => {
       throw inCall(order.name, waitedMs(), error);
@@ -222,7 +223,7 @@ export class ZbusClient {
             Math.min(PROBE_AFTER_MS, order.deadlineMs / 3),
           );
     order.signal?.addEventListener('abort', onAbort, { once: true });
-    sender.rpush(queue, payload).catch((cause: unknown) => {
+    sender.push(queue, payload).catch((cause: unknown) => {
       waiting.reject(
         new ZbusError(
           'bus_lost',
@@ -247,7 +248,7 @@ export class ZbusClient {
   /** A module of ours tells the call's handler; others do not listen. */
   #tellCancelled(module: string, id: string): void {
     this.#sender
-      ?.publish(cancelChannel(module), id)
+      ?.send('PUBLISH', cancelChannel(module), id)
       .catch((error: unknown) =>
         this.#log.debug({ reason: String(error), id }, 'the module was not told that its caller gave up'),
       );
@@ -257,8 +258,8 @@ export class ZbusClient {
   async #withdraw(queue: string, payload: Buffer): Promise<boolean> {
     const sender = this.#sender;
     if (sender?.status !== 'ready') return false;
-    const timeout = new Promise<number>((resolve) => setTimeout(resolve, WITHDRAW_DEADLINE_MS, 0).unref());
-    const removed = await Promise.race([sender.lrem(queue, 1, payload).catch(() => 0), timeout]);
+    const timeout = new Promise<Reply>((resolve) => setTimeout(resolve, WITHDRAW_DEADLINE_MS, 0).unref());
+    const removed = await Promise.race([sender.send('LREM', queue, 1, payload).catch(() => 0), timeout]);
     return removed === 1;
   }
 
@@ -272,7 +273,7 @@ export class ZbusClient {
   ): Promise<void> {
     const started = performance.now() - Math.min(PROBE_AFTER_MS, order.deadlineMs / 3);
     while (!waiting.settled && !this.#closed) {
-      const place = await this.#sender?.call('LPOS', queue, payload);
+      const place = await this.#sender?.send('LPOS', queue, payload);
       const queued = place !== null && place !== undefined;
       note(queued);
       if (queued && !waiting.settled) {

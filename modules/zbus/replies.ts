@@ -1,9 +1,9 @@
 /** One reply list for all calls of a client: one blocking reader, answers told apart by id. */
 import { randomUUID } from 'node:crypto';
-import type { Redis } from 'ioredis';
-import { type BrokerAddress, type BusLog, closeConnection, openConnection, pause, whenReady } from './broker.ts';
+import { type BrokerAddress, type BusLog, closeConnection, pause, whenReady } from './broker.ts';
 import { ZbusError } from './errors.ts';
 import { decodeResponse, type Response } from './frames.ts';
+import { type Line, openLine } from './line.ts';
 
 const POP_SECONDS = 10;
 const POP_MOST = 256;
@@ -30,7 +30,7 @@ export class Replies {
   readonly #log: BusLog;
   readonly #entries = new Map<string, Entry>();
   readonly #closing = new AbortController();
-  #reader: Redis | undefined;
+  #reader: Line | undefined;
   #manyAtOnce = true;
   /** Counts losses of the connection: calls of an earlier one may be lost with the broker. */
   #generation = 0;
@@ -78,7 +78,7 @@ export class Replies {
   }
 
   #start(): void {
-    const reader = openConnection(this.#address, 'replies', this.#log);
+    const reader = openLine(this.#address, 'replies', this.#log);
     this.#reader = reader;
     reader.on('ready', () => {
       this.#onReady(reader).catch((error: unknown) => this.#log.debug({ reason: String(error) }, 'broker not known'));
@@ -99,12 +99,12 @@ export class Replies {
   }
 
   /** A broker with another run id has forgotten the calls and answers it held. */
-  async #onReady(reader: Redis): Promise<void> {
+  async #onReady(reader: Line): Promise<void> {
     clearTimeout(this.#outage);
     this.#outage = undefined;
     const generation = this.#generation;
-    const info = await reader.info('server').catch(() => '');
-    const runId = /run_id:(\w+)/.exec(info)?.[1];
+    const info = await reader.send('INFO', 'server').catch(() => '');
+    const runId = /run_id:(\w+)/.exec(String(info))?.[1];
     if (runId === undefined) return;
     const restarted = this.#runId !== undefined && this.#runId !== runId;
     this.#runId = runId;
@@ -119,7 +119,7 @@ export class Replies {
     for (const entry of this.#entries.values()) if (entry.generation < before) entry.reject(error());
   }
 
-  async #readAll(reader: Redis): Promise<void> {
+  async #readAll(reader: Line): Promise<void> {
     const { signal } = this.#closing;
     while (!signal.aborted) {
       try {
@@ -133,18 +133,18 @@ export class Replies {
     }
   }
 
-  async #pop(reader: Redis): Promise<Buffer[]> {
+  async #pop(reader: Line): Promise<Buffer[]> {
     if (this.#manyAtOnce) {
       try {
-        const found = await reader.callBuffer('BLMPOP', POP_SECONDS, 1, this.list, 'LEFT', 'COUNT', POP_MOST);
+        const found = await reader.send('BLMPOP', POP_SECONDS, 1, this.list, 'LEFT', 'COUNT', POP_MOST);
         return found === null ? [] : ((found as [Buffer, Buffer[]])[1] ?? []);
       } catch (error) {
         if (!String(error).includes('unknown command')) throw error;
         this.#manyAtOnce = false;
       }
     }
-    const found = await reader.blpopBuffer(this.list, POP_SECONDS);
-    return found === null ? [] : [found[1]];
+    const found = await reader.send('BLPOP', this.list, POP_SECONDS);
+    return found === null ? [] : [(found as [Buffer, Buffer])[1]];
   }
 
   #deliver(frame: Buffer): void {

@@ -1,6 +1,8 @@
 /**
- * Round trips of calls over the bus, with one and with 64 callers, beside a
- * plain peer in the same run: RPUSH and BLPOP per call on a connection each.
+ * Round trips of calls over the bus, with one and with 64 callers, beside the
+ * Go library (its caller, its server) and beside a plain peer (RPUSH and BLPOP
+ * per call on a connection each), all on one Redis in the same run; what a call
+ * costs the broker; how quickly requests are encoded and a long answer decoded.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
@@ -11,75 +13,126 @@ import { decode, encode } from '../../modules/zbus/codec.ts';
 import { decodeResponse, encodeRequest } from '../../modules/zbus/frames.ts';
 import { startRedis } from '../../modules/zbus/testing/redis.ts';
 import { float64 } from '../../modules/zbus/wire.ts';
+import { GoBus, hasGo, type Run } from './peers/go-zbus.ts';
 import { calculator, PLAIN_QUEUE } from './peers/zbus.ts';
+import { decodeListMs, encodesPerSecond } from './peers/zbus-codec.ts';
 
-/** The two are measured in turns, so that what else the machine does hits both. */
+/** The sides are measured in turns, so that what else the machine does hits all. */
 const TURNS = 6;
 const TURN_MS = 400;
 const WARM_UP_MS = 500;
 const CALLERS = [1, 64] as const;
+const GO_METRICS = ['per_second', 'p50_ms', 'p99_ms', 'commands_per_call', 'connections_per_call', 'ratio'];
 
 type Add = (a: number, b: number) => Promise<number>;
+type Side = (callers: number, milliseconds: number) => Promise<Run>;
 
-export async function bench(): Promise<{ name: string; metrics: Record<string, number> }> {
+export async function bench(): Promise<{
+  name: string;
+  metrics: Record<string, number>;
+  missing: Record<string, string>;
+}> {
+  const metrics: Record<string, number> = {
+    request_encodes_per_second: encodesPerSecond(),
+    list_decode_ms: round(decodeListMs()),
+  };
   const redis = await startRedis();
   const peers = await Promise.all(['zbus', 'plain'].map((kind) => startPeer(kind, redis.broker)));
   const client = new ZbusClient({ broker: redis.broker });
   const plain = plainCallers(redis.socket, Math.max(...CALLERS));
+  const go = hasGo ? await GoBus.start(redis.broker) : undefined;
+  const control = new Redis({ path: redis.socket, protocol: 2 });
   try {
     const calls = client.of(calculator);
-    const metrics: Record<string, number> = {};
+    const sides: Record<string, Side> = {
+      zbus: (callers, milliseconds) => run(callers, () => (a, b) => calls.Add({ a, b }), milliseconds),
+      plain: (callers, milliseconds) => run(callers, (index) => plain.adds[index] as Add, milliseconds),
+      ...(go === undefined ? {} : { go: (callers: number, milliseconds: number) => go.run(callers, milliseconds) }),
+    };
     for (const callers of CALLERS) {
-      const [bus, peer] = await measure(callers, [
-        () => (a, b) => calls.Add({ a, b }),
-        (index) => plain.adds[index] as Add,
-      ]);
-      for (const [key, value] of Object.entries(bus)) metrics[`zbus_${callers}_${key}`] = value;
-      for (const [key, value] of Object.entries(peer)) metrics[`plain_${callers}_${key}`] = value;
-      metrics[`ratio_${callers}`] = round(bus.per_second / peer.per_second);
+      const found = await measure(callers, sides, control);
+      for (const [side, figures] of Object.entries(found)) {
+        for (const [key, value] of Object.entries(figures)) metrics[`${side}_${callers}_${key}`] = value;
+      }
+      const { zbus, plain: peer, go: library } = found;
+      if (zbus === undefined || peer === undefined) continue;
+      metrics[`ratio_${callers}`] = round(zbus.per_second / peer.per_second);
       // The median of single calls is less shaken by what else the machine does.
-      metrics[`p50_cost_${callers}`] = round(bus.p50_ms / peer.p50_ms);
+      metrics[`p50_cost_${callers}`] = round(zbus.p50_ms / peer.p50_ms);
+      if (library !== undefined) metrics[`go_${callers}_ratio`] = round(zbus.per_second / library.per_second);
     }
-    return { name: 'zbus', metrics };
+    return { name: 'zbus', metrics, missing: go === undefined ? withoutGo() : {} };
   } finally {
     plain.close();
+    control.disconnect();
     await client.close();
+    await go?.stop();
     await Promise.all(peers.map(end));
     await redis.stop();
   }
+}
+
+function withoutGo(): Record<string, string> {
+  const names = CALLERS.flatMap((callers) => GO_METRICS.map((metric) => `go_${callers}_${metric}`));
+  return Object.fromEntries(names.map((name) => [name, 'needs Go 1.23 or newer']));
 }
 
 interface Figures {
   readonly per_second: number;
   readonly p50_ms: number;
   readonly p99_ms: number;
+  /** What the broker was asked for, by both sides. */
+  readonly commands_per_call: number;
+  readonly connections_per_call: number;
 }
 
-type CallerOf = (index: number) => Add;
+/** Commands and connections that a broker has had. */
+interface Load {
+  commands: number;
+  connections: number;
+}
 
-async function measure(callers: number, sides: readonly [CallerOf, CallerOf]): Promise<[Figures, Figures]> {
-  for (const side of sides) await run(callers, side, WARM_UP_MS);
-  const runs: [Run[], Run[]] = [[], []];
+async function measure(callers: number, sides: Record<string, Side>, control: Redis): Promise<Record<string, Figures>> {
+  const runs = new Map<string, Run[]>();
+  const loads = new Map<string, Load>();
+  for (const side of Object.values(sides)) await side(callers, WARM_UP_MS);
   for (let turn = 0; turn < TURNS; turn++) {
-    runs[0].push(await run(callers, sides[0], TURN_MS));
-    runs[1].push(await run(callers, sides[1], TURN_MS));
+    for (const [name, side] of Object.entries(sides)) {
+      const before = await loadOf(control);
+      const made = await side(callers, TURN_MS);
+      const after = await loadOf(control);
+      runs.set(name, [...(runs.get(name) ?? []), made]);
+      const load = loads.get(name) ?? { commands: 0, connections: 0 };
+      load.commands += after.commands - before.commands;
+      load.connections += after.connections - before.connections;
+      loads.set(name, load);
+    }
   }
-  return [figures(runs[0]), figures(runs[1])];
+  return Object.fromEntries(
+    [...runs].map(([name, made]) => [name, figures(made, loads.get(name) ?? { commands: 0, connections: 0 })]),
+  );
 }
 
-function figures(runs: readonly Run[]): Figures {
+async function loadOf(control: Redis): Promise<Load> {
+  const stats = await control.info('stats');
+  const read = (field: string): number => Number(new RegExp(`^${field}:(\\d+)`, 'm').exec(stats)?.[1]);
+  return { commands: read('total_commands_processed'), connections: read('total_connections_received') };
+}
+
+function figures(runs: readonly Run[], load: Load): Figures {
   const latencies = runs.flatMap((each) => each.latencies).sort((a, b) => a - b);
   const rates = runs.map((each) => each.latencies.length / each.seconds).sort((a, b) => a - b);
   const at = (part: number): number => round(latencies[Math.floor(latencies.length * part)] ?? 0);
-  return { per_second: Math.round(rates[TURNS / 2] ?? 0), p50_ms: at(0.5), p99_ms: at(0.99) };
+  return {
+    per_second: Math.round(rates[TURNS / 2] ?? 0),
+    p50_ms: at(0.5),
+    p99_ms: at(0.99),
+    commands_per_call: round(load.commands / latencies.length),
+    connections_per_call: round(load.connections / latencies.length),
+  };
 }
 
-interface Run {
-  readonly latencies: number[];
-  readonly seconds: number;
-}
-
-async function run(callers: number, callerOf: CallerOf, milliseconds: number): Promise<Run> {
+async function run(callers: number, callerOf: (index: number) => Add, milliseconds: number): Promise<Run> {
   const latencies: number[] = [];
   const started = performance.now();
   const one = async (index: number): Promise<void> => {

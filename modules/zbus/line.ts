@@ -1,0 +1,255 @@
+/**
+ * A connection for calls and answers: commands of one turn of the event loop
+ * leave in one write, replies come back in order, nothing is ever repeated.
+ */
+import { EventEmitter } from 'node:events';
+import { createConnection, type Socket } from 'node:net';
+import { type BrokerAddress, type BusLog, reconnectDelayMs } from './broker.ts';
+import { type Reply, ReplyReader } from './resp.ts';
+
+const CONNECT_MS = 10_000;
+const KEEP_ALIVE_MS = 10_000;
+const SLAB_BYTES = 64 * 1024;
+
+type Argument = string | number | Uint8Array;
+
+interface Waiting {
+  resolve(reply: Reply): void;
+  reject(error: Error): void;
+}
+
+/** Values for the end of one list that leave as one command. */
+interface Push {
+  readonly values: Uint8Array[];
+  readonly waiting: Waiting[];
+}
+
+export class Line extends EventEmitter<{ ready: []; close: []; error: [Error] }> {
+  readonly #address: BrokerAddress;
+  readonly #pushes = new Map<string, Push>();
+  #status: 'connecting' | 'ready' | 'waiting' | 'end' = 'connecting';
+  #socket: Socket | undefined;
+  #waiting: Waiting[] = [];
+  #answered = 0;
+  #slab = Buffer.allocUnsafe(SLAB_BYTES);
+  #start = 0;
+  #end = 0;
+  #flushing = false;
+  #attempts = 0;
+  #retry: NodeJS.Timeout | undefined;
+
+  constructor(address: BrokerAddress) {
+    super();
+    this.#address = address;
+    this.#connect();
+  }
+
+  /** `ready` when commands are taken. */
+  get status(): string {
+    return this.#status;
+  }
+
+  /** One command. @throws Error when there is no connection, when it is lost before the reply, or the broker refuses */
+  send(...args: readonly Argument[]): Promise<Reply> {
+    return new Promise((resolve, reject) => {
+      if (this.#status !== 'ready') {
+        reject(new Error('no connection to the broker'));
+        return;
+      }
+      // What was pushed before this command is there when it runs.
+      if (this.#pushes.size > 0) this.#writePushes();
+      this.#write(args);
+      this.#waiting.push({ resolve, reject });
+      this.#flushSoon();
+    });
+  }
+
+  /** Puts a value at the end of a list, in one command with other values for it. */
+  push(list: string, value: Uint8Array): Promise<Reply> {
+    return new Promise((resolve, reject) => {
+      if (this.#status !== 'ready') {
+        reject(new Error('no connection to the broker'));
+        return;
+      }
+      const push = this.#pushes.get(list);
+      if (push === undefined) this.#pushes.set(list, { values: [value], waiting: [{ resolve, reject }] });
+      else {
+        push.values.push(value);
+        push.waiting.push({ resolve, reject });
+      }
+      this.#flushSoon();
+    });
+  }
+
+  /** Ends the connection without waiting for what it still holds. */
+  disconnect(): void {
+    clearTimeout(this.#retry);
+    this.#status = 'end';
+    this.#socket?.destroy();
+    this.#lose();
+  }
+
+  #connect(): void {
+    this.#status = 'connecting';
+    const address = this.#address;
+    const socket = createConnection('path' in address ? { path: address.path } : address);
+    this.#socket = socket;
+    socket.setNoDelay(true);
+    socket.setKeepAlive(true, KEEP_ALIVE_MS);
+    const late = setTimeout(() => socket.destroy(new Error(`no connection within ${CONNECT_MS} ms`)), CONNECT_MS);
+    const replies = new ReplyReader();
+    socket.on('data', (chunk) => {
+      try {
+        replies.feed(chunk, (reply) => this.#answer(reply));
+      } catch (error) {
+        socket.destroy(error as Error);
+      }
+    });
+    socket.once('connect', () => {
+      clearTimeout(late);
+      const password = 'path' in address ? undefined : address.password;
+      this.#status = 'ready';
+      if (password === undefined) this.#begin();
+      else {
+        const greeting = this.send('AUTH', password);
+        this.#status = 'connecting';
+        greeting.then(
+          () => this.#begin(),
+          (error: Error) => socket.destroy(error),
+        );
+      }
+    });
+    socket.on('error', (error) => this.emit('error', error));
+    socket.once('close', () => {
+      clearTimeout(late);
+      this.#onClose();
+    });
+  }
+
+  #begin(): void {
+    this.#status = 'ready';
+    this.#attempts = 0;
+    this.emit('ready');
+  }
+
+  #onClose(): void {
+    if (this.#status === 'end') return;
+    this.#status = 'waiting';
+    this.#attempts++;
+    this.#retry = setTimeout(() => this.#connect(), reconnectDelayMs(this.#attempts));
+    this.#lose();
+    this.emit('close');
+  }
+
+  #lose(): void {
+    const lost = [
+      ...this.#waiting.slice(this.#answered),
+      ...[...this.#pushes.values()].flatMap((push) => push.waiting),
+    ];
+    this.#waiting = [];
+    this.#answered = 0;
+    this.#pushes.clear();
+    this.#start = this.#end;
+    for (const one of lost) one.reject(new Error('the connection to the broker was lost'));
+  }
+
+  #answer(reply: Reply): void {
+    const waiting = this.#waiting[this.#answered];
+    if (waiting === undefined) throw new Error('a reply to no command');
+    this.#answered++;
+    if (this.#answered === this.#waiting.length) {
+      this.#waiting = [];
+      this.#answered = 0;
+    } else if (this.#answered > 1024) {
+      this.#waiting = this.#waiting.slice(this.#answered);
+      this.#answered = 0;
+    }
+    if (reply instanceof Error) waiting.reject(reply);
+    else waiting.resolve(reply);
+  }
+
+  #writePushes(): void {
+    for (const [list, { values, waiting }] of this.#pushes) {
+      this.#write(['RPUSH', list, ...values]);
+      const [only] = waiting;
+      if (only !== undefined && waiting.length === 1) this.#waiting.push(only);
+      else {
+        this.#waiting.push({
+          resolve: (reply) => {
+            for (const one of waiting) one.resolve(reply);
+          },
+          reject: (error) => {
+            for (const one of waiting) one.reject(error);
+          },
+        });
+      }
+    }
+    this.#pushes.clear();
+  }
+
+  #write(args: readonly Argument[]): void {
+    let text = `*${args.length}\r\n`;
+    for (const arg of args) {
+      if (typeof arg === 'object') {
+        this.#text(`${text}$${arg.length}\r\n`);
+        this.#bytes(arg);
+        text = '\r\n';
+      } else {
+        const word = String(arg);
+        text += `$${Buffer.byteLength(word)}\r\n${word}\r\n`;
+      }
+    }
+    this.#text(text);
+  }
+
+  #text(text: string): void {
+    // A character has three bytes at most for each of its units.
+    this.#room(text.length * 3);
+    this.#end += this.#slab.write(text, this.#end);
+  }
+
+  #bytes(bytes: Uint8Array): void {
+    this.#room(bytes.length);
+    this.#slab.set(bytes, this.#end);
+    this.#end += bytes.length;
+  }
+
+  /** What was written is the socket's and is never written over. */
+  #room(bytes: number): void {
+    if (this.#end + bytes <= this.#slab.length) return;
+    const unsent = this.#slab.subarray(this.#start, this.#end);
+    this.#slab = Buffer.allocUnsafe(Math.max(SLAB_BYTES, (unsent.length + bytes) * 2));
+    this.#slab.set(unsent);
+    this.#start = 0;
+    this.#end = unsent.length;
+  }
+
+  #flushSoon(): void {
+    if (this.#flushing) return;
+    this.#flushing = true;
+    setImmediate(() => {
+      this.#flushing = false;
+      if (this.#pushes.size > 0) this.#writePushes();
+      if (this.#start === this.#end) return;
+      this.#socket?.write(this.#slab.subarray(this.#start, this.#end));
+      this.#start = this.#end;
+    });
+  }
+}
+
+/** A line that says in the log when it is lost and when it is back. */
+export function openLine(address: BrokerAddress, role: string, log: BusLog): Line {
+  const line = new Line(address);
+  // Every call that waits for the connection listens once.
+  line.setMaxListeners(0);
+  let down = false;
+  line.on('error', (error) => {
+    if (!down) log.warn({ role, reason: error.message }, 'broker connection lost, reconnecting');
+    down = true;
+  });
+  line.on('ready', () => {
+    if (down) log.info({ role }, 'broker connection is back');
+    down = false;
+  });
+  return line;
+}
