@@ -1,8 +1,9 @@
 /** Arguments of a call to bytes, results of an answer to values. */
 import { decode, decodeFrom, encode } from './codec.ts';
 import type { MethodDefinition } from './definition.ts';
-import { WireError, within, ZbusError } from './errors.ts';
+import { within, ZbusError } from './errors.ts';
 import { Reader } from './reader.ts';
+import { zeroOf } from './zero.ts';
 
 export function encodeInputs(call: string, method: MethodDefinition, args: Record<string, unknown>): Uint8Array[] {
   const inputs: Uint8Array[] = [];
@@ -32,11 +33,11 @@ export function decodeReturns(method: MethodDefinition, data: Uint8Array | null)
   const bytes = data ?? new Uint8Array(0);
   if (more.length === 0) return decode(only, bytes);
   const reader = new Reader(bytes);
-  const length = reader.arrayLength();
-  return method.returns.map((wire, index) => {
-    if (index < length) return decodeFrom(reader, wire, false);
-    throw new WireError(`${length} return values where ${method.returns.length} are expected`);
-  });
+  const length = reader.nil() ? 0 : reader.arrayLength();
+  // As in Go, a value that is missing or nil has the zero of its type.
+  return method.returns.map((wire, index) =>
+    index >= length || reader.nil() ? zeroOf(wire, false) : decodeFrom(reader, wire, false),
+  );
 }
 
 /** Runs `read`; what it cannot read is an error of the call. */

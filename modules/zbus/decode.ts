@@ -107,7 +107,7 @@ function decodeFloat(reader: Reader): number {
 function decodeSlice(reader: Reader, of: Wire, raw: boolean): unknown[] | null {
   if (reader.nil()) return raw ? null : [];
   const items: unknown[] = [];
-  const length = reader.arrayLength();
+  const length = reader.elements(reader.arrayLength());
   try {
     while (items.length < length) items.push(decodeFrom(reader, of, raw));
   } catch (error) {
@@ -121,7 +121,7 @@ function decodeMap(reader: Reader, key: Wire, of: Wire, raw: boolean): Map<unkno
   const items = new Map<unknown, unknown>();
   let name: unknown = '';
   try {
-    for (let left = reader.mapLength(); left > 0; left--) {
+    for (let left = reader.elements(reader.mapLength()); left > 0; left--) {
       name = decodeFrom(reader, key, raw);
       items.set(name, decodeFrom(reader, of, raw));
     }

@@ -58,13 +58,13 @@ export class Dispatcher {
 
   /** A call that is answered without having run: an error with the zero values of its results. */
   notRun(request: Request, message: string): Response {
+    return this.refused(request, message, { code: INTERRUPTED, details: { reason: message } });
+  }
+
+  /** An error of the call with the zero values of its results, which a Go caller reads too. */
+  refused(request: Request, message: string, remote?: RemoteError): Response {
     const method = this.objects.get(objectName(request.object))?.definition.methods[request.method];
-    const data = method === undefined ? null : zeroReturns(method);
-    return {
-      id: request.id,
-      data,
-      callError: { message, remote: { code: INTERRUPTED, details: { reason: message } } },
-    };
+    return { id: request.id, data: method === undefined ? null : zeroReturns(method), callError: { message, remote } };
   }
 }
 

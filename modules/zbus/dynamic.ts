@@ -32,7 +32,8 @@ export function decodeAny(reader: Reader, raw: boolean, depth = 0): unknown {
       return new Uint8Array(reader.blob('bytes'));
     case 'array': {
       const items: unknown[] = [];
-      for (let left = reader.arrayLength(); left > 0; left--) items.push(decodeAny(reader, raw, depth + 1));
+      for (let left = reader.elements(reader.arrayLength()); left > 0; left--)
+        items.push(decodeAny(reader, raw, depth + 1));
       return items;
     }
     case 'map':
@@ -63,7 +64,7 @@ const INTEGERS: Readonly<Record<number, Wire>> = {
 function decodeAnyMap(reader: Reader, raw: boolean, depth: number): unknown {
   const entries: Array<[unknown, unknown]> = [];
   let first: string | undefined;
-  for (let left = reader.mapLength(); left > 0; left--) {
+  for (let left = reader.elements(reader.mapLength()); left > 0; left--) {
     const family = reader.family();
     const kind = family === 'bin' ? 'str' : family;
     first ??= kind;

@@ -3,6 +3,8 @@ import { WireError } from './errors.ts';
 import { decodeGoString } from './gostring.ts';
 
 const MAX_DEPTH = 512;
+/** A byte may stand for a whole empty value of a large type, so their number is bounded, too. */
+const MAX_ELEMENTS = 262_144;
 
 /** What the next value is, told from its first byte. */
 export type Family = 'nil' | 'bool' | 'int' | 'float' | 'str' | 'bin' | 'array' | 'map' | 'ext' | 'never';
@@ -10,6 +12,7 @@ export type Family = 'nil' | 'bool' | 'int' | 'float' | 'str' | 'bin' | 'array' 
 export class Reader {
   readonly #buffer: Buffer;
   #at = 0;
+  #elements = 0;
 
   constructor(bytes: Uint8Array) {
     this.#buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
@@ -150,6 +153,13 @@ export class Reader {
     if (code === 0xde) return this.#buffer.readUInt16BE(this.#take(3) + 1);
     if (code === 0xdf) return this.#buffer.readUInt32BE(this.#take(5) + 1);
     throw this.unexpected('a map');
+  }
+
+  /** Counts elements of lists and maps before they are made. @throws WireError beyond the most a message may have */
+  elements(count: number): number {
+    this.#elements += count;
+    if (this.#elements <= MAX_ELEMENTS) return count;
+    throw new WireError(`the message has more than ${MAX_ELEMENTS} elements in its lists and maps`);
   }
 
   extension(): { type: number; data: Buffer } {

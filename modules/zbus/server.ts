@@ -7,7 +7,9 @@ import { Cancels } from './cancels.ts';
 import { encode } from './codec.ts';
 import type { InterfaceDefinition, Service } from './definition.ts';
 import { type Call, Dispatcher, type ServedObject } from './dispatch.ts';
+import { WireError } from './errors.ts';
 import { decodeRequest, encodeResponse, objectName, queueName, type Request, type Response } from './frames.ts';
+import { FRAME_MOST_BYTES, senderOf } from './limits.ts';
 import { InstanceLock } from './lock.ts';
 import { Lanes, Places } from './order.ts';
 import { Queue, type Taken } from './queue.ts';
@@ -181,18 +183,29 @@ export class ZbusServer {
   async #handle(payload: Buffer, queue: Queue): Promise<Taken> {
     const request = this.#read(payload, queue.name);
     if (request === undefined) return await this.#finish(queue, payload);
-    const response = await this.#respond(request);
-    if (response === undefined) {
-      this.#unstarted.push({ queue, payload });
-      return 'kept';
+    if (payload.length > FRAME_MOST_BYTES) {
+      return await this.#finish(queue, payload, { request, response: tooLarge(request, payload) });
     }
-    return await this.#finish(queue, payload, { request, response });
+    const caller = this.#cancels.follow(request.id);
+    try {
+      const response = await this.#respond(request, caller.signal);
+      // Nobody reads the answer to a call that was given up; it would lie about for minutes.
+      if (caller.signal.aborted) return await this.#finish(queue, payload);
+      if (response !== undefined) return await this.#finish(queue, payload, { request, response });
+    } finally {
+      caller.done();
+    }
+    this.#unstarted.push({ queue, payload });
+    return 'kept';
   }
 
   /** A request that cannot be read has nobody to be answered to. */
   #read(payload: Buffer, queue: string): Request | undefined {
     try {
-      return decodeRequest(payload);
+      if (payload.length <= FRAME_MOST_BYTES) return decodeRequest(payload);
+      const sender = senderOf(payload);
+      if (sender === undefined) throw new WireError(`larger than ${FRAME_MOST_BYTES} bytes`);
+      return sender;
     } catch (error) {
       this.#log.error({ err: error, queue, bytes: payload.length }, 'a call cannot be read and is dropped');
       return undefined;
@@ -200,22 +213,20 @@ export class ZbusServer {
   }
 
   /** `undefined` when the server stops before the call has begun. */
-  async #respond(request: Request): Promise<Response | undefined> {
+  async #respond(request: Request, caller: AbortSignal): Promise<Response | undefined> {
     const dispatched = this.#dispatcher.dispatch(request);
     if ('refused' in dispatched) return dispatched.refused;
     const { call } = dispatched;
-    const caller = this.#cancels.follow(request.id);
     const leave = await call.lanes.enter(call.turn);
     try {
       await this.#running.take();
       try {
-        return this.#stopping.signal.aborted ? undefined : await this.#run(request, call, caller.signal);
+        return this.#stopping.signal.aborted ? undefined : await this.#run(request, call, caller);
       } finally {
         this.#running.give();
       }
     } finally {
       leave();
-      caller.done();
     }
   }
 
@@ -250,7 +261,7 @@ export class ZbusServer {
   async #finish(queue: Queue, payload: Buffer, answer?: { request: Request; response: Response }): Promise<Taken> {
     const answers = this.#answers;
     if (answers === undefined) return 'stuck';
-    const frame = answer === undefined ? undefined : encodeResponse(answer.response);
+    const frame = answer === undefined ? undefined : this.#frame(answer.request, answer.response);
     const context = { queue: queue.name, id: answer?.request.id, method: answer?.request.method };
     const giveUpAt = Date.now() + ANSWER_DEADLINE_MS;
     while (Date.now() < giveUpAt && !this.#closed.signal.aborted) {
@@ -269,6 +280,14 @@ export class ZbusServer {
     }
     this.#log.error(context, 'an answer could not be sent and is dropped');
     return 'stuck';
+  }
+
+  #frame(request: Request, response: Response): Buffer {
+    const frame = encodeResponse(response);
+    if (frame.length <= FRAME_MOST_BYTES) return frame;
+    const message = `the answer has ${frame.length} bytes, more than the ${FRAME_MOST_BYTES} of a message of the bus`;
+    this.#log.error({ method: request.method, id: request.id, bytes: frame.length }, 'an answer is too large');
+    return encodeResponse(this.#dispatcher.refused(request, message));
   }
 
   async #reply(answers: Redis, replyTo: string, frame: Buffer): Promise<void> {
@@ -336,6 +355,11 @@ export class ZbusServer {
       this.#log.error({ err: error, channel }, 'an event does not have its type and was not published');
     }
   }
+}
+
+function tooLarge(request: Request, payload: Buffer): Response {
+  const protocolError = `the request has ${payload.length} bytes, more than the ${FRAME_MOST_BYTES} of a message of the bus`;
+  return { id: request.id, data: null, protocolError };
 }
 
 /** Whether the work ended within the time. */

@@ -2,8 +2,10 @@
 import type { Redis } from 'ioredis';
 import { type BrokerAddress, type BusLog, closeConnection, openConnection, pause, whenReady } from './broker.ts';
 import { encode } from './codec.ts';
+import { WireError } from './errors.ts';
 import { decodeRequest, encodeResponse, queueName, STATUS_OBJECT, Status } from './frames.ts';
 import { now } from './gotime.ts';
+import { FRAME_MOST_BYTES, senderOf } from './limits.ts';
 import type { GoTime } from './wire.ts';
 
 const POP_SECONDS = 10;
@@ -65,7 +67,7 @@ export class StatusLoop {
           known = redis.stream;
         }
         const found = await redis.blpopBuffer(this.#queue, POP_SECONDS);
-        if (found !== null) await this.#answer(redis, found[1]);
+        if (found !== null) this.#answer(redis, found[1]);
       } catch (error) {
         if (signal.aborted) return;
         this.#log.debug({ reason: String(error) }, 'answering status failed');
@@ -74,10 +76,19 @@ export class StatusLoop {
     }
   }
 
-  async #answer(redis: Redis, payload: Buffer): Promise<void> {
-    const request = decodeRequest(payload);
-    const frame = encodeResponse({ id: request.id, data: encode(Status, this.#read()) });
-    await Promise.all([redis.rpush(request.replyTo, frame), redis.expire(request.replyTo, REPLY_TTL_SECONDS)]);
+  /** What cannot be read, or is not waited for any more, holds up nobody. */
+  #answer(redis: Redis, payload: Buffer): void {
+    try {
+      const request = payload.length > FRAME_MOST_BYTES ? senderOf(payload) : decodeRequest(payload);
+      if (request === undefined) throw new WireError(`larger than ${FRAME_MOST_BYTES} bytes`);
+      if (request.deadline !== undefined && request.deadline < Date.now()) return;
+      const frame = encodeResponse({ id: request.id, data: encode(Status, this.#read()) });
+      Promise.all([redis.rpush(request.replyTo, frame), redis.expire(request.replyTo, REPLY_TTL_SECONDS)]).catch(
+        (error: unknown) => this.#log.debug({ reason: String(error) }, 'a status could not be sent'),
+      );
+    } catch (error) {
+      this.#log.warn({ err: error, bytes: payload.length }, 'a question for the status cannot be read and is dropped');
+    }
   }
 
   #read(): Status {
