@@ -5,7 +5,7 @@
  */
 import type { ChildProcess } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pino } from 'pino';
@@ -156,9 +156,6 @@ export class Grid {
     };
     await run('gateway/chain/main.ts', '--chain', this.chain.url, '--key-file', node.keyFile);
     await Promise.all([this.startRelay(), run('provision/main.ts')]);
-    // On a busy machine the door would turn away a part of two hundred requests at once, most of them without a word.
-    const limits = join(this.folder, 'limits.json');
-    await writeFile(limits, JSON.stringify({ overloadWaitMs: 10_000, overloadIntervalMs: 60_000 }), { mode: 0o600 });
-    await run('gateway/main.ts', '--relay', this.front.relay, '--key-file', node.keyFile, '--limits', limits);
+    await run('gateway/main.ts', '--relay', this.front.relay, '--key-file', node.keyFile);
   }
 }
