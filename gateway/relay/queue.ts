@@ -14,10 +14,13 @@ export const READY_MS = 3000;
 const RECOUNT_MS = 5000;
 /** Entries that one command removes. */
 const REMOVE_COUNT = 1000;
-/** An empty stream would stay for an hour. */
+/**
+ * An empty stream would stay for an hour. It stays for a minute: a stream that
+ * is made anew in the same millisecond would give the same entry names again.
+ */
 const REMOVE = `
 redis.call('XDEL', KEYS[1], unpack(ARGV))
-if redis.call('XLEN', KEYS[1]) == 0 then redis.call('DEL', KEYS[1]) end
+if redis.call('XLEN', KEYS[1]) == 0 then redis.call('EXPIRE', KEYS[1], 60) end
 return 1`;
 
 export interface QueuedMessage {

@@ -121,6 +121,9 @@ export class Relay {
     this.#queue = new OfflineQueue(options.broker, options.log, options.queueLimits);
     this.#sisters = new Sisters(options.broker, options.log, {
       onMail: (to) => this.#session(to)?.start(),
+      onMissed: () => {
+        for (const session of this.#sessions.values()) session.start();
+      },
       onConnected: (address, at) => {
         const session = this.#session(address);
         if (session !== undefined && session.since < at) session.end('cancelled', NEWER_CONNECTION);
@@ -163,7 +166,7 @@ export class Relay {
   /** Listens and resolves with the port. */
   async listen(host: string, port: number): Promise<number> {
     this.#verifier.warm();
-    await Promise.all([this.#queue.ready(), this.#outgoing?.ready()]);
+    await Promise.all([this.#queue.ready(), this.#sisters.ready(), this.#outgoing?.ready()]);
     await new Promise<void>((resolve, reject) => {
       this.#http.once('error', reject);
       this.#http.listen(port, host, () => {

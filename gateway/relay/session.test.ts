@@ -102,6 +102,19 @@ describe('a session', () => {
     await eventually(() => expect(got.length).toBe(1));
   });
 
+  it('ends when nothing proves for long that it reads, and keeps what it was sent', async () => {
+    session.start();
+    await eventually(() => expect(session.trySend(message('a'))).toBe(true));
+    near.pause();
+    expect(session.trySend(message('b'))).toBe(true);
+    session.tick(Date.now() + 61_000);
+    await session.stored();
+    const reasons = (await metrics.evictions.get()).values.map(({ labels }) => labels.reason);
+    expect(reasons).toContain('back_pressure_timeout');
+    const kept = await queue.read(address(8));
+    expect(kept.map(({ bytes }) => Buffer.from(bytes).toString('latin1')[2])).toContain('b');
+  });
+
   it('ends once', async () => {
     const closed: number[] = [];
     near.on('close', (code) => closed.push(code));
