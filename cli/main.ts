@@ -11,6 +11,10 @@ const commands: Record<string, { readonly summary: string; readonly load: () => 
   doctor: { summary: 'can this machine run a node', load: () => import('./commands/doctor.ts') },
   capacity: { summary: 'what the node has, uses and can still take', load: () => import('./commands/capacity.ts') },
   hash: { summary: 'challenge hash of a deployment file', load: () => import('./commands/hash.ts') },
+  validate: {
+    summary: 'what a node would say of a deployment file',
+    load: () => import('./commands/validate.ts'),
+  },
   zbus: { summary: "look at the node's bus, call its modules", load: () => import('./commands/zbus.ts') },
   envelope: {
     summary: 'what an RMB envelope says, and whether it verifies',

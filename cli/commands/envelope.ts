@@ -85,7 +85,7 @@ function toText(report: EnvelopeReport): string {
     ['tags', text(envelope.tags)],
     ['schema', text(envelope.schema)],
     ['federation', text(envelope.federation)],
-    ['relays', envelope.relays.length === 0 ? '-' : envelope.relays.map(shown).join(' ')],
+    ['relays', envelope.relays.length === 0 ? '-' : envelope.relays.map((one) => shown(one)).join(' ')],
     ['payload', payload.case === undefined ? 'none' : `${payload.case}, ${payload.value.length} bytes`],
     ['challenge', report.challenge === undefined ? '-' : hexOf(report.challenge)],
     ['signature', shownSignature(report.signature)],

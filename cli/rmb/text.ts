@@ -3,9 +3,9 @@ import type { SignatureReport } from '../../gateway/rmb/index.ts';
 
 const SHOWN = 160;
 
-/** A text in quotes where it has anything but plain characters, cut where it is long. */
-export function shown(text: string): string {
-  const short = text.length > SHOWN ? `${text.slice(0, SHOWN)}…` : text;
+/** A text in quotes where it has anything but plain characters, cut where it is longer than `limit`. */
+export function shown(text: string, limit = SHOWN): string {
+  const short = text.length > limit ? `${text.slice(0, limit)}…` : text;
   // A stranger's escape codes must not reach the terminal.
   return /^[\p{L}\p{N}\p{P}\p{S}…]+$/u.test(short) ? short : printable(JSON.stringify(short));
 }
