@@ -141,6 +141,23 @@ describe('a request on the wire', () => {
   });
 });
 
+describe('connecting', () => {
+  it('ends with the client, and with who asked for it', async () => {
+    // A port where nobody listens.
+    const caller = client(user, [], { relays: ['ws://127.0.0.1:1'] });
+    await expect(caller.connect({ signal: AbortSignal.abort() })).rejects.toMatchObject({ kind: 'cancelled' });
+    const connecting = expect(caller.connect({ deadlineMs: 600_000 })).rejects.toMatchObject({ kind: 'closed' });
+    await caller.close();
+    await connecting;
+  });
+
+  it('refuses an address that is none before anything is dialled', () => {
+    for (const url of ['', 'relay.example', 'https://relay.example', 'ws://', 'ws://[', 'wss://relay.example/?a=b']) {
+      expect(() => client(user, [], { relays: [url] })).toThrow(`'${url}' is no address of a relay`);
+    }
+  });
+});
+
 describe('JSON calls', () => {
   it('say what they want and get it typed', async () => {
     const one = await relay();
@@ -179,6 +196,24 @@ describe('several relays', () => {
     });
     // The very same message went to both: who answers sees one request.
     expect(one.received.map(({ uid }) => uid)).toEqual(two.received.map(({ uid }) => uid));
+  });
+
+  it('that refuse what they were not asked, again and again, make nobody else carry the request', async () => {
+    const [one, two] = [await relay(), await relay()];
+    const caller = await connected(client(user, [one, two]), [one, two]);
+    const asked = caller.call(call);
+    await until(() => one.received.length === 1, 'the first relay took it');
+    const request = one.received[0] as Envelope;
+    for (let turn = 0; turn < 50; turn += 1) two.send(relayError(request, 'no'));
+    // The pong comes behind them on the same line.
+    const pong = (ping: Envelope) => encodeEnvelope({ ...ping, message: { case: 'pong', value: {} as never } });
+    one.onMessage = (message) => (message.message.case === 'ping' ? pong(message) : undefined);
+    two.onMessage = one.onMessage;
+    expect((await caller.ping({ deadlineMs: 20_000 })).every((ping) => 'roundTripMs' in ping)).toBe(true);
+    one.send(answerTo(request, '1'));
+    expect(Buffer.from(await asked).toString()).toBe('1');
+    expect(one.received.filter(({ message }) => message.case === 'request').length).toBeLessThanOrEqual(2);
+    expect(two.received.filter(({ message }) => message.case === 'request')).toEqual([]);
   });
 
   it('stand behind the others for a while after they refused for reasons of their own', async () => {
@@ -363,9 +398,9 @@ describe('pings', () => {
       return encodeEnvelope(answer);
     };
     const caller = await connected(client(user, [one, two], { session: 'cli' }), [one, two]);
-    expect(await caller.ping({ deadlineMs: 300 })).toEqual([
+    expect(await caller.ping({ deadlineMs: 2000 })).toEqual([
       { relay: one.url, roundTripMs: expect.any(Number) },
-      { relay: two.url, problem: 'no pong within 300 ms' },
+      { relay: two.url, problem: 'no pong within 2000 ms' },
     ]);
     expect(one.received[0]).toMatchObject({ message: { case: 'ping' }, source: { twin: 7, connection: 'cli' } });
     expect(one.received[0]?.signature).toBeUndefined();

@@ -1,7 +1,7 @@
 /** A peer: calls other twins through relays, and answers them. */
 import { GridError } from '../../schemas/errors/index.ts';
 import { type Answer, refusalAnswer } from './answer.ts';
-import { type PendingCall, receiveAnswer } from './answers.ts';
+import { Calls } from './calls.ts';
 import { PayloadCipher } from './cipher.ts';
 import {
   address,
@@ -19,20 +19,11 @@ import { Outbox } from './outbox.ts';
 import { Pings, type RelayPing } from './pings.ts';
 import type { Verifier } from './platform/interface.ts';
 import { platform } from './platform.ts';
-import {
-  type CallRequest,
-  callEnvelope,
-  type JsonCallRequest,
-  MAX_LIFETIME_SECONDS,
-  type PostedRequest,
-  postedEnvelope,
-  SCHEMA,
-} from './requests.ts';
+import { type CallRequest, type JsonCallRequest, type PostedRequest, postedEnvelope, SCHEMA } from './requests.ts';
 import { Sealer } from './sealer.ts';
 import { RelaySocket, type SocketTiming } from './socket.ts';
 import { createToken } from './token.ts';
 import type { TwinRecord, TwinSource } from './twins.ts';
-import { newUid } from './uid.ts';
 
 export type { IncomingRequest, RequestHandler } from './intake.ts';
 export type { CallRequest, JsonCallRequest, PostedRequest } from './requests.ts';
@@ -69,31 +60,16 @@ export interface ClientCounts extends Readonly<IntakeCounts> {
   readonly malformed: number;
 }
 
-/** A call and what its relays made of it. */
-interface Call extends PendingCall {
-  readonly refusedBy: Set<RelaySocket>;
-  /** Its envelope, kept while another relay may have to take it. */
-  bytes: Uint8Array | undefined;
-}
-
 const ANSWER_LIFETIME_SECONDS = 300;
-const LONGEST_CALL_MS = MAX_LIFETIME_SECONDS * 1000;
-const MAX_PENDING_CALLS = 4096;
 const MAX_SERVING = 1024;
 const MAX_SERVING_BYTES = 64 * 1024 * 1024;
 const ANSWER_WAIT_MS = 30_000;
-/** What relays say of themselves, not of the message: others go first for a while. */
-const RELAY_TROUBLE = /^(exceeded rate limits|failed to (get twin|queue)|switch error)/;
-
-const encoder = new TextEncoder();
 
 export class RmbClient {
   readonly twinId: number;
   readonly session: string | undefined;
   readonly #identity: Identity;
-  readonly #twins: TwinSource;
   readonly #log: ClientLog | undefined;
-  readonly #cipher: PayloadCipher;
   readonly #verifier: Verifier;
   readonly #ownsVerifier: boolean;
   readonly #sealer: Sealer;
@@ -103,8 +79,8 @@ export class RmbClient {
   readonly #outbox: Outbox;
   readonly #intake: Intake;
   readonly #pings: Pings;
-  readonly #pending = new Map<string, Call>();
-  readonly #openWaiters = new Set<() => void>();
+  readonly #calls: Calls;
+  readonly #connecting = new Set<(error?: RmbError) => void>();
   #unclaimed: ((answer: Envelope) => void) | undefined;
   #malformed = 0;
   #closed = false;
@@ -114,17 +90,26 @@ export class RmbClient {
     if (relays.length < 1 || relays.length > 4) {
       throw new RangeError(`the number of relays should be 1 to 4, not ${relays.length}`);
     }
+    for (const url of relays) checkRelayUrl(url);
     this.twinId = options.twinId;
     this.session = options.session;
     this.#identity = options.identity;
-    this.#twins = options.twins;
     this.#log = options.log;
-    this.#cipher = new PayloadCipher(options.identity);
-    this.#sealer = new Sealer({ ...options, cipher: this.#cipher });
+    const cipher = new PayloadCipher(options.identity);
+    this.#sealer = new Sealer({ ...options, cipher });
     this.#ownsVerifier = options.verifier === undefined;
     this.#verifier = options.verifier ?? platform.newVerifier();
     this.#pings = new Pings(this);
-    this.#outbox = new Outbox(() => this.#sockets);
+    const sockets = (): readonly RelaySocket[] => this.#sockets;
+    this.#outbox = new Outbox(sockets);
+    const { twins } = options;
+    this.#calls = new Calls({
+      self: this,
+      ...{ twins, cipher, sockets },
+      verifier: this.#verifier,
+      sealer: this.#sealer,
+      outbox: this.#outbox,
+    });
     this.#intake = this.#newIntake(options);
     this.#sockets = relays.map((url) => this.#newSocket(url, options.timing));
   }
@@ -153,72 +138,33 @@ export class RmbClient {
    * `relay-lost` rejection the client goes on trying until it is closed.
    */
   async connect(options: { readonly deadlineMs?: number; readonly signal?: AbortSignal } = {}): Promise<void> {
+    const { deadlineMs = 15_000, signal } = options;
     if (this.#closed) throw new RmbError('closed', 'the client was closed');
+    if (signal?.aborted) throw new RmbError('cancelled', 'connecting was cancelled');
     for (const socket of this.#sockets) socket.start();
     if (this.connected) return;
-    const deadlineMs = options.deadlineMs ?? 15_000;
     await new Promise<void>((resolve, reject) => {
       const finish = (error?: RmbError): void => {
         clearTimeout(timer);
-        this.#openWaiters.delete(opened);
-        options.signal?.removeEventListener('abort', aborted);
+        this.#connecting.delete(finish);
+        signal?.removeEventListener('abort', aborted);
         if (error === undefined) resolve();
         else reject(error);
       };
-      const opened = (): void => finish();
       const aborted = (): void => finish(new RmbError('cancelled', 'connecting was cancelled'));
       const timer = setTimeout(() => {
         const problems = this.#sockets.map(({ url, lastProblem }) => `${url}: ${lastProblem}`).join(', ');
         finish(new RmbError('relay-lost', `no relay connected within ${deadlineMs} ms (${problems})`));
       }, deadlineMs);
-      this.#openWaiters.add(opened);
-      options.signal?.addEventListener('abort', aborted, { once: true });
+      this.#connecting.add(finish);
+      signal?.addEventListener('abort', aborted, { once: true });
     });
   }
 
   /** Sends a request and resolves with the answer's payload, verified and decrypted. Throws `RmbError`. */
   async call(request: CallRequest): Promise<Uint8Array> {
     if (this.#closed) throw new RmbError('closed', 'the client was closed');
-    const { signal } = request;
-    if (signal?.aborted) throw new RmbError('cancelled', 'the call was cancelled', { cause: signal.reason });
-    if (!(request.deadlineMs > 0 && request.deadlineMs <= LONGEST_CALL_MS)) {
-      throw new RangeError(`deadlineMs is ${request.deadlineMs}, not from 1 to ${LONGEST_CALL_MS}`);
-    }
-    if (this.#pending.size >= MAX_PENDING_CALLS) {
-      throw new RmbError('busy', `${this.#pending.size} calls wait for their answers already`);
-    }
-    const uid = newUid();
-    const envelope = callEnvelope(uid, request, this);
-    let sent = false;
-    return await new Promise<Uint8Array>((resolve, reject) => {
-      const settle = (result: Uint8Array | Error): void => {
-        if (!this.#pending.delete(uid)) return;
-        clearTimeout(timer);
-        signal?.removeEventListener('abort', onAbort);
-        ending.abort();
-        if (result instanceof Error) reject(result);
-        else resolve(result);
-      };
-      const ending = new AbortController();
-      const onAbort = (): void =>
-        settle(new RmbError('cancelled', 'the call was cancelled', { cause: signal?.reason }));
-      const timer = setTimeout(() => {
-        const text = sent
-          ? `no answer from twin ${request.twin} to ${request.command} within ${request.deadlineMs} ms`
-          : `${request.command} to twin ${request.twin} could not be sent within ${request.deadlineMs} ms: ${this.#problems()}`;
-        settle(new RmbError(sent ? 'timeout' : 'relay-lost', text));
-      }, request.deadlineMs);
-      signal?.addEventListener('abort', onAbort, { once: true });
-      const { twin, session } = request;
-      const call: Call = { twin, session, answersSeen: 0, settle, refusedBy: new Set(), bytes: undefined };
-      this.#pending.set(uid, call);
-      this.#send(envelope, request, call, ending.signal).then(
-        () => {
-          sent = true;
-        },
-        (error: unknown) => settle(error instanceof RangeError ? error : asRmbError(error)),
-      );
-    });
+    return await this.#calls.call(request);
   }
 
   /** `call` with JSON both ways; `bad-answer` where the answer is no JSON or not what `output` wants. */
@@ -255,7 +201,7 @@ export class RmbClient {
   async post(request: PostedRequest): Promise<void> {
     if (this.#closed) throw new RmbError('closed', 'the client was closed');
     const envelope = postedEnvelope(request, this);
-    const bytes = await this.#sealed(envelope, request.payload, request.twin, 'when-possible');
+    const bytes = await this.#sealer.sealRequest(envelope, request.payload, request.twin);
     await this.#outbox.send(bytes, request.lifetimeSeconds * 1000, request.signal);
   }
 
@@ -266,7 +212,6 @@ export class RmbClient {
 
   /** Sends the answer to a verified request: signed, and encrypted when both twins have a key. */
   async answer(request: Envelope, twin: TwinRecord, answer: Answer): Promise<void> {
-    const payload = toBytes(answer.payload ?? 'null');
     const envelope = createEnvelope({
       uid: request.uid,
       expiration: BigInt(ANSWER_LIFETIME_SECONDS),
@@ -284,7 +229,7 @@ export class RmbClient {
         ? 'assured'
         : 'never';
     // An empty payload makes the TypeScript client wait until the answer expires.
-    await this.#sealer.seal(envelope, payload.length === 0 ? toBytes('null') : payload, twin, encrypt);
+    await this.#sealer.seal(envelope, answer.payload?.length ? answer.payload : 'null', twin, encrypt);
     const bytes = encodeEnvelope(envelope);
     if (bytes.length > MAX_FRAME_BYTES) {
       // A relay would end our line for it, and with it the answers to everybody else.
@@ -298,7 +243,8 @@ export class RmbClient {
 
   async close(): Promise<void> {
     this.#closed = true;
-    for (const { settle } of this.#pending.values()) settle(new RmbError('closed', 'the client was closed'));
+    this.#calls.close();
+    for (const finish of this.#connecting) finish(new RmbError('closed', 'the client was closed'));
     this.#outbox.close();
     await Promise.all(this.#sockets.map((socket) => socket.close()));
     if (this.#ownsVerifier) await this.#verifier.close();
@@ -313,7 +259,7 @@ export class RmbClient {
       onState: (state, reason) => {
         if (this.#closed) return;
         this.#log?.[state === 'open' ? 'info' : 'warn']({ relay: url, state, reason }, 'relay connection');
-        if (state === 'open') for (const wake of this.#openWaiters) wake();
+        if (state === 'open') for (const finish of this.#connecting) finish();
       },
       pingFrame: () => this.#pings.frame(),
       ...(timing === undefined ? {} : { timing }),
@@ -339,31 +285,6 @@ export class RmbClient {
     });
   }
 
-  async #send(envelope: Envelope, request: CallRequest, call: Call, signal: AbortSignal): Promise<void> {
-    const payload = toBytes(request.payload);
-    const bytes = await this.#sealed(envelope, payload, request.twin, request.encrypt ?? 'when-possible');
-    if (!this.#pending.has(envelope.uid)) return;
-    if (this.#sockets.length > 1) call.bytes = bytes;
-    await this.#outbox.send(bytes, request.deadlineMs, signal);
-  }
-
-  /** The bytes of a request to `to`, ready to go. */
-  async #sealed(
-    envelope: Envelope,
-    payload: Uint8Array,
-    to: number,
-    encrypt: 'when-possible' | 'never' | 'always',
-  ): Promise<Uint8Array> {
-    const twin = await this.#sealer.lookUp(to);
-    if (twin === undefined) throw new RmbError('unknown-twin', `unknown twin id '${to}'`);
-    await this.#sealer.seal(envelope, payload, twin, encrypt);
-    const bytes = encodeEnvelope(envelope);
-    if (bytes.length > MAX_FRAME_BYTES) {
-      throw new RangeError(`the message has ${bytes.length} bytes, relays take ${MAX_FRAME_BYTES}`);
-    }
-    return bytes;
-  }
-
   #receive(bytes: Uint8Array, from: RelaySocket): void {
     let envelope: Envelope;
     try {
@@ -377,44 +298,14 @@ export class RmbClient {
     if (kind === 'request') {
       if (this.#sockets.length > 1) this.#cameBy.set(envelope, from);
       this.#intake.take({ bytes, envelope, relay: from.url });
-    } else if (kind === 'response' || kind === 'error') this.#match(envelope, from);
-    else if (kind === 'pong') this.#pings.receive(envelope);
-  }
-
-  #match(envelope: Envelope, from: RelaySocket): void {
-    const call = this.#pending.get(envelope.uid);
-    if (call === undefined) {
-      this.#unclaimed?.(envelope);
-      return;
-    }
-    receiveAnswer(envelope, call, this, { twins: this.#twins, verifier: this.#verifier, cipher: this.#cipher }).then(
-      (result) => {
-        if (result instanceof RmbError && result.kind === 'relay-refused') this.#refusedByRelay(call, result, from);
-        else if (result !== undefined) call.settle(result);
-      },
-      (error: unknown) => call.settle(asRmbError(error)),
-    );
-  }
-
-  /** One relay's refusal is no verdict: the destination may be with another. The last one's word ends the call. */
-  #refusedByRelay(call: Call, { message, code }: RmbError, from: RelaySocket): void {
-    if (RELAY_TROUBLE.test(message)) from.cool();
-    call.refusedBy.add(from);
-    const next = call.bytes === undefined ? undefined : this.#outbox.sendElsewhere(call.bytes, call.refusedBy);
-    if (next !== undefined) return;
-    call.settle(new RmbError('relay-refused', message, { relay: from.url, ...(code === undefined ? {} : { code }) }));
-  }
-
-  #problems(): string {
-    return this.#sockets.map(({ url, open, lastProblem }) => `${url} (${open ? 'open' : lastProblem})`).join(', ');
+    } else if (kind === 'response' || kind === 'error') {
+      if (!this.#calls.take(envelope, from)) this.#unclaimed?.(envelope);
+    } else if (kind === 'pong') this.#pings.receive(envelope);
   }
 }
 
-function asRmbError(error: unknown): RmbError {
-  if (error instanceof RmbError) return error;
-  return new RmbError('bad-answer', (error as Error).message, { cause: error });
-}
-
-function toBytes(payload: string | Uint8Array): Uint8Array {
-  return typeof payload === 'string' ? encoder.encode(payload) : payload;
+function checkRelayUrl(url: string): void {
+  // A query would stand where the token does.
+  if (/^wss?:\/\/[^/?#]+[^?#]*$/.test(url) && URL.canParse(url)) return;
+  throw new RangeError(`'${url}' is no address of a relay: write ws://HOST:PORT or wss://HOST`);
 }

@@ -82,6 +82,12 @@ describe('the intake', () => {
     expect(intake.counts.dropped).toBe(3);
   });
 
+  it('holds no more small ones than memory may either', () => {
+    const { intake, steps } = build({ limit: 1 });
+    for (let index = 0; index < 32_770; index += 1) intake.take(request(`${index}`));
+    expect(steps).toEqual(['0', 'pause', 'dropped']);
+  });
+
   it('knows a copy that came through another relay, and lets the door judge one of the same', () => {
     const { intake, steps } = build({ limit: 100, severalRelays: true });
     intake.take(request('1', 'a'));

@@ -40,6 +40,8 @@ export interface IntakeOptions {
 
 /** What may still come out of lines that were just paused: a frame of each, and what was read together with it. */
 const MAX_HELD_BYTES = 68 * 1024 * 1024;
+/** Above the smallest frames that one read of each line may hold: a small request takes more memory than its bytes. */
+const MAX_HELD = 32_768;
 const REMEMBERED_REQUESTS = 8192;
 
 export class Intake {
@@ -101,7 +103,7 @@ export class Intake {
 
   /** Frames that had been read with the last one come although the line is paused. */
   #hold(request: IncomingRequest): void {
-    if (this.#heldBytes + request.bytes.length > MAX_HELD_BYTES) {
+    if (this.#held.length >= MAX_HELD || this.#heldBytes + request.bytes.length > MAX_HELD_BYTES) {
       this.counts.dropped += 1;
       this.#options.onDropped();
       return;

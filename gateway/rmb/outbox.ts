@@ -7,6 +7,8 @@ const MAX_BYTES = 32 * 1024 * 1024;
 
 interface Waiting {
   readonly bytes: Uint8Array;
+  /** For a line that took it and could not send it. */
+  readonly again: () => void;
   readonly done: (end: RelaySocket | RmbError) => void;
   readonly timer: ReturnType<typeof setTimeout>;
 }
@@ -28,6 +30,8 @@ export class Outbox {
    * that a line took and could not send goes to the next one within the same time.
    */
   send(bytes: Uint8Array, waitMs: number, signal?: AbortSignal): Promise<RelaySocket> {
+    if (this.#closed) return Promise.reject(closedError());
+    if (signal?.aborted) return Promise.reject(cancelledError(signal));
     const again = this.#again(bytes, Date.now() + waitMs, signal);
     const took = this.#queue.size === 0 ? this.#offer(bytes, again) : undefined;
     if (took !== undefined) return Promise.resolve(took);
@@ -38,8 +42,7 @@ export class Outbox {
     }
     return new Promise((resolve, reject) => {
       const give = (): void => finish(new RmbError('relay-lost', this.#problem(waitMs)));
-      const onAbort = (): void =>
-        finish(new RmbError('cancelled', 'the call was cancelled', { cause: signal?.reason }));
+      const onAbort = (): void => finish(cancelledError(signal));
       const finish = (end: RelaySocket | RmbError): void => {
         clearTimeout(waiting.timer);
         signal?.removeEventListener('abort', onAbort);
@@ -47,7 +50,7 @@ export class Outbox {
         if (end instanceof RmbError) reject(end);
         else resolve(end);
       };
-      const waiting: Waiting = { bytes, done: finish, timer: setTimeout(give, waitMs) };
+      const waiting: Waiting = { bytes, again, done: finish, timer: setTimeout(give, waitMs) };
       this.#queue.add(waiting);
       this.#bytes += bytes.length;
       signal?.addEventListener('abort', onAbort, { once: true });
@@ -70,7 +73,7 @@ export class Outbox {
   /** Sends what waits, oldest first, as far as there is room. */
   flush(): void {
     for (const waiting of this.#queue) {
-      const took = this.#offer(waiting.bytes);
+      const took = this.#offer(waiting.bytes, waiting.again);
       if (took === undefined) return;
       waiting.done(took);
     }
@@ -78,7 +81,7 @@ export class Outbox {
 
   close(): void {
     this.#closed = true;
-    for (const waiting of this.#queue) waiting.done(new RmbError('closed', 'the client was closed'));
+    for (const waiting of this.#queue) waiting.done(closedError());
   }
 
   #again(bytes: Uint8Array, deadlineAt: number, signal: AbortSignal | undefined): () => void {
@@ -90,7 +93,7 @@ export class Outbox {
     };
   }
 
-  #offer(bytes: Uint8Array, onFailed?: () => void): RelaySocket | undefined {
+  #offer(bytes: Uint8Array, onFailed: () => void): RelaySocket | undefined {
     for (const socket of this.#order()) {
       if (!socket.trySend(bytes, onFailed)) continue;
       this.#last = socket;
@@ -114,4 +117,10 @@ export class Outbox {
     const relays = this.#sockets().map(({ url, open, lastProblem }) => `${url} (${open ? 'slow' : lastProblem})`);
     return `no relay took the message within ${waitMs} ms: ${relays.join(', ')}`;
   }
+}
+
+const closedError = (): RmbError => new RmbError('closed', 'the client was closed');
+
+function cancelledError(signal: AbortSignal | undefined): RmbError {
+  return new RmbError('cancelled', 'the call was cancelled', { cause: signal?.reason });
 }

@@ -1,7 +1,7 @@
 /** Fills what a message needs before it goes out: payload, time, signature. */
 import { challenge } from './challenge.ts';
 import type { PayloadCipher } from './cipher.ts';
-import { type Envelope, nowSeconds, stamp } from './envelope.ts';
+import { type Envelope, encodeEnvelope, MAX_FRAME_BYTES, nowSeconds, stamp } from './envelope.ts';
 import { RmbError } from './errors.ts';
 import { hexOf } from './hex.ts';
 import type { Identity } from './keys.ts';
@@ -17,6 +17,8 @@ export interface SealerOptions {
   readonly cipher: PayloadCipher;
 }
 
+const encoder = new TextEncoder();
+
 export class Sealer {
   readonly #options: SealerOptions;
 
@@ -24,9 +26,27 @@ export class Sealer {
     this.#options = options;
   }
 
-  /** Stamps and signs `envelope` with `plain` as its payload, encrypted where it can and may be. */
-  async seal(envelope: Envelope, plain: Uint8Array, to: TwinRecord, encrypt: Encryption): Promise<void> {
+  /** The bytes of a request to twin `to`, ready to go. */
+  async sealRequest(
+    envelope: Envelope,
+    payload: string | Uint8Array,
+    to: number,
+    encrypt: Encryption = 'when-possible',
+  ): Promise<Uint8Array> {
+    const twin = await this.lookUp(to);
+    if (twin === undefined) throw new RmbError('unknown-twin', `unknown twin id '${to}'`);
+    await this.seal(envelope, payload, twin, encrypt);
+    const bytes = encodeEnvelope(envelope);
+    if (bytes.length > MAX_FRAME_BYTES) {
+      throw new RangeError(`the message has ${bytes.length} bytes, relays take ${MAX_FRAME_BYTES}`);
+    }
+    return bytes;
+  }
+
+  /** Stamps and signs `envelope` with `payload`, encrypted where it can and may be. */
+  async seal(envelope: Envelope, payload: string | Uint8Array, to: TwinRecord, encrypt: Encryption): Promise<void> {
     const { identity, twinId, cipher } = this.#options;
+    const plain = typeof payload === 'string' ? encoder.encode(payload) : payload;
     const wanted = encrypt !== 'never' && to.encryptionKey !== null;
     const possible = wanted && (encrypt === 'assured' || (await this.ownKeyIsPublished()));
     if (encrypt === 'always' && !possible) {

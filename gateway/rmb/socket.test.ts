@@ -1,3 +1,4 @@
+import { createServer as createHttpServer } from 'node:http';
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
@@ -57,6 +58,26 @@ describe('a relay socket', () => {
     for (const ws of server.clients) ws.terminate();
     await until(() => queries.length === 2, 20_000);
     expect(queries).toEqual(['/?token-1', '/?token-2']);
+  });
+
+  it('keeps its token to itself, whatever is told about the address it dialled', async () => {
+    const server = createHttpServer((request, response) => response.writeHead(404).end(`no page ${request.url}`));
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', () => resolve()));
+    ends.push(() => void server.close());
+    for (const url of [`ws://127.0.0.1:${(server.address() as AddressInfo).port}`, 'ws://[']) {
+      const { socket, states } = dial(url, {});
+      await until(() => states.includes('lost'), 20_000);
+      expect(socket.lastProblem).toMatch(/^(relay answered 404: no page|Invalid URL: ).*…$/);
+    }
+  });
+
+  it('closes once, however often it is told to', async () => {
+    const { url } = await listen();
+    const { socket } = dial(url, {});
+    await until(() => socket.open, 20_000);
+    await Promise.all([socket.close(), socket.close()]);
+    await socket.close();
+    expect(socket.open).toBe(false);
   });
 
   it('keeps a quiet line open by pings', async () => {
@@ -153,6 +174,39 @@ describe('the outbox', () => {
     expect(one.taken.length).toBe(2);
   });
 
+  it('takes nothing after its end, and nothing whose sender gave up', async () => {
+    const outbox = new Outbox(() => []);
+    const gone = outbox.send(Buffer.from('a'), 60_000, AbortSignal.abort('gone'));
+    await expect(gone).rejects.toMatchObject({ kind: 'cancelled' });
+    outbox.close();
+    await expect(outbox.send(Buffer.from('b'), 60_000)).rejects.toMatchObject({ kind: 'closed' });
+  });
+
+  it('sends by another line also what had waited for the one that could not send it', async () => {
+    const taken: string[] = [];
+    const fails: (() => void)[] = [];
+    let open = false;
+    const line = (name: string) => ({
+      cooling: false,
+      trySend: (_: Uint8Array, onFailed: () => void) => {
+        if (!open) return false;
+        taken.push(name);
+        fails.push(onFailed);
+        return true;
+      },
+    });
+    const sockets = [line('one'), line('two')];
+    const outbox = new Outbox(() => sockets as unknown as RelaySocket[]);
+    const sent = outbox.send(Buffer.from('a'), 60_000);
+    open = true;
+    outbox.flush();
+    await sent;
+    Object.assign(sockets[0] ?? {}, { cooling: true });
+    fails[0]?.();
+    expect(taken).toEqual(['one', 'two']);
+    outbox.close();
+  });
+
   it('is bounded', async () => {
     const outbox = new Outbox(() => []);
     const waiting = Array.from({ length: 2048 }, () => outbox.send(Buffer.alloc(1), 5000));
@@ -160,8 +214,9 @@ describe('the outbox', () => {
     await expect(outbox.send(Buffer.alloc(1), 5000)).rejects.toMatchObject({ kind: 'busy' });
     outbox.close();
     expect((await ended).every(({ status }) => status === 'rejected')).toBe(true);
-    const large = outbox.send(Buffer.alloc(32 * 1024 * 1024), 50);
-    await expect(outbox.send(Buffer.alloc(1), 50)).rejects.toMatchObject({ kind: 'busy' });
+    const other = new Outbox(() => []);
+    const large = other.send(Buffer.alloc(32 * 1024 * 1024), 50);
+    await expect(other.send(Buffer.alloc(1), 50)).rejects.toMatchObject({ kind: 'busy' });
     await expect(large).rejects.toMatchObject({ kind: 'relay-lost' });
   });
 });

@@ -52,7 +52,8 @@ export class RelaySocket {
   #line: Line | undefined;
   #keepAlive: ReturnType<typeof setInterval> | undefined;
   #retry: ReturnType<typeof setTimeout> | undefined;
-  #closing: (() => void) | undefined;
+  #closing: Promise<void> | undefined;
+  #ended: (() => void) | undefined;
   #failures = 0;
   #closed = false;
   #full = false;
@@ -122,11 +123,14 @@ export class RelaySocket {
   async close(): Promise<void> {
     this.#closed = true;
     clearTimeout(this.#retry);
-    const line = this.#line;
-    if (line === undefined) return;
-    await new Promise<void>((resolve) => {
+    if (this.#line !== undefined) this.#closing ??= this.#closeLine(this.#line);
+    await this.#closing;
+  }
+
+  #closeLine(line: Line): Promise<void> {
+    return new Promise((resolve) => {
       const timer = setTimeout(() => line.terminate(), CLOSE_MS);
-      this.#closing = () => {
+      this.#ended = () => {
         clearTimeout(timer);
         resolve();
       };
@@ -138,7 +142,10 @@ export class RelaySocket {
 
   #dial(): void {
     this.#retry = undefined;
-    const url = `${this.url.replace(/\/*$/, '/')}?${this.#options.token()}`;
+    const token = this.#options.token();
+    const url = `${this.url.replace(/\/*$/, '/')}?${token}`;
+    // Texts of the library and of relays may repeat the address, and these end in logs.
+    const lost = (problem: string): void => this.#lost(problem.replaceAll(token, '…'));
     let line: Line | undefined;
     try {
       line = platform.dial(
@@ -158,13 +165,13 @@ export class RelaySocket {
           onClose: (problem) => {
             clearInterval(this.#keepAlive);
             this.#line = undefined;
-            this.#lost(this.#verdict ?? problem);
+            lost(this.#verdict ?? problem);
             this.#verdict = undefined;
           },
         },
       );
     } catch (error) {
-      this.#lost((error as Error).message);
+      lost((error as Error).message);
       return;
     }
     this.#line = line;
@@ -213,7 +220,7 @@ export class RelaySocket {
     this.#full = false;
     this.cool();
     this.#options.onState?.('lost', problem);
-    this.#closing?.();
+    this.#ended?.();
     if (this.#closed) return;
     const longest = Math.min(
       this.#timing.longestPauseMs,

@@ -67,11 +67,11 @@ export function dialWithWs(
 
 function readShortBody(response: IncomingMessage, done: (body: string) => void): void {
   let body = '';
-  const timer = setTimeout(() => done(body), 1000);
   const finish = (): void => {
     clearTimeout(timer);
     done(body.slice(0, 200));
   };
+  const timer = setTimeout(finish, 1000);
   response.setEncoding('utf8');
   response.on('data', (chunk: string) => {
     if (body.length < 200) body += chunk;
