@@ -7,8 +7,9 @@ import { decode } from './codec.ts';
 import type { CallOptions, Client, InterfaceDefinition, MethodDefinition, StreamValue } from './definition.ts';
 import { ZbusError } from './errors.ts';
 import { encodeRequest, objectName, queueName, type Response, STATUS_OBJECT, Status } from './frames.ts';
+import { FRAME_MOST_BYTES } from './limits.ts';
 import { type Line, openLine } from './line.ts';
-import { inCall, notServed, refusal } from './refusals.ts';
+import { inCall, notSent, notServed, refusal, tooLarge } from './refusals.ts';
 import { Replies, type Waiting } from './replies.ts';
 import { ReplyPool } from './reply-pool.ts';
 import type { Reply } from './resp.ts';
@@ -61,6 +62,8 @@ export class ZbusClient {
   readonly #replyPool: ReplyPool;
   readonly #replyPerCall: ReadonlySet<string>;
   readonly #known = new Map<string, { at: number; found: Promise<Found> }>();
+  /** Calls sent and not ended, by id. */
+  readonly #underWay = new Map<string, { module: string; queue: string; payload: Buffer }>();
   #sender: Line | undefined;
   #closed = false;
 
@@ -134,9 +137,15 @@ export class ZbusClient {
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
+    const given = [...this.#underWay];
     this.#replies.close();
     this.#replyPool.close();
     this.#subscriptions.close();
+    await Promise.all(
+      given.map(async ([id, { module, queue, payload }]) => {
+        if (!(await this.#withdraw(queue, payload))) this.#tellCancelled(module, id);
+      }),
+    );
     if (this.#sender?.status === 'ready') await this.#sender.send('DEL', this.#replies.list).catch(() => undefined);
     closeConnection(this.#sender);
   }
@@ -195,7 +204,9 @@ export class ZbusClient {
       trace: currentTrace() ?? newTrace(),
       deadline: Date.now() + order.deadlineMs - waitedMs(),
     });
+    if (payload.length > FRAME_MOST_BYTES) throw tooLarge(order.name, payload.length);
     const queue = queueName(order.module, order.object);
+    this.#underWay.set(id, { module: order.module, queue, payload });
     const waiting = perCall ? this.#replyPool.expect(id, ending.signal) : this.#replies.expect(id);
     const isStatus = order.object === STATUS_OBJECT;
     let silent = isStatus;
@@ -224,13 +235,7 @@ export class ZbusClient {
           );
     order.signal?.addEventListener('abort', onAbort, { once: true });
     sender.push(queue, payload).catch((cause: unknown) => {
-      waiting.reject(
-        new ZbusError(
-          'bus_lost',
-          `${order.name}: the broker was lost while the call was sent; it may or may not run, check before repeating it`,
-          { call: order.name, waitedMs: waitedMs(), cause },
-        ),
-      );
+      waiting.reject(notSent(order.name, waitedMs(), cause));
     });
     try {
       return await waiting.answer;
@@ -241,6 +246,7 @@ export class ZbusClient {
       clearTimeout(probe);
       order.signal?.removeEventListener('abort', onAbort);
       ending.abort();
+      this.#underWay.delete(id);
       if (!perCall) this.#replies.forget(id);
     }
   }

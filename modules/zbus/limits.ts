@@ -21,6 +21,20 @@ export function senderOf(frame: Uint8Array): Request | undefined {
   }
 }
 
+/** Whom an answer is for that cannot be read as a whole. */
+export function idOf(frame: Uint8Array): string | undefined {
+  try {
+    const reader = new Reader(frame);
+    for (let left = Math.min(reader.mapLength(), KEYS_MOST); left > 0; left--) {
+      if (name(reader) === 'ID') return name(reader);
+      if (!skipFlat(reader)) return undefined;
+    }
+  } catch {
+    // Not even that.
+  }
+  return undefined;
+}
+
 function readSender(reader: Reader): Request | undefined {
   const found = { ID: '', ReplyTo: '', Method: '' };
   const keys = reader.mapLength();

@@ -1,5 +1,7 @@
 /** How a call ends without an answer, in words that say what may have happened and what to do. */
 import { ZbusError } from './errors.ts';
+import { FRAME_MOST_BYTES } from './limits.ts';
+import { BrokerRefusal } from './resp.ts';
 
 export function notServed(call: string, waitedMs: number, objects: ReadonlySet<string>): ZbusError {
   return new ZbusError(
@@ -8,6 +10,23 @@ export function notServed(call: string, waitedMs: number, objects: ReadonlySet<s
       ' the call was withdrawn and will not run',
     { call, waitedMs },
   );
+}
+
+export function tooLarge(call: string, bytes: number): ZbusError {
+  return new ZbusError(
+    'protocol',
+    `${call}: the request has ${bytes} bytes, more than the ${FRAME_MOST_BYTES} of a message of the bus; the call was not sent`,
+    { call },
+  );
+}
+
+/** A refusal of the broker has no effect; what a lost connection had is unknown. */
+export function notSent(call: string, waitedMs: number, cause: unknown): ZbusError {
+  const text =
+    cause instanceof BrokerRefusal
+      ? `the broker refused the call (${cause.message}); the call was not sent`
+      : 'the broker was lost while the call was sent; it may or may not run, check before repeating it';
+  return new ZbusError('bus_lost', `${call}: ${text}`, { call, waitedMs, cause });
 }
 
 /** An error of the connection, told as the error of one call. */

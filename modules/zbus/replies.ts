@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { type BrokerAddress, type BusLog, closeConnection, pause, whenReady } from './broker.ts';
 import { ZbusError } from './errors.ts';
 import { decodeResponse, type Response } from './frames.ts';
+import { FRAME_MOST_BYTES, idOf } from './limits.ts';
 import { type Line, openLine } from './line.ts';
 
 const POP_SECONDS = 10;
@@ -21,6 +22,21 @@ interface Entry extends Waiting {
   settled: boolean;
   generation: number;
   resolve(response: Response): void;
+}
+
+/** @throws ZbusError `protocol` */
+export function readResponse(frame: Buffer): Response {
+  try {
+    if (frame.length <= FRAME_MOST_BYTES) return decodeResponse(frame);
+  } catch (cause) {
+    const reason = (cause as Error).message;
+    throw new ZbusError('protocol', `the answer cannot be read (${reason}); what the call did is unknown`, { cause });
+  }
+  throw new ZbusError(
+    'protocol',
+    `the answer has ${frame.length} bytes, more than the ${FRAME_MOST_BYTES} of a message of the bus;` +
+      ' what the call did is unknown',
+  );
 }
 
 export class Replies {
@@ -150,9 +166,12 @@ export class Replies {
   #deliver(frame: Buffer): void {
     let response: Response;
     try {
-      response = decodeResponse(frame);
+      response = readResponse(frame);
     } catch (error) {
-      this.#log.warn({ err: error, bytes: frame.length }, 'an answer cannot be read and is dropped');
+      const id = idOf(frame);
+      const asked = id === undefined ? undefined : this.#entries.get(id);
+      if (asked !== undefined) asked.reject(error as ZbusError);
+      else this.#log.warn({ err: error, bytes: frame.length }, 'an answer cannot be read and is dropped');
       return;
     }
     const entry = this.#entries.get(response.id);

@@ -2,9 +2,9 @@
 import type { Redis } from 'ioredis';
 import { type BrokerAddress, type BusLog, closeConnection, openConnection, whenReady } from './broker.ts';
 import { ZbusError } from './errors.ts';
-import { decodeResponse, type Response } from './frames.ts';
+import type { Response } from './frames.ts';
 import { Places } from './order.ts';
-import type { Waiting } from './replies.ts';
+import { readResponse, type Waiting } from './replies.ts';
 
 /** Each waiting call holds a connection of its own. */
 const CONNECTIONS_MOST = 20;
@@ -44,6 +44,10 @@ export class ReplyPool {
       },
       (cause: unknown) => {
         if (signal.aborted) return;
+        if (cause instanceof ZbusError && cause.kind === 'protocol') {
+          waiting.reject(cause);
+          return;
+        }
         const reason = this.#closing.signal.aborted ? 'this bus client was closed' : (cause as Error).message;
         const kind = this.#closing.signal.aborted ? 'cancelled' : 'bus_lost';
         waiting.reject(new ZbusError(kind, `${reason} while the call was under way; it may or may not run`, { cause }));
@@ -69,7 +73,7 @@ export class ReplyPool {
         signal.throwIfAborted();
         await whenReady(redis, CONNECT_DEADLINE_MS, signal);
         const found = await redis.blpopBuffer(id, POP_SECONDS);
-        if (found !== null) return decodeResponse(found[1]);
+        if (found !== null) return readResponse(found[1]);
       }
     } finally {
       signal.removeEventListener('abort', end);
