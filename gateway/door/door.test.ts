@@ -403,6 +403,39 @@ describe('the door', () => {
     for (const verdict of await Promise.all(waiting)) await expectRefusal(verdict, 'twin', 'twin_unknown', false);
   });
 
+  it('lets in twins it knows while strangers keep all lookups busy', async () => {
+    let answer = (): void => undefined;
+    const slow = new Promise<undefined>((resolve) => {
+      answer = () => resolve(undefined);
+    });
+    const source = { twin: (id: number) => (chain.records.has(id) ? chain.twin(id) : slow) };
+    const door = makeDoor({ twins: new TwinCache(source, { freshIntervalMs: 0 }), limits: { lookups: 2 } });
+    expect((await admit(door, request())).outcome).toBe('admitted');
+    const strangers = [1, 2].map((id) => admit(door, request({ source: address(id) })));
+    await expectRefusal(await admit(door, request({ source: address(3) })), 'twin', 'twin_lookup_failed', false);
+    expect((await admit(door, request())).outcome).toBe('admitted');
+    answer();
+    for (const verdict of await Promise.all(strangers)) await expectRefusal(verdict, 'twin', 'twin_unknown', false);
+  });
+
+  it('lets in neither of two copies that expired while they waited', async () => {
+    let nowSeconds = NOW;
+    let found = (): void => undefined;
+    const asked = new Promise<void>((resolve) => {
+      found = resolve;
+    });
+    const twin = async (id: number) => {
+      await asked;
+      return await chain.twin(id);
+    };
+    const door = makeDoor({ twins: { twin }, now: () => nowSeconds * 1000 });
+    const envelope = request();
+    const copies = [admit(door, envelope), admit(door, envelope)];
+    nowSeconds = NOW + 60;
+    found();
+    for (const verdict of await Promise.all(copies)) await expectRefusal(verdict, 'lifetime', 'envelope_expired', true);
+  });
+
   it('says overloaded, to nobody in particular, when signatures cannot be verified in time', async () => {
     const narrow = new SignatureVerifier({ threads: 1, limit: 1 });
     try {

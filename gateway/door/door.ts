@@ -191,6 +191,11 @@ export class Door {
       return this.#refusals.refuse(signer.code === 'door_overloaded' ? 'overload' : 'signature', signer);
     }
     // Two copies may have been verified side by side: the first one in wins.
+    const replayed = this.#replay.check(envelope);
+    if (replayed !== undefined) return this.#refusals.refuse('replay', replayed);
+    // What has expired while it waited is not remembered any more: its copy could run, too.
+    const expired = checkLifetime(envelope, this.#nowSeconds(), this.#limits);
+    if (expired !== undefined) return await this.#refusals.tell('lifetime', expired, envelope, signer);
     const entered = this.#replay.enter(envelope, this.#nowSeconds());
     if (entered instanceof GridError) {
       if (entered.code === 'envelope_replayed') return this.#refusals.refuse('replay', entered);

@@ -26,6 +26,9 @@ export class TwinDesk {
   }
 
   find(id: number): Promise<TwinRecord | GridError> {
+    // Strangers who name thousands of other twins must not keep the known ones waiting.
+    const known = this.#tools.twins.known?.(id);
+    if (known !== undefined) return Promise.resolve(known);
     const running = this.#underWay.get(id);
     if (running !== undefined) return running;
     if (this.#underWay.size >= this.#limit) {

@@ -14,6 +14,8 @@ export interface TwinRecord {
 export interface TwinSource {
   /** The twin, `undefined` where the chain has none. `fresh` skips caches. Throws when the chain cannot be asked. */
   twin(id: number, options?: { readonly fresh?: boolean }): Promise<TwinRecord | undefined>;
+  /** The twin, where it is remembered: nobody has to be asked. */
+  known?(id: number): TwinRecord | undefined;
 }
 
 export interface TwinCacheOptions {
@@ -55,6 +57,12 @@ export class TwinCache implements TwinSource {
       }
     } else if (this.#missing.has(id)) return undefined;
     return await this.#load(id, options.fresh === true);
+  }
+
+  known(id: number): TwinRecord | undefined {
+    const known = this.#known.get(id);
+    if (known !== undefined) this.#hits += 1;
+    return known?.twin;
   }
 
   /** Drops a twin, as when the chain says it changed. */
