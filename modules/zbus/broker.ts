@@ -125,26 +125,6 @@ export async function pause(milliseconds: number, signal: AbortSignal): Promise<
   await sleep(milliseconds, undefined, { signal }).catch(() => undefined);
 }
 
-/**
- * Names the connection and ends every other one of that name: after a loss the
- * broker may hold the old one for a while, and what it pops for that is lost.
- * Returns the connection's id.
- */
-export async function claim(redis: Redis, name: string): Promise<number> {
-  const [, id, list] = await Promise.all([
-    redis.client('SETNAME', name),
-    redis.client('ID'),
-    redis.client('LIST', 'TYPE', 'NORMAL'),
-  ]);
-  for (const line of String(list).split('\n')) {
-    const [, other, itsName] = /^id=(\d+) .*? name=(\S*) /.exec(line) ?? [];
-    if (itsName !== name || other === undefined || Number(other) === Number(id)) continue;
-    // It may have ended by itself meanwhile.
-    await redis.client('KILL', 'ID', other).catch(() => undefined);
-  }
-  return Number(id);
-}
-
 /** Ends a connection without waiting for what it still holds. */
 export function closeConnection(redis: { disconnect(reconnect?: boolean): void } | undefined): void {
   redis?.disconnect(false);

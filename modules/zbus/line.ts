@@ -22,11 +22,20 @@ interface Waiting {
 interface Push {
   readonly values: Uint8Array[];
   readonly waiting: Waiting[];
+  readonly lifeSeconds: number | undefined;
 }
+
+interface Late extends Waiting {
+  readonly args: readonly Argument[];
+}
+
+/** Waits for what a push tells too. */
+const NOBODY: Waiting = { resolve: () => undefined, reject: () => undefined };
 
 export class Line extends EventEmitter<{ ready: []; close: []; error: [Error] }> {
   readonly #address: BrokerAddress;
   readonly #pushes = new Map<string, Push>();
+  #late: Late[] = [];
   #status: 'connecting' | 'ready' | 'waiting' | 'end' = 'connecting';
   #socket: Socket | undefined;
   #waiting: Waiting[] = [];
@@ -49,6 +58,11 @@ export class Line extends EventEmitter<{ ready: []; close: []; error: [Error] }>
     return this.#status;
   }
 
+  /** Another one after each loss. */
+  get stream(): Socket | undefined {
+    return this.#socket;
+  }
+
   /** One command. @throws Error when there is no connection, when it is lost before the reply, or the broker refuses */
   send(...args: readonly Argument[]): Promise<Reply> {
     return new Promise((resolve, reject) => {
@@ -64,21 +78,47 @@ export class Line extends EventEmitter<{ ready: []; close: []; error: [Error] }>
     });
   }
 
-  /** Puts a value at the end of a list, in one command with other values for it. */
-  push(list: string, value: Uint8Array): Promise<Reply> {
+  /** Puts a value at the end of a list, in one command with other values for it; the list's life begins anew. */
+  push(list: string, value: Uint8Array, lifeSeconds?: number): Promise<Reply> {
     return new Promise((resolve, reject) => {
       if (this.#status !== 'ready') {
         reject(new Error('no connection to the broker'));
         return;
       }
       const push = this.#pushes.get(list);
-      if (push === undefined) this.#pushes.set(list, { values: [value], waiting: [{ resolve, reject }] });
-      else {
+      if (push === undefined) {
+        this.#pushes.set(list, { values: [value], waiting: [{ resolve, reject }], lifeSeconds });
+      } else {
         push.values.push(value);
         push.waiting.push({ resolve, reject });
       }
       this.#flushSoon();
     });
+  }
+
+  /** One command, behind all that is pushed in this turn. */
+  sendLast(...args: readonly Argument[]): Promise<Reply> {
+    return new Promise((resolve, reject) => {
+      if (this.#status !== 'ready') {
+        reject(new Error('no connection to the broker'));
+        return;
+      }
+      this.#late.push({ args, resolve, reject });
+      this.#flushSoon();
+    });
+  }
+
+  async get(key: string): Promise<string | null> {
+    const value = await this.send('GET', key);
+    return value === null ? null : String(value);
+  }
+
+  async set(key: string, value: string, unit: 'EX', seconds: number): Promise<void> {
+    await this.send('SET', key, value, unit, seconds);
+  }
+
+  async del(key: string): Promise<void> {
+    await this.send('DEL', key);
   }
 
   /** Ends the connection without waiting for what it still holds. */
@@ -169,7 +209,7 @@ export class Line extends EventEmitter<{ ready: []; close: []; error: [Error] }>
   }
 
   #writePushes(): void {
-    for (const [list, { values, waiting }] of this.#pushes) {
+    for (const [list, { values, waiting, lifeSeconds }] of this.#pushes) {
       this.#write(['RPUSH', list, ...values]);
       const [only] = waiting;
       if (only !== undefined && waiting.length === 1) this.#waiting.push(only);
@@ -183,8 +223,19 @@ export class Line extends EventEmitter<{ ready: []; close: []; error: [Error] }>
           },
         });
       }
+      if (lifeSeconds === undefined) continue;
+      this.#write(['EXPIRE', list, lifeSeconds]);
+      this.#waiting.push(NOBODY);
     }
     this.#pushes.clear();
+  }
+
+  #writeLate(): void {
+    for (const one of this.#late) {
+      this.#write(one.args);
+      this.#waiting.push(one);
+    }
+    this.#late = [];
   }
 
   #write(args: readonly Argument[]): void {
@@ -230,6 +281,7 @@ export class Line extends EventEmitter<{ ready: []; close: []; error: [Error] }>
     setImmediate(() => {
       this.#flushing = false;
       if (this.#pushes.size > 0) this.#writePushes();
+      if (this.#late.length > 0) this.#writeLate();
       if (this.#start === this.#end) return;
       this.#socket?.write(this.#slab.subarray(this.#start, this.#end));
       this.#start = this.#end;
@@ -252,4 +304,24 @@ export function openLine(address: BrokerAddress, role: string, log: BusLog): Lin
     down = false;
   });
   return line;
+}
+
+/**
+ * Names the connection and ends every other one of that name: after a loss the
+ * broker may hold the old one for a while, and what it pops for that is lost.
+ * Returns the connection's id.
+ */
+export async function claim(line: Line, name: string): Promise<number> {
+  const [, id, list] = await Promise.all([
+    line.send('CLIENT', 'SETNAME', name),
+    line.send('CLIENT', 'ID'),
+    line.send('CLIENT', 'LIST', 'TYPE', 'NORMAL'),
+  ]);
+  for (const each of String(list).split('\n')) {
+    const [, other, itsName] = /^id=(\d+) .*? name=(\S*) /.exec(each) ?? [];
+    if (itsName !== name || other === undefined || Number(other) === Number(id)) continue;
+    // It may have ended by itself meanwhile.
+    await line.send('CLIENT', 'KILL', 'ID', other).catch(() => undefined);
+  }
+  return Number(id);
 }

@@ -1,20 +1,26 @@
 /** Tells when two processes serve one module: they would compete for calls and double every event. */
 import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
-import type { Redis } from 'ioredis';
 import type { BusLog } from './broker.ts';
 
 const LOCK_SECONDS = 10;
 const RENEW_MS = 3_000;
 
+/** What the lock needs of a connection. */
+interface Keys {
+  get(key: string): Promise<string | null>;
+  set(key: string, value: string, unit: 'EX', seconds: number): Promise<unknown>;
+  del(key: string): Promise<unknown>;
+}
+
 export class InstanceLock {
   readonly #key: string;
   readonly #value = JSON.stringify({ id: randomUUID(), host: hostname(), pid: process.pid });
-  readonly #redis: Redis;
+  readonly #redis: Keys;
   readonly #log: BusLog;
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(redis: Redis, module: string, log: BusLog) {
+  constructor(redis: Keys, module: string, log: BusLog) {
     this.#redis = redis;
     this.#key = `${module}:instance`;
     this.#log = log;

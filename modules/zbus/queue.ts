@@ -1,6 +1,6 @@
 /** One object's queue: takes calls, keeps them in a work list until answered, finds lost ones again. */
-import type { Redis } from 'ioredis';
-import { type BrokerAddress, type BusLog, claim, closeConnection, openConnection, pause, whenReady } from './broker.ts';
+import { type BrokerAddress, type BusLog, closeConnection, pause, whenReady } from './broker.ts';
+import { claim, type Line, openLine } from './line.ts';
 import type { Places } from './order.ts';
 
 const POP_SECONDS = 10;
@@ -32,10 +32,10 @@ export class Queue {
   readonly #taken = new Map<string, number>();
   readonly #stuck = new Set<string>();
   readonly #stopping = new AbortController();
-  #redis: Redis | undefined;
+  #redis: Line | undefined;
   #connectionId: number | undefined;
   /** The connection whose predecessors are ended and whose lost calls are found. */
-  #claimed: Redis['stream'] | undefined;
+  #claimed: Line['stream'] | undefined;
   #claiming: Promise<void> | undefined;
   #loops: Promise<unknown> = Promise.resolve();
 
@@ -48,7 +48,7 @@ export class Queue {
   /** Connects, and ends what may still pop into the work list. @throws Error when that is not done in time */
   async open(withinMs: number): Promise<void> {
     const { address, log } = this.#options;
-    const redis = openConnection(address, `queue ${this.name}`, log);
+    const redis = openLine(address, `queue ${this.name}`, log);
     this.#redis = redis;
     await whenReady(redis, withinMs);
     const { stream } = redis;
@@ -63,20 +63,20 @@ export class Queue {
   }
 
   /** Stops taking calls. `control` is a connection that is not blocked. */
-  async stop(control: Redis, withinMs: number): Promise<void> {
+  async stop(control: Line, withinMs: number): Promise<void> {
     this.#stopping.abort();
     const giveUp = AbortSignal.timeout(withinMs);
     const ended = this.#loops.then(() => true);
     // Each pop that waits on the connection is ended in turn: closing it could lose a call.
     while (!giveUp.aborted && this.#redis?.status === 'ready' && this.#connectionId !== undefined) {
-      await control.client('UNBLOCK', this.#connectionId).catch(() => undefined);
+      await control.send('CLIENT', 'UNBLOCK', this.#connectionId).catch(() => undefined);
       if (await Promise.race([ended, pause(1, giveUp).then(() => false)])) break;
     }
     closeConnection(this.#redis);
     await Promise.race([ended, pause(100, giveUp)]);
   }
 
-  async #loop(redis: Redis): Promise<void> {
+  async #loop(redis: Line): Promise<void> {
     const { places, log } = this.#options;
     const { signal } = this.#stopping;
     while (!signal.aborted) {
@@ -86,7 +86,7 @@ export class Queue {
         if (!signal.aborted) {
           await whenReady(redis, CONNECT_DEADLINE_MS, signal);
           if (this.#claimed !== redis.stream) await this.#reclaim(redis);
-          payload = await redis.blmoveBuffer(this.name, this.work, 'LEFT', 'RIGHT', POP_SECONDS);
+          payload = (await redis.send('BLMOVE', this.name, this.work, 'LEFT', 'RIGHT', POP_SECONDS)) as Buffer | null;
         }
       } catch (error) {
         if (!signal.aborted) {
@@ -125,7 +125,7 @@ export class Queue {
   }
 
   /** One of the pops looks after a new connection, the others wait for it. */
-  async #reclaim(redis: Redis): Promise<void> {
+  async #reclaim(redis: Line): Promise<void> {
     this.#claiming ??= this.#recover(redis).finally(() => {
       this.#claiming = undefined;
     });
@@ -133,16 +133,16 @@ export class Queue {
   }
 
   /** Calls that the broker moved while the connection broke: moved, but never seen here. */
-  async #recover(redis: Redis): Promise<void> {
+  async #recover(redis: Line): Promise<void> {
     const { log, places } = this.#options;
     const { stream } = redis;
     this.#connectionId = await claim(redis, this.work);
-    const entries = await redis.lrangeBuffer(this.work, 0, -1);
+    const entries = (await redis.send('LRANGE', this.work, 0, -1)) as Buffer[];
     const unknown = new Map(this.#taken);
     for (const payload of entries) {
       const key = keyOf(payload);
       if (this.#stuck.delete(key)) {
-        await redis.lrem(this.work, 1, payload);
+        await redis.send('LREM', this.work, 1, payload);
         this.#release(key);
         continue;
       }

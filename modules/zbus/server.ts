@@ -1,8 +1,7 @@
 /** Serves objects of one module on the bus. */
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
-import { type Redis, ReplyError } from 'ioredis';
-import { type BusLog, closeConnection, openConnection, parseBroker, pause, silentLog, whenReady } from './broker.ts';
+import { type BusLog, closeConnection, parseBroker, pause, silentLog, whenReady } from './broker.ts';
 import { Cancels } from './cancels.ts';
 import { encode } from './codec.ts';
 import type { InterfaceDefinition, Service } from './definition.ts';
@@ -10,9 +9,11 @@ import { type Call, Dispatcher, type ServedObject } from './dispatch.ts';
 import { WireError } from './errors.ts';
 import { decodeRequest, encodeResponse, objectName, queueName, type Request, type Response } from './frames.ts';
 import { FRAME_MOST_BYTES, senderOf } from './limits.ts';
+import { type Line, openLine } from './line.ts';
 import { InstanceLock } from './lock.ts';
 import { Lanes, Places } from './order.ts';
 import { Queue, type Taken } from './queue.ts';
+import { BrokerRefusal } from './resp.ts';
 import { StatusLoop } from './status.ts';
 import { newTrace, withTrace } from './trace.ts';
 import type { Wire } from './wire.ts';
@@ -58,7 +59,7 @@ export class ZbusServer {
   readonly #status: StatusLoop;
   readonly #cancels: Cancels;
   #queues: Queue[] = [];
-  #answers: Redis | undefined;
+  #answers: Line | undefined;
   #lock: InstanceLock | undefined;
   #streams: Promise<void>[] = [];
 
@@ -92,7 +93,7 @@ export class ZbusServer {
 
   /** @throws Error when the broker cannot be reached within 10 s */
   async start(): Promise<void> {
-    const answers = openConnection(this.#address, 'answers', this.#log);
+    const answers = openLine(this.#address, 'answers', this.#log);
     this.#answers = answers;
     try {
       await whenReady(answers, CONNECT_DEADLINE_MS);
@@ -110,7 +111,7 @@ export class ZbusServer {
     }
   }
 
-  async #open(answers: Redis): Promise<void> {
+  async #open(answers: Line): Promise<void> {
     this.#lock = new InstanceLock(answers, this.#module, this.#log);
     const alone = await this.#lock.take();
     const objects = [...this.#dispatcher.objects.values()];
@@ -156,9 +157,14 @@ export class ZbusServer {
     return await within(Math.max(0, withinMs), Promise.all(this.#underWay));
   }
 
-  async #putBack(answers: Redis): Promise<void> {
+  async #putBack(answers: Line): Promise<void> {
     for (const { queue, payload } of this.#unstarted.reverse()) {
-      await answers.multi().lrem(queue.work, 1, payload).lpush(queue.name, payload).exec();
+      await Promise.all([
+        answers.send('MULTI'),
+        answers.send('LREM', queue.work, 1, payload),
+        answers.send('LPUSH', queue.name, payload),
+        answers.send('EXEC'),
+      ]);
     }
   }
 
@@ -270,7 +276,7 @@ export class ZbusServer {
         const replyTo = answer?.request.replyTo;
         await Promise.all([
           replyTo === undefined || frame === undefined ? undefined : this.#reply(answers, replyTo, frame),
-          answers.lrem(queue.work, 1, payload),
+          answers.sendLast('LREM', queue.work, 1, payload),
         ]);
         return 'gone';
       } catch (error) {
@@ -290,19 +296,19 @@ export class ZbusServer {
     return encodeResponse(this.#dispatcher.refused(request, message));
   }
 
-  async #reply(answers: Redis, replyTo: string, frame: Buffer): Promise<void> {
+  async #reply(answers: Line, replyTo: string, frame: Buffer): Promise<void> {
     try {
-      await Promise.all([answers.rpush(replyTo, frame), answers.expire(replyTo, REPLY_TTL_SECONDS)]);
+      await answers.push(replyTo, frame, REPLY_TTL_SECONDS);
     } catch (error) {
       // What the caller named is no list: asking again will not make it one.
-      if (!(error instanceof ReplyError) || !String(error).includes('WRONGTYPE')) throw error;
+      if (!(error instanceof BrokerRefusal && error.message.startsWith('WRONGTYPE'))) throw error;
       this.#log.warn({ replyTo }, 'an answer is dropped: its caller waits on a key that is no list');
     }
   }
 
   /** Calls that a crashed process had taken: methods may not run twice, so they are answered, never run. */
-  async #answerLeftovers(answers: Redis, queue: Queue): Promise<void> {
-    for (const payload of await answers.lrangeBuffer(queue.work, 0, -1)) {
+  async #answerLeftovers(answers: Line, queue: Queue): Promise<void> {
+    for (const payload of (await answers.send('LRANGE', queue.work, 0, -1)) as Buffer[]) {
       const request = this.#read(payload, queue.work);
       if (request === undefined) {
         await this.#finish(queue, payload);
@@ -347,7 +353,7 @@ export class ZbusServer {
     try {
       const payload = encode(wire, value);
       this.#answers
-        ?.publish(channel, payload)
+        ?.send('PUBLISH', channel, payload)
         .catch((error: unknown) =>
           this.#log.debug({ reason: String(error), channel }, 'an event was lost with the broker'),
         );

@@ -6,6 +6,7 @@ import { WireError } from './errors.ts';
 import { decodeRequest, encodeResponse, queueName, STATUS_OBJECT, Status } from './frames.ts';
 import { now } from './gotime.ts';
 import { FRAME_MOST_BYTES, senderOf } from './limits.ts';
+import type { Line } from './line.ts';
 import type { GoTime } from './wire.ts';
 
 const POP_SECONDS = 10;
@@ -35,12 +36,12 @@ export class StatusLoop {
     this.#loop = this.#run(this.#redis);
   }
 
-  async stop(control: Redis): Promise<void> {
+  async stop(control: Line): Promise<void> {
     this.#stopping.abort();
     const giveUp = AbortSignal.timeout(500);
     const ended = this.#loop.then(() => true);
     if (this.#redis?.status === 'ready' && control.status === 'ready' && this.#connectionId !== undefined) {
-      await control.client('UNBLOCK', this.#connectionId).catch(() => undefined);
+      await control.send('CLIENT', 'UNBLOCK', this.#connectionId).catch(() => undefined);
       await Promise.race([ended, pause(500, giveUp)]);
     }
     closeConnection(this.#redis);
