@@ -61,11 +61,17 @@ function dataPieces(workload: Workload, formula: Formula): Piece[] {
   return pieces(loadData(type, workload));
 }
 
-/** The challenge text. */
+/** The challenge text: the pieces without their paths. */
 export function challenge(deployment: Deployment, formula: Formula = 'current'): string {
-  return challengePieces(deployment, formula)
-    .map(([, text]) => text)
-    .join('');
+  const { version, twin_id, metadata, description, expiration, workloads } = deployment;
+  const { requests, weight_required, signature_style } = deployment.signature_requirement;
+  let text = `${version}${twin_id}${metadata}${description}${expiration}`;
+  for (const workload of workloads) {
+    text += `${workload.version}${workload.name}${workload.type}${workload.metadata}${workload.description}`;
+    for (const [, piece] of dataPieces(workload, formula)) text += piece;
+  }
+  for (const request of requests) text += `${request.twin_id}${request.required}${request.weight}`;
+  return `${text}${weight_required}${signature_style}`;
 }
 
 /** 32 lower-case hex digits: the hash a node contract carries, as ASCII, on chain. */

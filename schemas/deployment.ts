@@ -1,7 +1,7 @@
 /** Deployments as clients sign them and nodes store them: shape, reading, writing. */
 import type { z } from 'zod';
 import { GridError } from './errors/index.ts';
-import { decode, described, encode, list, optional, struct } from './gojson/codec.ts';
+import { decode, described, encode, keepingSource, list, optional, struct } from './gojson/codec.ts';
 import { DecodeProblem } from './gojson/problem.ts';
 import { bool, raw, text, timestamp, uint, uint32, uint64 } from './gojson/values.ts';
 
@@ -21,16 +21,19 @@ export const Result = struct('gridtypes.Result', {
 });
 export type Result = z.output<typeof Result>;
 
-export const Workload = struct('gridtypes.Workload', {
-  version: described(uint32, "the deployment's version at which this workload changed last"),
-  name: described(text, '1 to 36 of a-z, A-Z, 0-9 and _, unique in the deployment'),
-  type: text,
-  /** JSON text exactly as the client sent it, `''` when it sent none. */
-  data: described(raw, 'what the type asks for; kept as it was sent'),
-  metadata: optional(text),
-  description: optional(text),
-  result: optional(described(Result, 'written by the node, ignored in what clients send')),
-});
+export const Workload = keepingSource(
+  struct('gridtypes.Workload', {
+    version: described(uint32, "the deployment's version at which this workload changed last"),
+    name: described(text, '1 to 36 of a-z, A-Z, 0-9 and _, unique in the deployment'),
+    type: text,
+    /** JSON text exactly as the client sent it, `''` when it sent none. */
+    data: described(raw, 'what the type asks for; kept as it was sent'),
+    metadata: optional(text),
+    description: optional(text),
+    result: optional(described(Result, 'written by the node, ignored in what clients send')),
+  }),
+  'data',
+);
 export type Workload = z.output<typeof Workload>;
 
 export const SignatureRequest = struct('gridtypes.SignatureRequest', {

@@ -1,54 +1,74 @@
 /** MD5 (RFC 1321), synchronous and without platform modules: the grid's content hash and name hash. */
 
-const SHIFTS = [
-  [7, 12, 17, 22],
-  [5, 9, 14, 20],
-  [4, 11, 16, 23],
-  [6, 10, 15, 21],
-] as const;
-const SINES = Uint32Array.from({ length: 64 }, (_, i) => Math.floor(Math.abs(Math.sin(i + 1)) * 2 ** 32));
+const SINES = Int32Array.from({ length: 64 }, (_, i) => Math.floor(Math.abs(Math.sin(i + 1)) * 2 ** 32));
+const HEX = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, '0'));
+const encoder = new TextEncoder();
 
 /** The 16 hash bytes of some bytes or of a text's UTF-8. */
 export function md5(input: string | Uint8Array): Uint8Array {
-  const message = typeof input === 'string' ? new TextEncoder().encode(input) : input;
+  const message = typeof input === 'string' ? encoder.encode(input) : input;
   const padded = new Uint8Array((((message.length + 8) >> 6) + 1) << 6);
   padded.set(message);
   padded[message.length] = 0x80;
   const view = new DataView(padded.buffer);
   view.setBigUint64(padded.length - 8, BigInt(message.length) * 8n, true);
-  const state = Uint32Array.of(0x67452301, 0xefcdab89, 0x98badcfe, 0x10325476);
-  const words = new Uint32Array(16);
+  const state = Int32Array.of(0x67452301, 0xefcdab89, 0x98badcfe, 0x10325476);
+  const words = new Int32Array(16);
   for (let offset = 0; offset < padded.length; offset += 64) {
-    for (let i = 0; i < 16; i++) words[i] = view.getUint32(offset + i * 4, true);
+    for (let i = 0; i < 16; i++) words[i] = view.getInt32(offset + i * 4, true);
     block(state, words);
   }
   const digest = new Uint8Array(16);
   const out = new DataView(digest.buffer);
-  for (let i = 0; i < 4; i++) out.setUint32(i * 4, state[i] as number, true);
+  for (let i = 0; i < 4; i++) out.setInt32(i * 4, state[i] as number, true);
   return digest;
 }
 
 /** MD5 as 32 lower-case hex digits. */
 export function md5Hex(input: string | Uint8Array): string {
-  return Array.from(md5(input), (byte) => byte.toString(16).padStart(2, '0')).join('');
+  let digits = '';
+  for (const byte of md5(input)) digits += HEX[byte];
+  return digits;
 }
 
-function block(state: Uint32Array, words: Uint32Array): void {
-  let [a, b, c, d] = state as unknown as [number, number, number, number];
-  for (let i = 0; i < 64; i++) {
-    const round = i >> 4;
-    let mix: number;
-    let word: number;
-    if (round === 0) [mix, word] = [(b & c) | (~b & d), i];
-    else if (round === 1) [mix, word] = [(d & b) | (~d & c), (5 * i + 1) & 15];
-    else if (round === 2) [mix, word] = [b ^ c ^ d, (3 * i + 5) & 15];
-    else [mix, word] = [c ^ (b | ~d), (7 * i) & 15];
-    const sum = (a + mix + (SINES[i] as number) + (words[word] as number)) | 0;
-    const shift = (SHIFTS[round] as readonly number[])[i & 3] as number;
-    [a, d, c, b] = [d, c, b, (b + ((sum << shift) | (sum >>> (32 - shift)))) | 0];
+/** Four rounds of sixteen steps; four steps a turn, so that no value moves from name to name. */
+function block(state: Int32Array, words: Int32Array): void {
+  const word = (i: number): number => ((words[i & 15] as number) + (SINES[k++] as number)) | 0;
+  let k = 0;
+  let a = state[0] as number;
+  let b = state[1] as number;
+  let c = state[2] as number;
+  let d = state[3] as number;
+  for (let i = 0; i < 16; i += 4) {
+    a = turn(a + ((b & c) | (~b & d)) + word(i), 7, b);
+    d = turn(d + ((a & b) | (~a & c)) + word(i + 1), 12, a);
+    c = turn(c + ((d & a) | (~d & b)) + word(i + 2), 17, d);
+    b = turn(b + ((c & d) | (~c & a)) + word(i + 3), 22, c);
   }
-  state[0] = (state[0] as number) + a;
-  state[1] = (state[1] as number) + b;
-  state[2] = (state[2] as number) + c;
-  state[3] = (state[3] as number) + d;
+  for (let i = 1; i < 81; i += 20) {
+    a = turn(a + ((d & b) | (~d & c)) + word(i), 5, b);
+    d = turn(d + ((c & a) | (~c & b)) + word(i + 5), 9, a);
+    c = turn(c + ((b & d) | (~b & a)) + word(i + 10), 14, d);
+    b = turn(b + ((a & c) | (~a & d)) + word(i + 15), 20, c);
+  }
+  for (let i = 5; i < 53; i += 12) {
+    a = turn(a + (b ^ c ^ d) + word(i), 4, b);
+    d = turn(d + (a ^ b ^ c) + word(i + 3), 11, a);
+    c = turn(c + (d ^ a ^ b) + word(i + 6), 16, d);
+    b = turn(b + (c ^ d ^ a) + word(i + 9), 23, c);
+  }
+  for (let i = 0; i < 112; i += 28) {
+    a = turn(a + (c ^ (b | ~d)) + word(i), 6, b);
+    d = turn(d + (b ^ (a | ~c)) + word(i + 7), 10, a);
+    c = turn(c + (a ^ (d | ~b)) + word(i + 14), 15, d);
+    b = turn(b + (d ^ (c | ~a)) + word(i + 21), 21, c);
+  }
+  state[0] = ((state[0] as number) + a) | 0;
+  state[1] = ((state[1] as number) + b) | 0;
+  state[2] = ((state[2] as number) + c) | 0;
+  state[3] = ((state[3] as number) + d) | 0;
+}
+
+function turn(sum: number, shift: number, add: number): number {
+  return (((sum << shift) | ((sum | 0) >>> (32 - shift))) + add) | 0;
 }

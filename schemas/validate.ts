@@ -3,7 +3,7 @@ import type { z } from 'zod';
 import { add, type Capacity } from './capacity.ts';
 import type { Deployment, Workload } from './deployment.ts';
 import { GridError } from './errors/index.ts';
-import { decode } from './gojson/codec.ts';
+import { decode, decodeNode, keptSource } from './gojson/codec.ts';
 import { DecodeProblem } from './gojson/problem.ts';
 import { workloadType, workloadTypeNames } from './workloads/index.ts';
 import type { Context, Reference, WorkloadType } from './workloads/type.ts';
@@ -64,20 +64,33 @@ export function validateName(name: string): void {
     throw new GridError('workload_name_invalid', { name: name.slice(0, 256), reason });
   };
   if (name === '') refuse('name cannot be empty');
+  const plain = /^[a-zA-Z0-9_]+$/.test(name);
   // Go counts bytes.
-  if (new TextEncoder().encode(name).length > MAX_NAME) refuse(`name cannot exceed ${MAX_NAME} characters`);
-  if (!/^[a-zA-Z0-9_]+$/.test(name)) refuse('unsupported character in workload name');
+  const bytes = plain ? name.length : new TextEncoder().encode(name).length;
+  if (bytes > MAX_NAME) refuse(`name cannot exceed ${MAX_NAME} characters`);
+  if (!plain) refuse('unsupported character in workload name');
   if (name === 'ygg') refuse(`invalid name '${name}' is reserved`);
 }
 
-/** A workload's data in its type's shape; throws `workload_data_undecodable`. */
+/** What was decoded of a workload: it is asked for its data at every check. */
+const loaded = new WeakMap<Workload, { readonly data: string; readonly type: unknown; readonly value: unknown }>();
+
+/** A workload's data in its type's shape, not to be changed; throws `workload_data_undecodable`. */
 export function loadData<S extends z.ZodType>(type: WorkloadType<S>, workload: Workload): z.output<S> {
-  const { goType } = type;
+  const { data } = workload;
+  const before = loaded.get(workload);
+  if (before !== undefined && before.type === type && before.data === data) return before.value as z.output<S>;
+  const value = decodeData(type, workload);
+  loaded.set(workload, { data, type, value });
+  return value;
+}
+
+function decodeData<S extends z.ZodType>({ goType, data: schema }: WorkloadType<S>, workload: Workload): z.output<S> {
+  const struct = goType.slice(goType.indexOf('.') + 1);
   try {
-    return decode(type.data, workload.data, {
-      struct: goType.slice(goType.indexOf('.') + 1),
-      maxBytes: MAX_DATA_BYTES,
-    });
+    const source = keptSource(workload, workload.data);
+    if (source !== undefined) return decodeNode(schema, source, struct);
+    return decode(schema, workload.data, { struct, maxBytes: MAX_DATA_BYTES });
   } catch (error) {
     if (!(error instanceof DecodeProblem)) throw error;
     const reason = workload.data === '' ? 'unexpected end of JSON input' : error.message;
@@ -104,13 +117,9 @@ export function workloadReferences(workload: Workload): Reference[] {
 
 /** Contexts that share what was decoded and found, so that each workload is looked at once. */
 export function contexts(deployment: Deployment): (workload: Workload) => Context {
-  const loaded = new Map<Workload, unknown>();
   const found = new Map<unknown, unknown>();
-  const dataOf: Context['dataOf'] = (type, workload) => {
-    if (workload.type !== type.name) return undefined;
-    if (!loaded.has(workload)) loaded.set(workload, readable(type, workload));
-    return loaded.get(workload) as ReturnType<typeof readable<typeof type.data>>;
-  };
+  const dataOf: Context['dataOf'] = (type, workload) =>
+    workload.type === type.name ? readable(type, workload) : undefined;
   return (workload) => {
     const context: Context = {
       deployment,

@@ -7,13 +7,22 @@
 import { z } from 'zod';
 import type { JsonNode } from './parse.ts';
 import { DecodeProblem } from './problem.ts';
-import { readSource } from './source.ts';
+import { readSource, type Source } from './source.ts';
 
 /** Where a value stands, for Go's error sentence. */
 export interface Place {
   readonly text: string;
+  /** Of the object it is a field of. */
   readonly struct: string;
-  readonly path: string;
+  readonly field: string;
+  /** Where that object stands. */
+  readonly within: Place | undefined;
+}
+
+/** Dotted path of a place, empty for the whole text. */
+export function pathOf({ field, within }: Place): string {
+  const outer = within === undefined ? '' : pathOf(within);
+  return outer === '' || field === '' ? outer + field : `${outer}.${field}`;
 }
 
 export interface Codec {
@@ -57,9 +66,13 @@ export function decode<S extends z.ZodType>(
   input: string | Uint8Array,
   { struct, maxBytes }: { struct: string; maxBytes: number },
 ): z.output<S> {
-  const { text, root } = readSource(input, maxBytes);
+  return decodeNode(schema, readSource(input, maxBytes), struct);
+}
+
+/** The same for a value of a text that was parsed already. */
+export function decodeNode<S extends z.ZodType>(schema: S, { text, root }: Source, struct: string): z.output<S> {
   const codec = codecOf(schema);
-  return codec.read(root, codec.zero(), { text, struct, path: '' }) as z.output<S>;
+  return codec.read(root, codec.zero(), { text, struct, field: '', within: undefined }) as z.output<S>;
 }
 
 /** Writes a value as JSON text: schema's field order, 64-bit integers in full, raw data verbatim. */
@@ -76,14 +89,16 @@ export function tokenOf(node: JsonNode, place: Place): string {
 export function mismatch(node: JsonNode, go: string, place: Place): DecodeProblem {
   const number = node.type === 'number' && /int|Unit|Timestamp/.test(go);
   const shown = number ? `number ${place.text.slice(node.start, Math.min(node.end, node.start + 40))}` : node.type;
-  const where = place.path === '' ? 'value' : `struct field ${place.struct}.${place.path}`;
-  return new DecodeProblem('value', `json: cannot unmarshal ${shown} into Go ${where} of type ${go}`, place.path);
+  const path = pathOf(place);
+  const where = path === '' ? 'value' : `struct field ${place.struct}.${path}`;
+  return new DecodeProblem('value', `json: cannot unmarshal ${shown} into Go ${where} of type ${go}`, path);
 }
 
 /** An object with named fields. `go` is the Go type's name, which its error texts show. */
 export function struct<S extends z.ZodRawShape>(go: string, shape: S): z.ZodObject<S, z.core.$strip> {
   const name = go.slice(go.lastIndexOf('.') + 1);
   const fields = Object.entries(shape).map(([key, schema]) => ({ key, codec: codecOf(schema as z.ZodType) }));
+  const byKey = new Map(fields.map((field) => [field.key, field]));
   const byFold = new Map(fields.map((field) => [fold(field.key), field]));
   const zero = () => {
     const value: Record<string, unknown> = {};
@@ -99,13 +114,14 @@ export function struct<S extends z.ZodRawShape>(go: string, shape: S): z.ZodObje
       if (node.type === 'null') return previous;
       if (node.type !== 'object') throw mismatch(node, go, place);
       const value = previous as Record<string, unknown>;
+      const here = { text: place.text, struct: name, field: '', within: place };
       for (const member of node.members) {
-        const field = byFold.get(fold(member.key));
+        const field = byKey.get(member.key) ?? byFold.get(fold(member.key));
         if (field === undefined) continue;
-        const path = place.path === '' ? field.key : `${place.path}.${field.key}`;
-        const read = field.codec.read(member.value, value[field.key], { text: place.text, struct: name, path });
-        if (read === undefined) delete value[field.key];
-        else value[field.key] = read;
+        here.field = field.key;
+        const read = field.codec.read(member.value, value[field.key], here);
+        if (read !== undefined) value[field.key] = read;
+        else if (value[field.key] !== undefined) delete value[field.key];
       }
       return value;
     },
@@ -124,6 +140,29 @@ export function struct<S extends z.ZodRawShape>(go: string, shape: S): z.ZodObje
 /** Elements of one list, before rules of its own are asked: a text of small ones must not cost seconds. */
 const MAX_ELEMENTS = 16_384;
 
+const kept = new WeakMap<object, { readonly raw: string; readonly source: Source }>();
+
+/** An object schema whose values remember where the text of their field `key` (raw data) was parsed. */
+export function keepingSource<S extends z.ZodType>(schema: S, key: string): S {
+  const codec = codecOf(schema);
+  return withCodec(schema, {
+    ...codec,
+    read: (node, previous, place) => {
+      const value = codec.read(node, previous, place) as Record<string, unknown>;
+      const root =
+        node.type === 'object' ? node.members.findLast((member) => fold(member.key) === key)?.value : undefined;
+      if (root !== undefined) kept.set(value, { raw: value[key] as string, source: { text: place.text, root } });
+      return value;
+    },
+  });
+}
+
+/** The parsed text of a value's raw field, if it still is the field's text. */
+export function keptSource(value: object, raw: string): Source | undefined {
+  const found = kept.get(value);
+  return found?.raw === raw ? found.source : undefined;
+}
+
 /** A list; absent and `null` are the empty list. */
 export function list<S extends z.ZodType>(element: S, { omitEmpty = false } = {}) {
   const codec = codecOf(element);
@@ -139,7 +178,7 @@ export function list<S extends z.ZodType>(element: S, { omitEmpty = false } = {}
       if (node.type !== 'array') throw mismatch(node, '[]', place);
       if (node.items.length > MAX_ELEMENTS) {
         const reason = `has ${node.items.length} elements, at most ${MAX_ELEMENTS} are read`;
-        throw new DecodeProblem('value', `list ${place.path} ${reason}`, place.path);
+        throw new DecodeProblem('value', `list ${pathOf(place)} ${reason}`, pathOf(place));
       }
       return node.items.map((child) => codec.read(child, codec.zero(), place));
     },

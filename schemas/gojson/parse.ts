@@ -129,15 +129,18 @@ class Parser {
       }
     }
     this.#at++;
-    const value = escaped ? (JSON.parse(text.slice(start, this.#at)) as string) : text.slice(start + 1, this.#at - 1);
-    return value.toWellFormed();
+    // The text itself is well-formed; only an escape can make half a pair.
+    return escaped
+      ? (JSON.parse(text.slice(start, this.#at)) as string).toWellFormed()
+      : text.slice(start + 1, this.#at - 1);
   }
 
   #number(start: number): JsonNode {
     NUMBER.lastIndex = start;
-    const match = NUMBER.exec(this.#text);
-    if (match !== null) {
-      this.#at += match[0].length;
+    if (NUMBER.test(this.#text)) {
+      this.#at = NUMBER.lastIndex;
+      const unit = this.#text.charCodeAt(this.#at);
+      if (unit === 0x2c || unit === 0x7d || unit === 0x5d) return { type: 'number', start, end: this.#at };
       const next = this.#text.charAt(this.#at);
       // What follows may look like a number's next part; then the number itself is broken.
       if (next === '.') return this.#after(1, 'after decimal point in numeric literal');
@@ -158,6 +161,10 @@ class Parser {
 
   #literal(word: string, type: 'bool' | 'null'): JsonNode {
     const start = this.#at;
+    if (this.#text.startsWith(word, start)) {
+      this.#at += word.length;
+      return { type, start, end: this.#at };
+    }
     for (const letter of word) {
       if (this.#text.charAt(this.#at) !== letter) throw this.#unexpected(`in literal ${word} (expecting '${letter}')`);
       this.#at++;

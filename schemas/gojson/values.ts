@@ -1,7 +1,7 @@
 /** The values of the grid's JSON: integers of Go's widths, text, addresses, raw data. */
 import { z } from 'zod';
 import { parseCidr, parseIp, printCidr, printIp } from '../addresses.ts';
-import { mismatch, type Place, tokenOf, withCodec } from './codec.ts';
+import { mismatch, type Place, pathOf, tokenOf, withCodec } from './codec.ts';
 import type { JsonNode } from './parse.ts';
 import { DecodeProblem } from './problem.ts';
 
@@ -93,7 +93,7 @@ export const timestamp = withCodec(
     zero: () => 0,
     read: (node, previous, place) => {
       if (node.type === 'null') return previous;
-      if (node.type === 'string') return rfc3339(node.value, place.path);
+      if (node.type === 'string') return rfc3339(node.value, pathOf(place));
       const token = tokenOf(node, place);
       const value = node.type === 'number' && /^-?\d{1,19}$/.test(token) ? Number(token) : Number.NaN;
       if (!Number.isSafeInteger(value)) throw mismatch(node, 'gridtypes.Timestamp', place);
@@ -149,7 +149,7 @@ function address(go: string, refusal: string, parse: (value: string) => string |
       if (value === '') return '';
       const printed = parse(value);
       if (printed === undefined)
-        throw new DecodeProblem('value', `${refusal}: ${value.slice(0, 128).toWellFormed()}`, place.path);
+        throw new DecodeProblem('value', `${refusal}: ${value.slice(0, 128).toWellFormed()}`, pathOf(place));
       return printed;
     },
     write: (value) => JSON.stringify(value),
@@ -191,7 +191,7 @@ export const hex = withCodec(
       if (node.type !== 'string') throw mismatch(node, 'zos.Bytes', place);
       const value = node.value;
       const problem = hexProblem(value);
-      if (problem !== undefined) throw new DecodeProblem('value', problem, place.path);
+      if (problem !== undefined) throw new DecodeProblem('value', problem, pathOf(place));
       return value.toLowerCase();
     },
     write: (value) => JSON.stringify(value),
