@@ -179,7 +179,7 @@ await runDaemon({
     peer.serve(front?.before(own) ?? own);
     front?.start();
     const following = followTwins(
-      bus,
+      (until) => bus.stream(chain, 'Twins', { signal: until }),
       {
         forget: (id) => {
           twins.forget(id);

@@ -9,8 +9,8 @@ export const command: Command = {
   usage,
   async run(args) {
     // Descriptors above 2 may hold the key.
-    const keyFd = /^\d{1,3}$/.exec(args[args.indexOf('--key-fd') + 1] ?? '')?.[0];
-    const most = args.includes('--key-fd') && keyFd !== undefined ? Number(keyFd) : 2;
+    const keyFd = /(?:^| )--key-fd[= ](\d{1,3})(?: |$)/.exec(args.join(' '))?.[1];
+    const most = Number(keyFd ?? 2);
     const child = spawn(process.execPath, [join(checkout, 'gateway/local/main.ts'), ...args], {
       stdio: Array.from({ length: Math.max(3, most + 1) }, (_, fd) => (fd <= 2 || fd === most ? 'inherit' : 'ignore')),
     });

@@ -1,7 +1,6 @@
 /** A stand-alone peer with rmb-peer's local interface: one twin, its relays, a Redis. */
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { pino } from 'pino';
 import { collectDefaultMetrics, Registry } from 'prom-client';
 import { finishStartup } from '../../modules/zbus/startup.ts';
@@ -15,6 +14,7 @@ import { Door } from '../door/door.ts';
 import { FileReplayLog } from '../door/replay-log.ts';
 import type { Problem } from '../http/health.ts';
 import { HttpServer } from '../http/server.ts';
+import { followTwins } from '../rmb/bus-twins.ts';
 import { PayloadCipher } from '../rmb/cipher.ts';
 import { RmbClient } from '../rmb/client.ts';
 import { readIdentity } from '../rmb/identity-source.ts';
@@ -25,7 +25,6 @@ import { type PeerOptions, parsePeerOptions, usage } from './options.ts';
 
 const STOP_DEADLINE_MS = 10_000;
 const CONNECT_DEADLINE_MS = 30_000;
-const STREAM_PAUSE_MS = 2000;
 const REDIS_PATIENCE_MS = 5000;
 
 process.title = 'gridnode-peer';
@@ -98,7 +97,15 @@ async function run(argv: readonly string[]): Promise<void> {
     collectDefaultMetrics({ register: registry });
     await http.listen(options.http);
   }
-  const following = followTwins(chain, twins, signal, (reason) => log.warn({ reason }, 'twin events interrupted'));
+  const following = followTwins(
+    (until) => changedTwins(chain, until),
+    {
+      forget: (id) => twins.forget(id),
+      forgetAll: () => twins.forgetAll(),
+      onInterrupted: (reason) => log.warn({ reason }, 'twin events interrupted'),
+    },
+    signal,
+  );
 
   const stop = async (reason: string): Promise<void> => {
     if (signal.aborted) return;
@@ -147,21 +154,4 @@ async function ownTwin(
     );
   }
   return twin;
-}
-
-/** Twins that changed are looked up anew. */
-async function followTwins(
-  chain: ChainClient,
-  twins: TwinCache,
-  signal: AbortSignal,
-  onInterrupted: (reason: string) => void,
-): Promise<void> {
-  while (!signal.aborted) {
-    try {
-      for await (const { TwinID } of changedTwins(chain, signal)) if (TwinID !== 0) twins.forget(TwinID);
-    } catch (error) {
-      if (!signal.aborted) onInterrupted((error as Error).message);
-    }
-    await sleep(STREAM_PAUSE_MS, undefined, { signal }).catch(() => undefined);
-  }
 }

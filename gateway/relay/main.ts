@@ -41,7 +41,7 @@ for (const signal of ['SIGTERM', 'SIGINT'] as const) {
 }
 
 followTwins(
-  bus,
+  (until) => bus.stream(chain, 'Twins', { signal: until }),
   {
     forget: (id) => {
       metrics.twinUpdates.inc();

@@ -1,8 +1,8 @@
-/** Twins from the node's chain module on the bus. */
+/** Twins from the node's chain module on the bus, and what is told of their changes. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { chain } from '../../modules/api-gateway/interface.ts';
-import type { ZbusClient } from '../../modules/zbus/client.ts';
+import type { chain, TwinEvent } from '../../modules/api-gateway/interface.ts';
 import type { Client } from '../../modules/zbus/definition.ts';
+import type { Infer } from '../../modules/zbus/wire.ts';
 import { parseRelayDomains, type TwinSource } from './twins.ts';
 
 const LOOKUP_DEADLINE_MS = 10_000;
@@ -32,12 +32,16 @@ export interface TwinListener {
   readonly onInterrupted?: (reason: string) => void;
 }
 
-/** Tells a cache what the node's chain module says of twins, until the signal aborts. */
-export async function followTwins(bus: ZbusClient, listener: TwinListener, signal: AbortSignal): Promise<void> {
+/** Tells a cache which twins change, until the signal aborts; a stream of events that ends is opened anew. */
+export async function followTwins(
+  open: (signal: AbortSignal) => AsyncIterable<Infer<typeof TwinEvent>>,
+  listener: TwinListener,
+  signal: AbortSignal,
+): Promise<void> {
   let last = { Generation: 0, Sequence: 0 };
   while (!signal.aborted) {
     try {
-      for await (const event of bus.stream(chain, 'Twins', { signal })) {
+      for await (const event of open(signal)) {
         if (event.Generation !== last.Generation || event.Sequence !== last.Sequence + 1) listener.forgetAll();
         else if (event.TwinID !== 0) listener.forget(event.TwinID);
         last = event;
