@@ -9,7 +9,7 @@ import { ZbusError } from './errors.ts';
 import { encodeRequest, objectName, queueName, type Response, STATUS_OBJECT, Status } from './frames.ts';
 import { FRAME_MOST_BYTES } from './limits.ts';
 import { type Line, openLine } from './line.ts';
-import { inCall, notSent, notServed, refusal, tooLarge } from './refusals.ts';
+import { inCall, notSent, notServed, refusal, refusedBy, tooLarge } from './refusals.ts';
 import { Replies, type Waiting } from './replies.ts';
 import { ReplyPool } from './reply-pool.ts';
 import type { Reply } from './resp.ts';
@@ -130,6 +130,7 @@ export class ZbusClient {
       deadlineMs: options.deadlineMs ?? STATUS_DEADLINE_MS,
       signal: options.signal,
     });
+    if (response.protocolError !== undefined) throw refusedBy(`${module} status`, response.protocolError);
     return readAnswer(`${module} status`, () => decode(Status, response.data ?? new Uint8Array(0)));
   }
 
@@ -168,9 +169,7 @@ export class ZbusClient {
       deadlineMs: options.deadlineMs ?? this.#deadlineMs,
       signal: options.signal,
     });
-    if (response.protocolError !== undefined) {
-      throw new ZbusError('protocol', `${call}: ${response.protocolError}`, { call });
-    }
+    if (response.protocolError !== undefined) throw refusedBy(call, response.protocolError);
     if (response.callError !== undefined) {
       const { message, remote } = response.callError;
       throw new ZbusError('call_failed', message, { call, remote });
@@ -194,7 +193,7 @@ export class ZbusClient {
 
     const id = randomUUID();
     const perCall = this.#replyPerCall.has(order.module);
-    const ending = new AbortController();
+    const ending = perCall ? new AbortController() : undefined;
     const payload = encodeRequest({
       id,
       inputs: order.inputs,
@@ -207,7 +206,7 @@ export class ZbusClient {
     if (payload.length > FRAME_MOST_BYTES) throw tooLarge(order.name, payload.length);
     const queue = queueName(order.module, order.object);
     this.#underWay.set(id, { module: order.module, queue, payload });
-    const waiting = perCall ? this.#replyPool.expect(id, ending.signal) : this.#replies.expect(id);
+    const waiting = ending === undefined ? this.#replies.expect(id) : this.#replyPool.expect(id, ending.signal);
     const isStatus = order.object === STATUS_OBJECT;
     let silent = isStatus;
 
@@ -245,7 +244,7 @@ export class ZbusClient {
       clearTimeout(timer);
       clearTimeout(probe);
       order.signal?.removeEventListener('abort', onAbort);
-      ending.abort();
+      ending?.abort();
       this.#underWay.delete(id);
       if (!perCall) this.#replies.forget(id);
     }

@@ -12,6 +12,11 @@ export function notServed(call: string, waitedMs: number, objects: ReadonlySet<s
   );
 }
 
+/** The module answered that it never ran the call, or that it panicked in it. */
+export function refusedBy(call: string, protocolError: string): ZbusError {
+  return new ZbusError('protocol', `${call}: ${protocolError}`, { call });
+}
+
 export function tooLarge(call: string, bytes: number): ZbusError {
   return new ZbusError(
     'protocol',

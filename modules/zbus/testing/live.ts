@@ -45,8 +45,8 @@ export async function serve(log: CallLog = [], concurrency?: number): Promise<Zb
   return server;
 }
 
-export function connect(): ZbusClient {
-  const client = new ZbusClient({ broker: redis.broker });
+export function connect(options: { readonly replyPerCall?: readonly string[] } = {}): ZbusClient {
+  const client = new ZbusClient({ broker: redis.broker, ...options });
   ends.push(() => client.close());
   return client;
 }

@@ -63,6 +63,11 @@ export interface Vectors {
     readonly call_error: string | null;
     readonly protocol_error: string | null;
   }>;
+  readonly go_stub_outcomes: ReadonlyArray<{
+    readonly case: string;
+    readonly reply_sent_to_go_stub: string;
+    readonly observed_in_go_caller: string;
+  }>;
   readonly samples: Readonly<
     Record<string, { readonly hex: string; readonly value: unknown; readonly zero_hex: string }>
   >;
