@@ -198,7 +198,8 @@ describe('chaind on a real bus', () => {
         }
       })(),
     ]).catch(() => undefined);
-    await new Promise((resolve) => setTimeout(resolve, 300));
+    // Both streams have begun: something comes with every block.
+    await expect.poll(() => Math.min(numbers.length, twinNumbers.length), { timeout: 20_000 }).toBeGreaterThan(0);
 
     const id = await user.createNodeContract({ nodeId: NodeID, hash: HASH, data: '{}' });
     expect(await node.Contract({ id })).toMatchObject({

@@ -206,7 +206,7 @@ describe('the door', () => {
 
   it('lets a request in once it is written down, and knows it in the next process', async () => {
     const written: ReplayEntry[] = [];
-    let write = (): void => undefined;
+    let write: (() => void) | undefined;
     const replayLog: ReplayLog = {
       begin: () => written,
       append: (entry) =>
@@ -223,10 +223,10 @@ describe('the door', () => {
     const admitting = admit(door, envelope).then((reached) => {
       verdict = reached;
     });
-    await new Promise((resolve) => setTimeout(resolve, 100));
-    expect(verdict).toBeUndefined();
+    await expect.poll(() => write).toBeDefined();
     await expectRefusal(await admit(door, envelope), 'replay', 'envelope_replayed', false);
-    write();
+    expect(verdict).toBeUndefined();
+    write?.();
     await admitting;
     expect(verdict?.outcome).toBe('admitted');
     const next = makeDoor({ replayLog, registry: new Registry() });
