@@ -21,6 +21,8 @@ export interface Site {
   startGo(): Promise<ChildProcess>;
 }
 
+const SIGNALS = ['SIGINT', 'SIGTERM'] as const;
+
 /** One twin's share would be the first limit that few twins reach together. */
 const NO_SHARES = {
   ratePerSecond: 100_000,
@@ -34,6 +36,11 @@ export async function withSite<T>(keyType: KeyType, work: (site: Site) => Promis
   const state = await mkdtemp(join(tmpdir(), 'gn-rmb-'));
   const redis = await startRedis();
   const children: ChildProcess[] = [];
+  // Whatever waits for one of them fails then, and the way out of that cleans up.
+  const interrupted = (): void => {
+    for (const child of children) child.kill('SIGKILL');
+  };
+  for (const signal of SIGNALS) process.on(signal, interrupted);
   const run = async (script: string, ...args: string[]): Promise<Started> => {
     const started = await start(join(import.meta.dirname, script), args, { NODE_OPTIONS: gatewayOptions });
     children.push(started.child);
@@ -60,6 +67,7 @@ export async function withSite<T>(keyType: KeyType, work: (site: Site) => Promis
     };
     return await work({ relay: relay.child, gateway: gateway.child, callers, relayUrl, startGo });
   } finally {
+    for (const signal of SIGNALS) process.off(signal, interrupted);
     await Promise.all(children.map(end));
     await redis.stop();
     await rm(state, { recursive: true, force: true });
