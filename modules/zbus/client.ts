@@ -53,6 +53,15 @@ interface Order {
   readonly signal: AbortSignal | undefined;
 }
 
+/** A call that is under way. */
+interface Sent {
+  readonly module: string;
+  readonly queue: string;
+  readonly payload: Buffer;
+  /** Whether the broker has it; settled when that is known. */
+  readonly taken: Promise<boolean>;
+}
+
 export class ZbusClient {
   readonly #log: BusLog;
   readonly #address: ReturnType<typeof parseBroker>;
@@ -63,7 +72,7 @@ export class ZbusClient {
   readonly #replyPerCall: ReadonlySet<string>;
   readonly #known = new Map<string, { at: number; found: Promise<Found> }>();
   /** Calls sent and not ended, by id. */
-  readonly #underWay = new Map<string, { module: string; queue: string; payload: Buffer }>();
+  readonly #underWay = new Map<string, Sent>();
   #sender: Line | undefined;
   #closed = false;
 
@@ -138,15 +147,14 @@ export class ZbusClient {
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
-    const given = [...this.#underWay];
+    await Promise.all(
+      [...this.#underWay].map(async ([id, sent]) => {
+        if (!(await this.#withdraw(sent))) this.#tellCancelled(sent.module, id);
+      }),
+    );
     this.#replies.close();
     this.#replyPool.close();
     this.#subscriptions.close();
-    await Promise.all(
-      given.map(async ([id, { module, queue, payload }]) => {
-        if (!(await this.#withdraw(queue, payload))) this.#tellCancelled(module, id);
-      }),
-    );
     if (this.#sender?.status === 'ready') await this.#sender.send('DEL', this.#replies.list).catch(() => undefined);
     closeConnection(this.#sender);
   }
@@ -205,8 +213,17 @@ export class ZbusClient {
     });
     if (payload.length > FRAME_MOST_BYTES) throw tooLarge(order.name, payload.length);
     const queue = queueName(order.module, order.object);
-    this.#underWay.set(id, { module: order.module, queue, payload });
     const waiting = ending === undefined ? this.#replies.expect(id) : this.#replyPool.expect(id, ending.signal);
+    const pushed = perCall ? sender.push(queue, payload) : this.#replies.push(sender, queue, payload);
+    const taken = pushed.then(
+      () => true,
+      (cause: unknown) => {
+        waiting.reject(notSent(order.name, waitedMs(), cause));
+        return false;
+      },
+    );
+    const sent = { module: order.module, queue, payload, taken };
+    this.#underWay.set(id, sent);
     const isStatus = order.object === STATUS_OBJECT;
     let silent = isStatus;
 
@@ -215,7 +232,7 @@ export class ZbusClient {
         if (!withdrawn && kind === 'cancelled') this.#tellCancelled(order.module, id);
         waiting.reject(refusal(order.name, kind, { withdrawn, silent, waitedMs: waitedMs() }));
       };
-      this.#withdraw(queue, payload).then(end, () => end(false));
+      this.#withdraw(sent).then(end, () => end(false));
     };
     const onAbort = (): void => giveUp('cancelled');
     const timer = setTimeout(() => giveUp('deadline'), Math.max(0, order.deadlineMs - waitedMs()));
@@ -224,7 +241,7 @@ export class ZbusClient {
         ? undefined
         : setTimeout(
             () => {
-              this.#probe(order, queue, payload, waiting, (isSilent) => {
+              this.#probe(order, sent, waiting, (isSilent) => {
                 silent = isSilent;
               }).catch((error: unknown) =>
                 this.#log.debug({ reason: String(error), call: order.name }, 'could not probe'),
@@ -233,9 +250,6 @@ export class ZbusClient {
             Math.min(PROBE_AFTER_MS, order.deadlineMs / 3),
           );
     order.signal?.addEventListener('abort', onAbort, { once: true });
-    sender.push(queue, payload).catch((cause: unknown) => {
-      waiting.reject(notSent(order.name, waitedMs(), cause));
-    });
     try {
       return await waiting.answer;
     } catch (error) {
@@ -260,32 +274,27 @@ export class ZbusClient {
   }
 
   /** Takes a call back that nobody has taken yet. */
-  async #withdraw(queue: string, payload: Buffer): Promise<boolean> {
+  async #withdraw({ queue, payload, taken }: Sent): Promise<boolean> {
     const sender = this.#sender;
     if (sender?.status !== 'ready') return false;
     const timeout = new Promise<Reply>((resolve) => setTimeout(resolve, WITHDRAW_DEADLINE_MS, 0).unref());
-    const removed = await Promise.race([sender.send('LREM', queue, 1, payload).catch(() => 0), timeout]);
-    return removed === 1;
+    // It left on another connection: what takes it back may not overtake it.
+    const removal = taken.then(() => sender.send('LREM', queue, 1, payload)).catch(() => 0);
+    return (await Promise.race([removal, timeout])) === 1;
   }
 
   /** Tells a module that is down from one that is busy, while a call lies in its queue. */
-  async #probe(
-    order: Order,
-    queue: string,
-    payload: Buffer,
-    waiting: Waiting,
-    note: (silent: boolean) => void,
-  ): Promise<void> {
+  async #probe(order: Order, sent: Sent, waiting: Waiting, note: (silent: boolean) => void): Promise<void> {
     const started = performance.now() - Math.min(PROBE_AFTER_MS, order.deadlineMs / 3);
     while (!waiting.settled && !this.#closed) {
-      const place = await this.#sender?.send('LPOS', queue, payload);
+      const place = await this.#sender?.send('LPOS', sent.queue, sent.payload);
       const queued = place !== null && place !== undefined;
       note(queued);
       if (queued && !waiting.settled) {
         const found = await this.#look(order.module);
         const alive = found !== 'silent';
         const missing = typeof found === 'object' && !found.objects.has(objectName(order.object));
-        if ((!alive || missing) && !waiting.settled && (await this.#withdraw(queue, payload))) {
+        if ((!alive || missing) && !waiting.settled && (await this.#withdraw(sent))) {
           const waitedMs = Math.round(performance.now() - started);
           waiting.reject(
             missing

@@ -10,6 +10,8 @@ import { type Reply, ReplyReader } from './resp.ts';
 const CONNECT_MS = 10_000;
 const KEEP_ALIVE_MS = 10_000;
 const SLAB_BYTES = 64 * 1024;
+/** Commands without a reply from which on one that can wait does. */
+const ENOUGH_UNDER_WAY = 8;
 
 type Argument = string | number | Uint8Array;
 
@@ -44,6 +46,8 @@ export class Line extends EventEmitter<{ ready: []; close: []; error: [Error] }>
   #start = 0;
   #end = 0;
   #flushing = false;
+  /** Commands that were written and have no reply. */
+  #unanswered = 0;
   #attempts = 0;
   #retry: NodeJS.Timeout | undefined;
 
@@ -56,6 +60,11 @@ export class Line extends EventEmitter<{ ready: []; close: []; error: [Error] }>
   /** `ready` when commands are taken. */
   get status(): string {
     return this.#status;
+  }
+
+  /** Whether no command waits for its reply; some may be about to leave. */
+  get idle(): boolean {
+    return this.#status === 'ready' && this.#unanswered === 0;
   }
 
   /** Another one after each loss. */
@@ -75,6 +84,18 @@ export class Line extends EventEmitter<{ ready: []; close: []; error: [Error] }>
       this.#write(args);
       this.#waiting.push({ resolve, reject });
       this.#flushSoon();
+    });
+  }
+
+  /** One command that may wait until few others have no reply: many of them leave in one write. */
+  sendWhenFew(...args: readonly Argument[]): Promise<Reply> {
+    return new Promise((resolve, reject) => {
+      if (this.#status !== 'ready') {
+        reject(new Error('no connection to the broker'));
+        return;
+      }
+      this.#late.push({ args, resolve, reject });
+      if (this.#unanswered < ENOUGH_UNDER_WAY) this.#flushSoon();
     });
   }
 
@@ -185,10 +206,14 @@ export class Line extends EventEmitter<{ ready: []; close: []; error: [Error] }>
     const lost = [
       ...this.#waiting.slice(this.#answered),
       ...[...this.#pushes.values()].flatMap((push) => push.waiting),
+      ...this.#late,
     ];
     this.#waiting = [];
     this.#answered = 0;
+    this.#unanswered = 0;
     this.#pushes.clear();
+    // Written later they would wait for replies that the next connection owes to others.
+    this.#late = [];
     this.#start = this.#end;
     for (const one of lost) one.reject(new Error('the connection to the broker was lost'));
   }
@@ -197,6 +222,8 @@ export class Line extends EventEmitter<{ ready: []; close: []; error: [Error] }>
     const waiting = this.#waiting[this.#answered];
     if (waiting === undefined) throw new Error('a reply to no command');
     this.#answered++;
+    this.#unanswered--;
+    if (this.#late.length > 0 && this.#unanswered < ENOUGH_UNDER_WAY) this.#flushSoon();
     if (this.#answered === this.#waiting.length) {
       this.#waiting = [];
       this.#answered = 0;
@@ -282,6 +309,7 @@ export class Line extends EventEmitter<{ ready: []; close: []; error: [Error] }>
       this.#flushing = false;
       if (this.#pushes.size > 0) this.#writePushes();
       if (this.#late.length > 0) this.#writeLate();
+      this.#unanswered = this.#waiting.length - this.#answered;
       if (this.#start === this.#end) return;
       this.#socket?.write(this.#slab.subarray(this.#start, this.#end));
       this.#start = this.#end;
@@ -312,16 +340,18 @@ export function openLine(address: BrokerAddress, role: string, log: BusLog): Lin
  * Returns the connection's id.
  */
 export async function claim(line: Line, name: string): Promise<number> {
-  const [, id, list] = await Promise.all([
-    line.send('CLIENT', 'SETNAME', name),
-    line.send('CLIENT', 'ID'),
-    line.send('CLIENT', 'LIST', 'TYPE', 'NORMAL'),
-  ]);
+  const [, id] = await Promise.all([line.send('CLIENT', 'SETNAME', name), line.send('CLIENT', 'ID')]);
+  await endOthers(line, name, Number(id));
+  return Number(id);
+}
+
+/** Ends every connection of the name but the one with this id. */
+export async function endOthers(line: Line, name: string, id?: number): Promise<void> {
+  const list = await line.send('CLIENT', 'LIST', 'TYPE', 'NORMAL');
   for (const each of String(list).split('\n')) {
     const [, other, itsName] = /^id=(\d+) .*? name=(\S*) /.exec(each) ?? [];
-    if (itsName !== name || other === undefined || Number(other) === Number(id)) continue;
+    if (itsName !== name || other === undefined || Number(other) === id) continue;
     // It may have ended by itself meanwhile.
     await line.send('CLIENT', 'KILL', 'ID', other).catch(() => undefined);
   }
-  return Number(id);
 }

@@ -6,7 +6,7 @@ import type { Places } from './order.ts';
 const POP_SECONDS = 10;
 const CONNECT_DEADLINE_MS = 10_000;
 /** Pops waiting on the connection at once, so that a burst needs no round trip each. */
-const POPS = 16;
+const POPS = 32;
 
 /** `stuck`: the call is over, its entry is not gone; it must not run again. */
 export type Taken = 'gone' | 'kept' | 'stuck';
@@ -14,8 +14,10 @@ export type Taken = 'gone' | 'kept' | 'stuck';
 export interface QueueOptions {
   readonly address: BrokerAddress;
   readonly name: string;
-  /** List of calls taken and not answered; no other living process may use it. */
+  /** List of calls taken and not answered; no other process ever uses it. */
   readonly work: string;
+  /** Makes sure that the work list is found after a crash; again after each loss of the broker. */
+  readonly register: () => Promise<void>;
   readonly log: BusLog;
   /** Places for calls taken and not answered. */
   readonly places: Places;
@@ -86,7 +88,14 @@ export class Queue {
         if (!signal.aborted) {
           await whenReady(redis, CONNECT_DEADLINE_MS, signal);
           if (this.#claimed !== redis.stream) await this.#reclaim(redis);
-          payload = (await redis.send('BLMOVE', this.name, this.work, 'LEFT', 'RIGHT', POP_SECONDS)) as Buffer | null;
+          payload = (await redis.sendWhenFew(
+            'BLMOVE',
+            this.name,
+            this.work,
+            'LEFT',
+            'RIGHT',
+            POP_SECONDS,
+          )) as Buffer | null;
         }
       } catch (error) {
         if (!signal.aborted) {
@@ -137,6 +146,7 @@ export class Queue {
     const { log, places } = this.#options;
     const { stream } = redis;
     this.#connectionId = await claim(redis, this.work);
+    await this.#options.register();
     const entries = (await redis.send('LRANGE', this.work, 0, -1)) as Buffer[];
     const unknown = new Map(this.#taken);
     for (const payload of entries) {

@@ -5,6 +5,7 @@ import { ZbusError } from './errors.ts';
 import { decodeResponse, type Response } from './frames.ts';
 import { FRAME_MOST_BYTES, idOf } from './limits.ts';
 import { type Line, openLine } from './line.ts';
+import type { Reply } from './resp.ts';
 
 const POP_SECONDS = 10;
 const POP_MOST = 256;
@@ -48,6 +49,7 @@ export class Replies {
   readonly #closing = new AbortController();
   #reader: Line | undefined;
   #manyAtOnce = true;
+  #reading = false;
   /** Counts losses of the connection: calls of an earlier one may be lost with the broker. */
   #generation = 0;
   #runId: string | undefined;
@@ -59,7 +61,7 @@ export class Replies {
   }
 
   expect(id: string): Waiting {
-    if (this.#reader === undefined) this.#start();
+    const reader = this.#reader ?? this.#start();
     const { promise, resolve, reject } = Promise.withResolvers<Response>();
     // Settled possibly before anybody awaits it.
     promise.catch(() => undefined);
@@ -77,7 +79,14 @@ export class Replies {
       },
     };
     this.#entries.set(id, entry);
+    this.#read(reader);
     return entry;
+  }
+
+  /** Sends a call on the connection that is about to wait for its answer, or on `other` when it waits already. */
+  push(other: Line, queue: string, payload: Uint8Array): Promise<Reply> {
+    const line = this.#reader?.idle === true ? this.#reader : other;
+    return line.push(queue, payload);
   }
 
   forget(id: string): void {
@@ -93,14 +102,14 @@ export class Replies {
     this.#rejectAll(() => new ZbusError('cancelled', 'this bus client was closed while the call was under way'));
   }
 
-  #start(): void {
+  #start(): Line {
     const reader = openLine(this.#address, 'replies', this.#log);
     this.#reader = reader;
     reader.on('ready', () => {
       this.#onReady(reader).catch((error: unknown) => this.#log.debug({ reason: String(error) }, 'broker not known'));
     });
     reader.on('close', () => this.#onClose());
-    this.#readAll(reader).catch((error: unknown) => this.#log.error({ err: error }, 'reply reader ended'));
+    return reader;
   }
 
   #onClose(): void {
@@ -135,31 +144,41 @@ export class Replies {
     for (const entry of this.#entries.values()) if (entry.generation < before) entry.reject(error());
   }
 
-  async #readAll(reader: Line): Promise<void> {
+  /** Waits for answers while any is expected. The command leaves behind the calls of this turn, in one write. */
+  #read(reader: Line): void {
+    if (this.#reading || this.#entries.size === 0 || this.#closing.signal.aborted) return;
+    this.#reading = true;
+    this.#readOnce(reader)
+      .catch((error: unknown) => this.#log.error({ err: error }, 'reading replies failed'))
+      .finally(() => {
+        this.#reading = false;
+        this.#read(reader);
+      });
+  }
+
+  async #readOnce(reader: Line): Promise<void> {
     const { signal } = this.#closing;
-    while (!signal.aborted) {
-      try {
-        await whenReady(reader, OUTAGE_MS, signal);
-        for (const frame of await this.#pop(reader)) this.#deliver(frame);
-      } catch (error) {
-        if (signal.aborted) return;
-        this.#log.debug({ reason: String(error) }, 'reading replies failed');
-        await pause(50, signal);
-      }
+    try {
+      if (reader.status !== 'ready') await whenReady(reader, OUTAGE_MS, signal);
+      for (const frame of await this.#pop(reader)) this.#deliver(frame);
+    } catch (error) {
+      if (signal.aborted) return;
+      this.#log.debug({ reason: String(error) }, 'reading replies failed');
+      await pause(50, signal);
     }
   }
 
   async #pop(reader: Line): Promise<Buffer[]> {
     if (this.#manyAtOnce) {
       try {
-        const found = await reader.send('BLMPOP', POP_SECONDS, 1, this.list, 'LEFT', 'COUNT', POP_MOST);
+        const found = await reader.sendLast('BLMPOP', POP_SECONDS, 1, this.list, 'LEFT', 'COUNT', POP_MOST);
         return found === null ? [] : ((found as [Buffer, Buffer[]])[1] ?? []);
       } catch (error) {
         if (!String(error).includes('unknown command')) throw error;
         this.#manyAtOnce = false;
       }
     }
-    const found = await reader.send('BLPOP', this.list, POP_SECONDS);
+    const found = await reader.sendLast('BLPOP', this.list, POP_SECONDS);
     return found === null ? [] : [(found as [Buffer, Buffer])[1]];
   }
 
