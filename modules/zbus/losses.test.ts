@@ -5,7 +5,19 @@ import { ZbusClient } from './client.ts';
 import { decodeResponse, encodeRequest } from './frames.ts';
 import { ZbusServer } from './server.ts';
 import { type CallLog, counter, counterService } from './testing/counter.ts';
-import { connect, ends, failure, keys, peek, QUEUE, redis, serve, spawnServer } from './testing/live.ts';
+import {
+  connect,
+  ends,
+  failure,
+  keys,
+  peek,
+  QUEUE,
+  redis,
+  serve,
+  spawnServer,
+  taken,
+  workList,
+} from './testing/live.ts';
 import { startRedis } from './testing/redis.ts';
 
 describe('losses', () => {
@@ -63,19 +75,19 @@ describe('losses', () => {
     // As if the connection had broken after the broker moved the call.
     const object = { Name: 'counter', Version: '0.0.1' };
     const inputs = [Buffer.from([0xa1, 0x61]), Buffer.from([1])];
-    await peek.rpush(`${QUEUE}:work`, encodeRequest({ id: 'lost', inputs, object, replyTo: 'lost', method: 'Sleep' }));
+    await peek.rpush(await workList(), encodeRequest({ id: 'lost', inputs, object, replyTo: 'lost', method: 'Sleep' }));
     await peek.call('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes');
     const found = await peek.blpopBuffer('lost', 5);
     expect(decodeResponse(found?.[1] ?? Buffer.alloc(0)).data).toEqual(new Uint8Array([0xa1, 0x61]));
     expect(log).toEqual(['+a', '-a']);
-    await expect.poll(() => peek.llen(`${QUEUE}:work`)).toBe(0);
+    await expect.poll(() => taken()).toBe(0);
   });
 
   it('answers calls that a killed server had begun, and does not run them again', async () => {
     const child = await spawnServer();
     const client = connect();
     const begun = failure(client.of(counter).Sleep({ name: 'a', ms: 60_000 }));
-    await expect.poll(() => peek.llen(`${QUEUE}:work`)).toBe(1);
+    await expect.poll(() => taken()).toBe(1);
     child.kill('SIGKILL');
     await once(child, 'exit');
     const log: CallLog = [];
@@ -95,7 +107,7 @@ describe('losses', () => {
     const child = await spawnServer();
     const calls = connect().of(counter);
     const begun = calls.Sleep({ name: 'a', ms: 400 });
-    await expect.poll(() => peek.llen(`${QUEUE}:work`)).toBe(1);
+    await expect.poll(() => taken()).toBe(1);
     const errors: string[] = [];
     const note = (...args: unknown[]): void => void errors.push(String(args.at(-1)));
     const log = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: note };
@@ -136,7 +148,7 @@ describe('a graceful stop', () => {
     await server.stop(2_000);
     expect(await order[0]).toBe('a');
     expect(await peek.llen(QUEUE)).toBe(2);
-    expect(await peek.exists('test:instance', `${QUEUE}:work`)).toBe(0);
+    expect(await peek.exists('test:instances')).toBe(0);
     const next: CallLog = [];
     await serve(next);
     expect(await Promise.all(order)).toEqual(['a', 'a', 'a']);

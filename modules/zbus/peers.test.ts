@@ -7,7 +7,7 @@ import { defineInterface } from './definition.ts';
 import { decodeRequest, encodeResponse } from './frames.ts';
 import { ZbusServer } from './server.ts';
 import { type CallLog, counter } from './testing/counter.ts';
-import { connect, ends, failure, keys, peek, QUEUE, redis, serve } from './testing/live.ts';
+import { connect, ends, failure, keys, peek, QUEUE, redis, serve, taken } from './testing/live.ts';
 import { signed64, str } from './wire.ts';
 
 describe('a caller that gives up', () => {
@@ -34,11 +34,11 @@ describe('a caller that gives up', () => {
     await expect.poll(() => log).toEqual(['+a']);
     const giving = new AbortController();
     const second = failure(calls.Sleep({ name: 'a', ms: 1 }, { signal: giving.signal }));
-    await expect.poll(() => peek.llen(`${QUEUE}:work`)).toBe(2);
+    await expect.poll(() => taken()).toBe(2);
     giving.abort();
     expect(await second).toMatchObject({ kind: 'cancelled' });
     await first;
-    await expect.poll(() => peek.llen(`${QUEUE}:work`)).toBe(0);
+    await expect.poll(() => taken()).toBe(0);
     expect(log).toEqual(['+a', '-a']);
   });
 });

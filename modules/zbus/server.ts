@@ -1,5 +1,4 @@
 /** Serves objects of one module on the bus. */
-import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { type BusLog, closeConnection, parseBroker, pause, silentLog, whenReady } from './broker.ts';
 import { Cancels } from './cancels.ts';
@@ -8,9 +7,9 @@ import type { InterfaceDefinition, Service } from './definition.ts';
 import { type Call, Dispatcher, type ServedObject } from './dispatch.ts';
 import { WireError } from './errors.ts';
 import { decodeRequest, encodeResponse, objectName, queueName, type Request, type Response } from './frames.ts';
+import { Instances } from './instances.ts';
 import { FRAME_MOST_BYTES, senderOf } from './limits.ts';
-import { type Line, openLine } from './line.ts';
-import { InstanceLock } from './lock.ts';
+import { endOthers, type Line, openLine } from './line.ts';
 import { Lanes, Places } from './order.ts';
 import { Queue, type Taken } from './queue.ts';
 import { BrokerRefusal } from './resp.ts';
@@ -60,7 +59,7 @@ export class ZbusServer {
   readonly #cancels: Cancels;
   #queues: Queue[] = [];
   #answers: Line | undefined;
-  #lock: InstanceLock | undefined;
+  #instances: Instances | undefined;
   #streams: Promise<void>[] = [];
 
   constructor(options: ZbusServerOptions) {
@@ -112,14 +111,18 @@ export class ZbusServer {
   }
 
   async #open(answers: Line): Promise<void> {
-    this.#lock = new InstanceLock(answers, this.#module, this.#log);
-    const alone = await this.#lock.take();
     const objects = [...this.#dispatcher.objects.values()];
-    // With a second process about, entries of the usual work lists may be its running calls.
-    const suffix = alone ? 'work' : `work:${randomUUID()}`;
-    this.#queues = objects.map(({ definition }) => this.#queueOf(definition, suffix));
+    const instances = new Instances({
+      line: answers,
+      module: this.#module,
+      log: this.#log,
+      works: () => this.#queues.map(({ work }) => work),
+      takeOver: (work) => this.#answerLeftovers(answers, work),
+    });
+    this.#instances = instances;
+    this.#queues = objects.map(({ definition }) => this.#queueOf(definition, instances));
     await Promise.all(this.#queues.map((queue) => queue.open(CONNECT_DEADLINE_MS)));
-    if (alone) for (const queue of this.#queues) await this.#answerLeftovers(answers, queue);
+    await instances.join();
     for (const queue of this.#queues) queue.start();
     this.#streams = objects.flatMap((served) => this.#startStreams(served));
   }
@@ -142,11 +145,12 @@ export class ZbusServer {
     await within(ABORT_DEADLINE_MS, Promise.all(this.#streams));
     await this.#status.stop(answers);
     this.#cancels.stop();
+    this.#instances?.stop();
     if (answers.status === 'ready') {
       await this.#putBack(answers).catch((error: unknown) =>
         this.#log.error({ err: error }, 'calls were lost at stop'),
       );
-      await this.#lock?.release().catch(() => undefined);
+      await this.#leave(answers).catch(() => undefined);
     }
     this.#closed.abort();
     closeConnection(answers);
@@ -155,6 +159,13 @@ export class ZbusServer {
   /** Whether every call under way was answered in time. */
   async #idle(withinMs: number): Promise<boolean> {
     return await within(Math.max(0, withinMs), Promise.all(this.#underWay));
+  }
+
+  /** With calls that still run, or that are stuck, this process stays known, so that the next one answers them. */
+  async #leave(answers: Line): Promise<void> {
+    const works = this.#queues.map(({ work }) => work);
+    if (works.length > 0 && Number(await answers.send('EXISTS', ...works)) > 0) await this.#instances?.expire();
+    else await this.#instances?.leave();
   }
 
   async #putBack(answers: Line): Promise<void> {
@@ -168,12 +179,13 @@ export class ZbusServer {
     }
   }
 
-  #queueOf(definition: InterfaceDefinition, suffix: string): Queue {
+  #queueOf(definition: InterfaceDefinition, instances: Instances): Queue {
     const name = queueName(this.#module, { Name: definition.object, Version: definition.version });
     return new Queue({
       address: this.#address,
       name,
-      work: `${name}:${suffix}`,
+      work: `${name}:work:${instances.id}`,
+      register: () => instances.register(),
       log: this.#log,
       places: new Places(this.#concurrency * TAKEN_PER_RUNNING),
       take: (payload, queue) => this.#take(payload, queue),
@@ -188,16 +200,16 @@ export class ZbusServer {
 
   async #handle(payload: Buffer, queue: Queue): Promise<Taken> {
     const request = this.#read(payload, queue.name);
-    if (request === undefined) return await this.#finish(queue, payload);
+    if (request === undefined) return await this.#finish(queue.work, payload);
     if (payload.length > FRAME_MOST_BYTES) {
-      return await this.#finish(queue, payload, { request, response: tooLarge(request, payload) });
+      return await this.#finish(queue.work, payload, { request, response: tooLarge(request, payload) });
     }
     const caller = this.#cancels.follow(request.id);
     try {
       const response = await this.#respond(request, caller.signal);
       // Nobody reads the answer to a call that was given up; it would lie about for minutes.
-      if (caller.signal.aborted) return await this.#finish(queue, payload);
-      if (response !== undefined) return await this.#finish(queue, payload, { request, response });
+      if (caller.signal.aborted) return await this.#finish(queue.work, payload);
+      if (response !== undefined) return await this.#finish(queue.work, payload, { request, response });
     } finally {
       caller.done();
     }
@@ -264,11 +276,11 @@ export class ZbusServer {
   }
 
   /** Pushes the answer, then takes the call off the work list; again while the broker is away. */
-  async #finish(queue: Queue, payload: Buffer, answer?: { request: Request; response: Response }): Promise<Taken> {
+  async #finish(work: string, payload: Buffer, answer?: { request: Request; response: Response }): Promise<Taken> {
     const answers = this.#answers;
     if (answers === undefined) return 'stuck';
     const frame = answer === undefined ? undefined : this.#frame(answer.request, answer.response);
-    const context = { queue: queue.name, id: answer?.request.id, method: answer?.request.method };
+    const context = { work, id: answer?.request.id, method: answer?.request.method };
     const giveUpAt = Date.now() + ANSWER_DEADLINE_MS;
     while (Date.now() < giveUpAt && !this.#closed.signal.aborted) {
       try {
@@ -276,7 +288,7 @@ export class ZbusServer {
         const replyTo = answer?.request.replyTo;
         await Promise.all([
           replyTo === undefined || frame === undefined ? undefined : this.#reply(answers, replyTo, frame),
-          answers.sendLast('LREM', queue.work, 1, payload),
+          answers.sendLast('LREM', work, 1, payload),
         ]);
         return 'gone';
       } catch (error) {
@@ -307,16 +319,17 @@ export class ZbusServer {
   }
 
   /** Calls that a crashed process had taken: methods may not run twice, so they are answered, never run. */
-  async #answerLeftovers(answers: Line, queue: Queue): Promise<void> {
-    for (const payload of (await answers.send('LRANGE', queue.work, 0, -1)) as Buffer[]) {
-      const request = this.#read(payload, queue.work);
+  async #answerLeftovers(answers: Line, work: string): Promise<void> {
+    await endOthers(answers, work);
+    for (const payload of (await answers.send('LRANGE', work, 0, -1)) as Buffer[]) {
+      const request = this.#read(payload, work);
       if (request === undefined) {
-        await this.#finish(queue, payload);
+        await this.#finish(work, payload);
         continue;
       }
-      this.#log.warn({ queue: queue.name, method: request.method, id: request.id }, 'answering a call left by a crash');
+      this.#log.warn({ work, method: request.method, id: request.id }, 'answering a call left by a crash');
       const message = 'server restarted before the call was finished';
-      await this.#finish(queue, payload, { request, response: this.#dispatcher.notRun(request, message) });
+      await this.#finish(work, payload, { request, response: this.#dispatcher.notRun(request, message) });
     }
   }
 

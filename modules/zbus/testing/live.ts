@@ -72,7 +72,21 @@ export async function rawCall(method: string, inputs: Uint8Array[], extra: { dea
 }
 
 export async function keys(): Promise<string[]> {
-  return (await peek.keys('*')).filter((key) => !key.endsWith(':instance'));
+  return (await peek.keys('*')).filter((key) => !key.startsWith('test:instance'));
+}
+
+/** Where the one process that serves keeps the counter's calls that it has taken. */
+export async function workList(): Promise<string> {
+  const [id, another] = await peek.hkeys('test:instances');
+  if (id === undefined || another !== undefined) throw new Error('not one process serves the module');
+  return `${QUEUE}:work:${id}`;
+}
+
+/** How many calls are taken and not answered. */
+export async function taken(): Promise<number> {
+  const lists = await peek.keys(`${QUEUE}:work:*`);
+  const lengths = await Promise.all(lists.map((list) => peek.llen(list)));
+  return lengths.reduce((sum, length) => sum + length, 0);
 }
 
 /** The counter in a process of its own, to be killed. */

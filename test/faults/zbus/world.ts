@@ -202,7 +202,7 @@ class Run {
 
   async #start(): Promise<void> {
     // As if the time after which a dead holder's lock is free had passed: both would be this process.
-    const keys = await this.#peek.keys('work:instance*');
+    const keys = await this.#peek.keys('work:instance:*');
     if (keys.length > 0) await this.#peek.del(...keys);
     for (let left = START_TRIES; ; left--) {
       const line = await this.#line();
