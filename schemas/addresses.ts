@@ -25,6 +25,41 @@ export function parseCidr(value: string): Cidr | undefined {
   return prefix <= address.length * 8 ? { address, prefix } : undefined;
 }
 
+/** An address as Go prints it; `undefined` if it is none. IPv4 has one form only. */
+export function normaliseIp(value: string): string | undefined {
+  if (isV4(value, value.length)) return value;
+  const address = parseIp(value);
+  return address === undefined ? undefined : printIp(address);
+}
+
+/** An address with prefix length as Go prints it, host bits kept; `undefined` if it is none. */
+export function normaliseCidr(value: string): string | undefined {
+  const slash = value.indexOf('/');
+  if (slash > 0 && isV4(value, slash) && /^\/(?:[12]?\d|3[0-2])$/.test(value.slice(slash))) return value;
+  const network = parseCidr(value);
+  return network === undefined ? undefined : printCidr(network);
+}
+
+/** Whether the first `end` characters are a dotted IPv4 address: no leading zeros, no part above 255. */
+function isV4(value: string, end: number): boolean {
+  let dots = 0;
+  let part = 0;
+  let digits = 0;
+  for (let i = 0; i < end; i++) {
+    const unit = value.charCodeAt(i);
+    if (unit === 0x2e) {
+      if (digits === 0 || ++dots > 3) return false;
+      part = digits = 0;
+      continue;
+    }
+    if (unit < 0x30 || unit > 0x39 || (digits > 0 && part === 0)) return false;
+    part = part * 10 + unit - 0x30;
+    digits++;
+    if (part > 255) return false;
+  }
+  return dots === 3 && digits > 0;
+}
+
 /** Go's `net.IP.String`: IPv4 dotted (also when mapped into IPv6), IPv6 compressed and lower case. */
 export function printIp(bytes: Uint8Array): string {
   if (bytes.length === 4) return bytes.join('.');
@@ -53,14 +88,7 @@ function isMapped(bytes: Uint8Array): boolean {
 }
 
 function parseV4(value: string): Uint8Array | undefined {
-  const parts = value.split('.', 5);
-  if (parts.length !== 4) return undefined;
-  const bytes = new Uint8Array(4);
-  for (const [i, part] of parts.entries()) {
-    if (!/^(0|[1-9]\d{0,2})$/.test(part) || Number(part) > 255) return undefined;
-    bytes[i] = Number(part);
-  }
-  return bytes;
+  return isV4(value, value.length) ? Uint8Array.from(value.split('.'), Number) : undefined;
 }
 
 function parseV6(value: string): Uint8Array | undefined {

@@ -6,15 +6,19 @@ const encoder = new TextEncoder();
 
 /** The 16 hash bytes of some bytes or of a text's UTF-8. */
 export function md5(input: string | Uint8Array): Uint8Array {
-  const message = typeof input === 'string' ? encoder.encode(input) : input;
-  const padded = new Uint8Array((((message.length + 8) >> 6) + 1) << 6);
-  padded.set(message);
-  padded[message.length] = 0x80;
+  const room = typeof input === 'string' ? input.length * 3 : input.length;
+  const padded = new Uint8Array((((room + 8) >> 6) + 1) << 6);
+  let length = input.length;
+  if (typeof input === 'string') length = encoder.encodeInto(input, padded).written;
+  else padded.set(input);
+  const end = (((length + 8) >> 6) + 1) << 6;
+  padded[length] = 0x80;
   const view = new DataView(padded.buffer);
-  view.setBigUint64(padded.length - 8, BigInt(message.length) * 8n, true);
+  view.setUint32(end - 8, (length << 3) >>> 0, true);
+  view.setUint32(end - 4, Math.floor(length / 2 ** 29), true);
   const state = Int32Array.of(0x67452301, 0xefcdab89, 0x98badcfe, 0x10325476);
   const words = new Int32Array(16);
-  for (let offset = 0; offset < padded.length; offset += 64) {
+  for (let offset = 0; offset < end; offset += 64) {
     for (let i = 0; i < 16; i++) words[i] = view.getInt32(offset + i * 4, true);
     block(state, words);
   }

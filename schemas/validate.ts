@@ -4,6 +4,7 @@ import { add, type Capacity } from './capacity.ts';
 import type { Deployment, Workload } from './deployment.ts';
 import { GridError } from './errors/index.ts';
 import { decode, decodeNode, keptSource } from './gojson/codec.ts';
+import { Memory } from './gojson/memory.ts';
 import { DecodeProblem } from './gojson/problem.ts';
 import { workloadType, workloadTypeNames } from './workloads/index.ts';
 import type { Context, Reference, WorkloadType } from './workloads/type.ts';
@@ -73,15 +74,15 @@ export function validateName(name: string): void {
 }
 
 /** What was decoded of a workload: it is asked for its data at every check. */
-const loaded = new WeakMap<Workload, { readonly data: string; readonly type: unknown; readonly value: unknown }>();
+const loaded = new Memory<{ readonly data: string; readonly type: unknown; readonly value: unknown }>();
 
 /** A workload's data in its type's shape, not to be changed; throws `workload_data_undecodable`. */
 export function loadData<S extends z.ZodType>(type: WorkloadType<S>, workload: Workload): z.output<S> {
   const { data } = workload;
-  const before = loaded.get(workload);
+  const before = loaded.recall(workload);
   if (before !== undefined && before.type === type && before.data === data) return before.value as z.output<S>;
   const value = decodeData(type, workload);
-  loaded.set(workload, { data, type, value });
+  loaded.keep(workload, { data, type, value });
   return value;
 }
 

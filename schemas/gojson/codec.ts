@@ -5,6 +5,7 @@
  * is read over the former value, absent values are zero.
  */
 import { z } from 'zod';
+import { Memory } from './memory.ts';
 import type { JsonNode } from './parse.ts';
 import { DecodeProblem } from './problem.ts';
 import { readSource, type Source } from './source.ts';
@@ -140,18 +141,18 @@ export function struct<S extends z.ZodRawShape>(go: string, shape: S): z.ZodObje
 /** Elements of one list, before rules of its own are asked: a text of small ones must not cost seconds. */
 const MAX_ELEMENTS = 16_384;
 
-const kept = new WeakMap<object, { readonly raw: string; readonly source: Source }>();
+const kept = new Memory<{ readonly raw: string; readonly source: Source }>();
 
 /** An object schema whose values remember where the text of their field `key` (raw data) was parsed. */
 export function keepingSource<S extends z.ZodType>(schema: S, key: string): S {
   const codec = codecOf(schema);
+  const isField = (member: { key: string }) => member.key.length === key.length && fold(member.key) === key;
   return withCodec(schema, {
     ...codec,
     read: (node, previous, place) => {
       const value = codec.read(node, previous, place) as Record<string, unknown>;
-      const root =
-        node.type === 'object' ? node.members.findLast((member) => fold(member.key) === key)?.value : undefined;
-      if (root !== undefined) kept.set(value, { raw: value[key] as string, source: { text: place.text, root } });
+      const root = node.type === 'object' ? node.members.findLast(isField)?.value : undefined;
+      if (root !== undefined) kept.keep(value, { raw: value[key] as string, source: { text: place.text, root } });
       return value;
     },
   });
@@ -159,7 +160,7 @@ export function keepingSource<S extends z.ZodType>(schema: S, key: string): S {
 
 /** The parsed text of a value's raw field, if it still is the field's text. */
 export function keptSource(value: object, raw: string): Source | undefined {
-  const found = kept.get(value);
+  const found = kept.recall(value);
   return found?.raw === raw ? found.source : undefined;
 }
 

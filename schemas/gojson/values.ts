@@ -1,6 +1,6 @@
 /** The values of the grid's JSON: integers of Go's widths, text, addresses, raw data. */
 import { z } from 'zod';
-import { parseCidr, parseIp, printCidr, printIp } from '../addresses.ts';
+import { normaliseCidr, normaliseIp } from '../addresses.ts';
 import { mismatch, type Place, pathOf, tokenOf, withCodec } from './codec.ts';
 import type { JsonNode } from './parse.ts';
 import { DecodeProblem } from './problem.ts';
@@ -157,26 +157,10 @@ function address(go: string, refusal: string, parse: (value: string) => string |
 }
 
 /** An IP address in Go's printed form, or `''`. */
-export const ip = address(
-  'net.IP',
-  'invalid IP address',
-  (value) => {
-    const bytes = parseIp(value);
-    return bytes === undefined ? undefined : printIp(bytes);
-  },
-  'IPv4 or IPv6 address',
-);
+export const ip = address('net.IP', 'invalid IP address', normaliseIp, 'IPv4 or IPv6 address');
 
 /** An address with prefix length in Go's printed form, host bits kept, or `''`. */
-export const cidr = address(
-  'gridtypes.IPNet',
-  'invalid CIDR address',
-  (value) => {
-    const network = parseCidr(value);
-    return network === undefined ? undefined : printCidr(network);
-  },
-  'address with prefix length',
-);
+export const cidr = address('gridtypes.IPNet', 'invalid CIDR address', normaliseCidr, 'address with prefix length');
 
 /** Bytes as lower-case hex text; any case is accepted. */
 export const hex = withCodec(

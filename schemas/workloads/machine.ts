@@ -130,20 +130,20 @@ export function machineReferences(data: Machine): Reference[] {
 
 /** Environment by the bytes of the key alone. */
 function sortedEnv(env: Readonly<Record<string, string>>): [string, string][] {
-  const entries = Object.entries(env);
-  if (entries.length < 2) return entries;
-  const encoder = new TextEncoder();
-  return entries
-    .map(([key, value]) => ({ key, value, bytes: encoder.encode(key) }))
-    .sort((a, b) => compareBytes(a.bytes, b.bytes))
-    .map(({ key, value }) => [key, value]);
+  return Object.entries(env).sort(([a], [b]) => compareCodePoints(a, b));
 }
 
-function compareBytes(a: Uint8Array, b: Uint8Array): number {
-  const shared = Math.min(a.length, b.length);
-  for (let i = 0; i < shared; i++) {
-    const difference = (a[i] as number) - (b[i] as number);
-    if (difference !== 0) return difference;
-  }
-  return a.length - b.length;
+/** The order of texts' UTF-8 bytes, which is that of their code points but not of their UTF-16 units. */
+function compareCodePoints(a: string, b: string): number {
+  let i = 0;
+  while (i < a.length && a.charCodeAt(i) === b.charCodeAt(i)) i++;
+  // Within a pair the first halves were the same, so its second halves decide.
+  const [x, y] = [a.charCodeAt(i), b.charCodeAt(i)];
+  if (Number.isNaN(x) || Number.isNaN(y)) return a.length - b.length;
+  return rank(x) - rank(y);
+}
+
+/** Pairs stand for code points above all others. */
+function rank(unit: number): number {
+  return unit >= 0xd800 && unit <= 0xdfff ? unit + 0x10000 : unit;
 }
