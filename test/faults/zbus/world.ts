@@ -5,26 +5,13 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import { ZbusClient } from '../../../modules/zbus/client.ts';
-import { defineInterface, type Service } from '../../../modules/zbus/definition.ts';
 import { ZbusServer } from '../../../modules/zbus/server.ts';
 import { startRedis, type TestRedis } from '../../../modules/zbus/testing/redis.ts';
-import { count64, str } from '../../../modules/zbus/wire.ts';
 import { Ledger } from './ledger.ts';
 import { Line } from './line.ts';
 import type { Step } from './steps.ts';
+import { worker, workerService } from './worker.ts';
 
-const args = { id: str, key: str, ms: count64 };
-const worker = defineInterface({
-  module: 'work',
-  object: 'worker',
-  version: '0.0.1',
-  methods: {
-    One: { args, returns: [str], fails: true, order: { by: 'key' } },
-    All: { args, returns: [str], fails: true },
-    Look: { args, returns: [str], fails: true, order: 'read' },
-  },
-  streams: {},
-});
 const METHODS = { key: 'One', all: 'All', read: 'Look' } as const;
 const SETTLE_MS = 10_000;
 const START_TRIES = 40;
@@ -212,7 +199,13 @@ class Run {
         line,
         dead: false,
       };
-      serving.server.serve(worker, this.#service(serving));
+      serving.server.serve(
+        worker,
+        workerService((id) => {
+          if (serving.dead) throw new Error('this process is no more');
+          this.ledger.runs(id);
+        }),
+      );
       try {
         await serving.server.start();
         this.#serving = serving;
@@ -222,16 +215,6 @@ class Run {
         if (left === 0) throw error;
       }
     }
-  }
-
-  #service(serving: Serving): Service<typeof worker> {
-    const work = async ({ id, ms }: { id: string; ms: number }, { signal }: { signal: AbortSignal }) => {
-      if (serving.dead) throw new Error('this process is no more');
-      this.ledger.runs(id);
-      await sleep(ms, undefined, { signal });
-      return id;
-    };
-    return { One: work, All: work, Look: work };
   }
 
   #kill(): void {
