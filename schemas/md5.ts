@@ -1,31 +1,47 @@
 /** MD5 (RFC 1321), synchronous and without platform modules: the grid's content hash and name hash. */
 
 const SINES = Int32Array.from({ length: 64 }, (_, i) => Math.floor(Math.abs(Math.sin(i + 1)) * 2 ** 32));
+const START = [0x67452301, 0xefcdab89, 0x98badcfe, 0x10325476];
 const HEX = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, '0'));
 const encoder = new TextEncoder();
+
+/** What one hash needs beside its result; most texts fit. A call ends before the next one begins. */
+const scratch = new Uint8Array(16 * 1024);
+const words = new Int32Array(16);
+const state = new Int32Array(4);
 
 /** The 16 hash bytes of some bytes or of a text's UTF-8. */
 export function md5(input: string | Uint8Array): Uint8Array {
   const room = typeof input === 'string' ? input.length * 3 : input.length;
-  const padded = new Uint8Array((((room + 8) >> 6) + 1) << 6);
+  const padded = room + 72 <= scratch.length ? scratch : new Uint8Array(room + 72);
   let length = input.length;
   if (typeof input === 'string') length = encoder.encodeInto(input, padded).written;
   else padded.set(input);
   const end = (((length + 8) >> 6) + 1) << 6;
+  padded.fill(0, length, end);
   padded[length] = 0x80;
-  const view = new DataView(padded.buffer);
-  view.setUint32(end - 8, (length << 3) >>> 0, true);
-  view.setUint32(end - 4, Math.floor(length / 2 ** 29), true);
-  const state = Int32Array.of(0x67452301, 0xefcdab89, 0x98badcfe, 0x10325476);
-  const words = new Int32Array(16);
+  writeLittle(padded, end - 8, (length << 3) | 0);
+  writeLittle(padded, end - 4, Math.floor(length / 2 ** 29));
+  state.set(START);
   for (let offset = 0; offset < end; offset += 64) {
-    for (let i = 0; i < 16; i++) words[i] = view.getInt32(offset + i * 4, true);
-    block(state, words);
+    for (let i = 0; i < 16; i++) words[i] = readLittle(padded, offset + i * 4);
+    block();
   }
   const digest = new Uint8Array(16);
-  const out = new DataView(digest.buffer);
-  for (let i = 0; i < 4; i++) out.setInt32(i * 4, state[i] as number, true);
+  for (let i = 0; i < 4; i++) writeLittle(digest, i * 4, state[i] as number);
   return digest;
+}
+
+function readLittle(bytes: Uint8Array, at: number): number {
+  const [a, b, c, d] = [bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]] as [number, number, number, number];
+  return a | (b << 8) | (c << 16) | (d << 24);
+}
+
+function writeLittle(bytes: Uint8Array, at: number, value: number): void {
+  bytes[at] = value;
+  bytes[at + 1] = value >> 8;
+  bytes[at + 2] = value >> 16;
+  bytes[at + 3] = value >> 24;
 }
 
 /** MD5 as 32 lower-case hex digits. */
@@ -36,7 +52,7 @@ export function md5Hex(input: string | Uint8Array): string {
 }
 
 /** Four rounds of sixteen steps; four steps a turn, so that no value moves from name to name. */
-function block(state: Int32Array, words: Int32Array): void {
+function block(): void {
   const word = (i: number): number => ((words[i & 15] as number) + (SINES[k++] as number)) | 0;
   let k = 0;
   let a = state[0] as number;
