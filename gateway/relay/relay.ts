@@ -145,7 +145,8 @@ export class Relay {
         ...shared,
         ...(federation.timing === undefined ? {} : { timing: federation.timing }),
         poster: new Poster(federation),
-        store: (onAbandoned) => new JobStore(broker, log, jobLimits, onAbandoned),
+        limits: jobLimits,
+        store: (onAbandoned) => new JobStore(broker, log, jobLimits, onAbandoned, federation.timing?.heartbeatMs),
       });
     }
     this.#usedTokens = options.singleUseTokens === true ? new UsedTokens() : undefined;

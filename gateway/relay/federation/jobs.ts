@@ -38,15 +38,19 @@ export class JobStore {
   #storedBytes = 0;
 
   /** `onAbandoned` is called when there may be jobs to take. */
-  constructor(broker: string, log: Logger, limits: JobLimits, onAbandoned: () => void) {
+  constructor(broker: string, log: Logger, limits: JobLimits, onAbandoned: () => void, heartbeatMs = HEARTBEAT_MS) {
     this.#log = log;
     this.#limits = limits;
     this.#redis = openStore(broker, log, 'federation');
+    // A store that was started anew knows nothing of the group.
+    this.#redis.on('ready', () => {
+      this.#group = undefined;
+    });
     this.#heartbeat = setInterval(() => {
       this.#stayAlive().then(onAbandoned, (error: unknown) => {
         log.debug({ reason: (error as Error).message }, 'federation heartbeat');
       });
-    }, HEARTBEAT_MS);
+    }, heartbeatMs);
     this.#heartbeat.unref();
   }
 
@@ -71,22 +75,18 @@ export class JobStore {
 
   /** New jobs, now this process's. Empty when there are none. */
   async take(): Promise<StoredJob[]> {
-    await this.#grouped();
-    const answer = (await this.#redis.callBuffer(
-      'XREADGROUP',
-      ...['GROUP', GROUP, this.#name, 'COUNT', READ_COUNT, 'STREAMS', KEY, '>'],
+    const answer = (await this.#inGroup(() =>
+      this.#redis.callBuffer('XREADGROUP', ...['GROUP', GROUP, this.#name, 'COUNT', READ_COUNT, 'STREAMS', KEY, '>']),
     )) as [Buffer, [Buffer, Buffer[] | null][]][] | null;
     return this.#own(answer?.[0]?.[1] ?? []);
   }
 
   /** Jobs of processes that are gone. */
   async takeOver(): Promise<StoredJob[]> {
-    await this.#grouped();
-    const answer = (await this.#redis.callBuffer(
-      'XAUTOCLAIM',
-      ...[KEY, GROUP, this.#name, ABANDONED_MS, '0-0', 'COUNT', READ_COUNT],
-    )) as [Buffer, [Buffer, Buffer[] | null][]];
-    return this.#own(answer[1].filter(([id]) => !this.#mine.has(id.toString('latin1'))));
+    const answer = (await this.#inGroup(() =>
+      this.#redis.callBuffer('XAUTOCLAIM', ...[KEY, GROUP, this.#name, ABANDONED_MS, '0-0', 'COUNT', READ_COUNT]),
+    )) as [Buffer, ([Buffer, Buffer[] | null] | null)[]];
+    return this.#own(answer[1].filter((row) => row === null || !this.#mine.has(row[0].toString('latin1'))));
   }
 
   async done({ id, bytes }: StoredJob): Promise<void> {
@@ -101,11 +101,14 @@ export class JobStore {
     this.#redis.disconnect();
   }
 
-  #own(rows: readonly (readonly [Buffer, Buffer[] | null])[]): StoredJob[] {
-    return rows.map(([id, fields]) => {
+  #own(rows: readonly (readonly [Buffer, Buffer[] | null] | null)[]): StoredJob[] {
+    return rows.flatMap((row) => {
+      // As Redis 6 shows what was deleted meanwhile.
+      if (row === null) return [];
+      const [id, fields] = row;
       const job = { id: id.toString('latin1'), bytes: fields?.[1] ?? Buffer.alloc(0) };
       this.#mine.add(job.id);
-      return job;
+      return [job];
     });
   }
 
@@ -113,7 +116,21 @@ export class JobStore {
     await this.#grouped();
     this.#storedBytes = Number((await this.#redis.memory('USAGE', KEY, 'SAMPLES', 0)) ?? 0);
     const mine = [...this.#mine];
-    if (mine.length > 0) await this.#redis.call('XCLAIM', KEY, GROUP, this.#name, 0, ...mine, 'JUSTID');
+    if (mine.length === 0) return;
+    await this.#inGroup(() => this.#redis.call('XCLAIM', KEY, GROUP, this.#name, 0, ...mine, 'JUSTID'));
+  }
+
+  /** The group is made once, and again where the store was emptied. */
+  async #inGroup<T>(command: () => Promise<T>): Promise<T> {
+    await this.#grouped();
+    try {
+      return await command();
+    } catch (error) {
+      if (!(error as Error).message.startsWith('NOGROUP')) throw error;
+      this.#group = undefined;
+      await this.#grouped();
+      return await command();
+    }
   }
 
   #grouped(): Promise<void> {

@@ -9,7 +9,7 @@ import { Poster } from './post.ts';
 import { Ranking } from './ranking.ts';
 
 const PATIENCE = { timeout: 20_000 };
-const QUICK = { retryMs: 100, roundPauseMs: 5 };
+const QUICK = { retryMs: 100, roundPauseMs: 5, heartbeatMs: 200 };
 const STREAM = 'relay.federation.stream';
 
 let world: World;
@@ -17,19 +17,6 @@ let sender: TestTwin;
 let other: MockRelay;
 let third: MockRelay;
 const peers: Peer[] = [];
-
-beforeEach(async () => {
-  [other, third] = [await MockRelay.start(), await MockRelay.start()];
-  world = await World.start({ federation: federation() });
-  sender = await world.chain.add(7, 'ed25519');
-  await world.chain.add(20, 'ed25519', { relay: ['other.example'] });
-  await world.chain.add(21, 'ed25519', { relay: ['other.example', 'third.example'] });
-});
-afterEach(async () => {
-  for (const peer of peers.splice(0)) peer.socket.terminate();
-  await world.stop();
-  await Promise.all([other.stop(), third.stop()]);
-});
 
 function federation(change: Partial<FederationOptions> = {}): FederationOptions {
   const routes = new Map([
@@ -62,6 +49,19 @@ async function metrics(): Promise<string> {
 }
 
 describe('federation out', () => {
+  beforeEach(async () => {
+    [other, third] = [await MockRelay.start(), await MockRelay.start()];
+    world = await World.start({ federation: federation() });
+    sender = await world.chain.add(7, 'ed25519');
+    await world.chain.add(20, 'ed25519', { relay: ['other.example'] });
+    await world.chain.add(21, 'ed25519', { relay: ['other.example', 'third.example'] });
+  });
+  afterEach(async () => {
+    for (const peer of peers.splice(0)) peer.socket.terminate();
+    await world.stop();
+    await Promise.all([other.stop(), third.stop()]);
+  });
+
   it('posts a message once, its bytes as they are', async () => {
     const peer = await connect();
     const bytes = Buffer.concat([encodeEnvelope(signedRequest(sender, undefined, 20)), Buffer.from('a0060f', 'hex')]);
@@ -186,13 +186,48 @@ describe('federation out', () => {
     await expect.poll(metrics, PATIENCE).toContain('federation_message_success{relay="other.example"} 1');
   });
 
-  it('is bounded, and says so', async () => {
+  it('is bounded, in all and for each twin, and says so', async () => {
     await restart({ jobLimits: { messages: 3, bytes: 1_000_000 } });
     other.answers = [503];
+    const all: Peer[] = [];
+    for (const id of [7, 8, 9, 10]) {
+      const twin = await world.chain.add(id, 'ed25519');
+      const peer = await connectPeer(world.url, twin);
+      peers.push(peer);
+      all.push(peer);
+      // Of three a twin has one.
+      for (let index = 0; index < 2; index += 1) {
+        peer.socket.send(encodeEnvelope(signedRequest(twin, undefined, 20, { source: address(id) })));
+        if (id < 10) await expect.poll(metrics, PATIENCE).toContain(`federation_messages_waiting ${all.length}`);
+      }
+      await peer.until(() => peer.frames.length === (id < 10 ? 1 : 2));
+      expect(new Set(peer.errors)).toEqual(new Set(['too many messages wait for other relays']));
+    }
+  });
+
+  it('goes on when the store lost all it had', async () => {
     const peer = await connect();
-    for (let index = 0; index < 6; index += 1) send(peer, 20);
-    await peer.until(() => peer.frames.length === 3);
-    expect(new Set(peer.errors)).toEqual(new Set(['too many messages wait for other relays']));
+    send(peer, 20);
+    await peer.until(() => other.posts.length === 1);
+    await world.redis.restart();
+    await peer.until(() => {
+      // Refused until the store is back.
+      if (other.posts.length === 1) send(peer, 20);
+      return other.posts.length > 1;
+    });
+  });
+
+  it('keeps nothing longer than an hour, whatever life it claims', async () => {
+    const peer = await connect();
+    other.answers = [503];
+    const bytes = encodeEnvelope(signedRequest(sender, undefined, 20, { uid: 'eternal', expiration: 2n ** 32n }));
+    const redis = new Redis({ path: world.redis.socket });
+    await redis.xadd(STREAM, `${Date.now() - 3_601_000}-0`, 'msg', Buffer.from(bytes));
+    redis.disconnect();
+    // Whatever is sent makes it look.
+    send(peer, 20);
+    await peer.until(() => peer.frames.length === 1);
+    expect([peer.uids, peer.errors]).toEqual([['eternal'], ['message has expired']]);
   });
 
   it('makes no request to this host or its networks for a name that a twin chose', async () => {
@@ -241,7 +276,10 @@ describe('a post', () => {
     const mute = createServer((socket) => socket.on('error', () => undefined));
     await new Promise<void>((resolve) => mute.listen(0, '127.0.0.1', resolve));
     const { port } = mute.address() as { port: number };
-    const poster = new Poster({ routes: new Map([['mute.example', new URL(`http://127.0.0.1:${port}/`)]]) });
+    const poster = new Poster({
+      answerMs: 200,
+      routes: new Map([['mute.example', new URL(`http://127.0.0.1:${port}/`)]]),
+    });
     try {
       expect(await poster.post('mute.example', Buffer.from('x'))).toMatchObject({ result: 'failed' });
     } finally {

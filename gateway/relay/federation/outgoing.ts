@@ -11,16 +11,21 @@ import { errorReply, relayTexts } from '../replies.ts';
 import type { JobLimits, JobStore, StoredJob } from './jobs.ts';
 import type { Poster } from './post.ts';
 import { Ranking } from './ranking.ts';
+import { Shares } from './shares.ts';
 
 export interface OutgoingTiming {
   /** Milliseconds before a message that no relay took is tried again. */
   readonly retryMs: number;
   /** Milliseconds after a first round over all relays; twice as many after the second. */
   readonly roundPauseMs: number;
+  /** Milliseconds between looks for what processes that are gone have left. */
+  readonly heartbeatMs?: number;
 }
 
 export interface OutgoingOptions {
   readonly store: (onAbandoned: () => void) => JobStore;
+  /** As of the store. */
+  readonly limits: JobLimits;
   readonly poster: Poster;
   readonly twins: TwinSource;
   readonly mail: Mail;
@@ -35,9 +40,12 @@ const DEFAULT_TIMING: OutgoingTiming = { retryMs: 3000, roundPauseMs: 100 };
 const ROUNDS = 3;
 /** Relays of one twin that are asked; the network allows four. */
 const MAX_HOSTS = 4;
-/** Messages in this memory, and of one sender. */
+/** Messages in this memory. */
 const MAX_JOBS = 4096;
-const MAX_JOBS_PER_TWIN = 1024;
+/** Of what may wait one sender has at most a quarter. */
+const TWIN_SHARE = 4;
+/** No message waits longer, whatever life it claims: senders choose that freely. */
+const LONGEST_SECONDS = 3600;
 const MAX_POSTING = 128;
 /** Messages on their way to the same relays at once; to relays that fail, one. */
 const LANE_WIDTH = 16;
@@ -45,6 +53,8 @@ const SWEEP_MS = 1000;
 
 interface Job extends StoredJob {
   readonly envelope: Envelope;
+  /** Unix seconds. */
+  readonly endsAt: number;
   posting: boolean;
 }
 
@@ -72,7 +82,7 @@ export class Outgoing {
   readonly #store: JobStore;
   readonly #ranking = new Ranking();
   readonly #jobs = new Map<string, Job>();
-  readonly #perTwin = new Map<number, number>();
+  readonly #shares: Shares<number>;
   readonly #lanes = new Map<string, Lane>();
   readonly #sweep: NodeJS.Timeout;
   #posting = 0;
@@ -83,6 +93,10 @@ export class Outgoing {
   constructor(options: OutgoingOptions) {
     this.#options = options;
     this.#timing = options.timing ?? DEFAULT_TIMING;
+    this.#shares = new Shares<number>({
+      messages: Math.max(1, Math.floor(options.limits.messages / TWIN_SHARE)),
+      bytes: Math.floor(options.limits.bytes / TWIN_SHARE),
+    });
     this.#store = options.store(() => this.#take(true));
     this.#sweep = setInterval(() => this.#dropExpired(), SWEEP_MS);
     this.#sweep.unref();
@@ -95,12 +109,17 @@ export class Outgoing {
   /** Takes a message over; the text of a refusal, or `undefined`. */
   async add(envelope: Envelope, bytes: Uint8Array): Promise<string | undefined> {
     if (remainingSeconds(envelope, nowSeconds()) <= 0) return relayTexts.expired;
-    if ((this.#perTwin.get(envelope.source?.twin ?? 0) ?? 0) >= MAX_JOBS_PER_TWIN) return relayTexts.federationFull;
+    const twin = envelope.source?.twin ?? 0;
+    if (!this.#shares.hasRoom(twin, bytes.length)) return relayTexts.federationFull;
+    // Counted while it is on its way into the store, too: many may be.
+    this.#shares.count(twin, 1, bytes.length);
     try {
       if ((await this.#store.add(bytes)) === 'full') return relayTexts.federationFull;
     } catch (error) {
       this.#options.log.error({ reason: (error as Error).message }, 'message for another relay not stored');
       return relayTexts.queueFailed;
+    } finally {
+      this.#shares.count(twin, -1, -bytes.length);
     }
     this.#take(false);
     return undefined;
@@ -150,10 +169,9 @@ export class Outgoing {
       this.#forget(stored);
       return;
     }
-    const job = { ...stored, envelope, posting: false };
-    const twin = envelope.source?.twin ?? 0;
+    const job = { ...stored, envelope, endsAt: endOf(stored, envelope), posting: false };
     this.#jobs.set(job.id, job);
-    this.#perTwin.set(twin, (this.#perTwin.get(twin) ?? 0) + 1);
+    this.#shares.count(envelope.source?.twin ?? 0, 1, job.bytes.length);
     this.#options.metrics.federationWaiting.set(this.#jobs.size);
     this.#assignLater(job);
   }
@@ -205,12 +223,24 @@ export class Outgoing {
           job.posting = false;
           lane.posting -= 1;
           this.#posting -= 1;
+          // A place that others may wait for: the lane that had one goes behind them.
+          if (this.#posting === MAX_POSTING - 1) this.#advanceOthers(key, lane);
           this.#advance(key, lane);
-          // A place that another lane waits for.
-          if (this.#posting === MAX_POSTING - 1) for (const [name, other] of this.#lanes) this.#advance(name, other);
         });
     }
-    if (lane.waiting.length === 0 && lane.posting === 0 && lane.retry === undefined) this.#lanes.delete(key);
+    const isIdle = lane.waiting.length === 0 && lane.posting === 0 && lane.retry === undefined;
+    if (isIdle && this.#lanes.get(key) === lane) this.#lanes.delete(key);
+  }
+
+  #advanceOthers(key: string, lane: Lane): void {
+    if (this.#lanes.get(key) === lane) {
+      this.#lanes.delete(key);
+      this.#lanes.set(key, lane);
+    }
+    for (const [name, other] of this.#lanes) {
+      if (this.#posting >= MAX_POSTING) return;
+      if (other !== lane) this.#advance(name, other);
+    }
   }
 
   #posted(job: Job, key: string, lane: Lane, outcome: Outcome): void {
@@ -239,7 +269,7 @@ export class Outgoing {
     for (let round = 0; round < ROUNDS; round += 1) {
       if (round > 0) await pause(this.#timing.roundPauseMs * 2 ** (round - 1));
       for (const host of this.#ranking.order(hosts.filter((one) => !forbidden.has(one)))) {
-        if (remainingSeconds(job.envelope, nowSeconds()) <= 0) return 'expired';
+        if (job.endsAt <= nowSeconds()) return 'expired';
         if (this.#closed) return 'failed';
         const answer = await poster.post(host, job.bytes);
         if (answer.result === 'accepted') {
@@ -261,7 +291,7 @@ export class Outgoing {
   #dropExpired(): void {
     const now = nowSeconds();
     for (const job of this.#jobs.values()) {
-      if (!job.posting && remainingSeconds(job.envelope, now) <= 0) this.#finish(job, relayTexts.expired);
+      if (!job.posting && job.endsAt <= now) this.#finish(job, relayTexts.expired);
     }
   }
 
@@ -270,9 +300,7 @@ export class Outgoing {
     if (this.#closed || !this.#jobs.delete(job.id)) return;
     const { metrics, mail, log } = this.#options;
     const { source, uid, message } = job.envelope;
-    const left = (this.#perTwin.get(source?.twin ?? 0) ?? 1) - 1;
-    if (left > 0) this.#perTwin.set(source?.twin ?? 0, left);
-    else this.#perTwin.delete(source?.twin ?? 0);
+    this.#shares.count(source?.twin ?? 0, -1, -job.bytes.length);
     metrics.federationWaiting.set(this.#jobs.size);
     this.#forget(job);
     if (failure === undefined) return;
@@ -294,9 +322,15 @@ export class Outgoing {
 }
 
 function problemOf(twin: TwinRecord | undefined, job: Job): string | undefined {
-  if (remainingSeconds(job.envelope, nowSeconds()) <= 0) return relayTexts.expired;
+  if (job.endsAt <= nowSeconds()) return relayTexts.expired;
   if (twin === undefined) return relayTexts.twinGone;
   return twin.relay.length === 0 ? relayTexts.relayGone : undefined;
+}
+
+/** Unix seconds at which a message's way ends; its id says when it was stored. */
+function endOf({ id }: StoredJob, envelope: Envelope): number {
+  const storedAt = Math.floor(Number(id.split('-')[0]) / 1000);
+  return Math.min(remainingSeconds(envelope, 0), storedAt + LONGEST_SECONDS);
 }
 
 /** Ids of a Redis stream: milliseconds and a number. */

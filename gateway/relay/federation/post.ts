@@ -14,6 +14,8 @@ export interface PostOptions {
   readonly routes?: ReadonlyMap<string, URL>;
   /** Ranges that may be asked although they are private, loopback or this host's. */
   readonly allowed?: readonly string[];
+  /** Milliseconds in which a relay has to answer; a large message has more. */
+  readonly answerMs?: number;
 }
 
 /** `rejected` is final for this message, `forbidden` for this host. */
@@ -25,7 +27,6 @@ const HTTPS_PORT = 443;
 const CONNECT_MS = 2000;
 const ANSWER_MS = 3000;
 const LONGEST_MS = 12_000;
-/** A large message has more time. */
 const BYTES_PER_MS = 2048;
 const IDLE_SOCKET_MS = 300_000;
 const SOCKETS_PER_HOST = 16;
@@ -35,6 +36,7 @@ const HOST_NAME = /^(?!-)[a-z0-9.-]{1,253}$/i;
 
 export class Poster {
   readonly #port: number;
+  readonly #answerMs: number;
   readonly #routes: ReadonlyMap<string, URL>;
   readonly #guard: AddressGuard;
   readonly #http: HttpAgent;
@@ -43,6 +45,7 @@ export class Poster {
   /** @throws Error when a range is none */
   constructor(options: PostOptions = {}) {
     this.#port = options.port ?? HTTPS_PORT;
+    this.#answerMs = options.answerMs ?? ANSWER_MS;
     this.#routes = options.routes ?? new Map();
     this.#guard = new AddressGuard({ allowed: options.allowed ?? [], denyPrivate: true });
     const pool = {
@@ -90,7 +93,7 @@ export class Poster {
 
   #send(url: URL, bytes: Uint8Array, how: RequestOptions & { servername: string }): Promise<number> {
     const secure = url.protocol === 'https:';
-    const withinMs = Math.min(LONGEST_MS, ANSWER_MS + bytes.length / BYTES_PER_MS);
+    const withinMs = Math.min(LONGEST_MS, this.#answerMs + bytes.length / BYTES_PER_MS);
     return new Promise((resolve, reject) => {
       const options = {
         ...how,
