@@ -1,8 +1,8 @@
 /**
  * Check 11: a burst may wait, for it ends; a queue that load without end keeps
  * up may not. Requests are turned away when for a whole interval not one passed
- * in time, and either more came than the door has places, which no burst that
- * could be served does, or even the quickest waited beyond what callers have
+ * in time, and either more came than a burst can have, and the backlog is
+ * higher than ever, or even the quickest waited beyond what callers have
  * patience for. Then only as many are let inside as pass within that bound.
  * Judged by the quickest of an interval, as CoDel (RFC 8289) does, so that no
  * single slow one counts.
@@ -13,6 +13,8 @@ import type { DoorLimits } from './limits.ts';
 /** Requests inside that are never too many, and verdicts from which on an interval says something. */
 const FEW = 32;
 const RETRY_AFTER_SECONDS = 1;
+/** So many times the highest backlog until now is a new one: callers that wait for their answers never get there. */
+const GROWTH = 1.1;
 /** Milliseconds a burst may wait, on a slow machine too: existing callers wait 10 s and longer for their answers. */
 const PATIENCE_MS = 3000;
 
@@ -26,8 +28,10 @@ export class Overload {
   #allowed = Number.POSITIVE_INFINITY;
   #boundMs: number;
   #shortestMs = Number.POSITIVE_INFINITY;
-  /** Turned away for lack of room since a request last passed in time. */
+  /** Since a request last passed in time: all that came, those turned away for lack of room, the most that waited. */
+  #came = 0;
   #excess = 0;
+  #highest = 0;
   /** Of the interval that runs. */
   #beganAt = Number.NEGATIVE_INFINITY;
   #heldAtBegin = 0;
@@ -46,12 +50,14 @@ export class Overload {
   /** Counts one that came when all places were taken. */
   full(nowMs: number): void {
     this.#turn(nowMs);
+    this.#came += 1;
     this.#excess += 1;
   }
 
   /** A function to call (once) with the time when the request has passed or failed, or a refusal. Steady milliseconds. */
   enter(nowMs: number): ((nowMs: number) => void) | GridError {
     this.#turn(nowMs);
+    this.#came += 1;
     if (this.#inside >= this.#allowed) {
       this.#refused += 1;
       this.#excess += 1;
@@ -85,7 +91,8 @@ export class Overload {
     // An interval in which nobody was turned away, or nobody came, ends it.
     if (this.standing && (this.#refused === 0 || silent)) this.#open();
     else this.#judge(elapsedMs);
-    if (silent || this.#quickestMs <= this.#waitMs) this.#excess = 0;
+    if (silent || this.#quickestMs <= this.#waitMs) [this.#came, this.#excess, this.#highest] = [0, 0, 0];
+    this.#highest = Math.max(this.#highest, this.#inside + this.#excess);
     this.#beganAt = nowMs;
     this.#heldAtBegin = this.#inside;
     this.#passed = 0;
@@ -102,7 +109,9 @@ export class Overload {
     // Where an interval began with next to nobody inside, the first wave is still on its way through.
     const says = this.#heldAtBegin >= FEW && this.#passed >= FEW;
     const slow = says && this.#quickestMs > this.#waitMs;
-    const crowded = slow && this.#inside + this.#excess > this.#burst;
+    // A burst has no more requests than there are places; callers come to more by asking again, but to no new height.
+    const grows = this.#inside + this.#excess > GROWTH * this.#highest;
+    const crowded = slow && this.#came > this.#burst && grows;
     if (!this.standing && !crowded && !(slow && this.#quickestMs > this.#patienceMs)) return;
     if (slow) this.#shortestMs = this.#quickestMs;
     if (crowded) this.#boundMs = this.#waitMs;
