@@ -218,6 +218,27 @@ describe('a caller', () => {
     expect(await client.of(counter).Add({ a: 2, b: 2 })).toBe(4);
   });
 
+  it('passes over events that are none of its stream', async () => {
+    const seen: number[] = [];
+    const stop = new AbortController();
+    const client = connect();
+    const listening = (async () => {
+      for await (const tick of client.stream(counter, 'Ticks', { signal: stop.signal })) seen.push(tick);
+    })();
+    const channel = `${QUEUE}.Ticks`;
+    await expect.poll(() => peek.pubsub('NUMSUB', channel)).toEqual([channel, 1]);
+    for (const [name, frame] of UNREADABLE) if (name !== 'a number') await peek.publish(channel, frame);
+    // Beyond 32 MiB the broker itself ends the listener's connection, which then subscribes again.
+    await peek.publish(channel, Buffer.alloc(20 * MIB));
+    await peek.publish(channel, hex('cb3ff0000000000000'));
+    await peek.publish(channel, hex('07'));
+    await expect.poll(() => seen, { timeout: 10_000 }).toContain(7);
+    // Text whose first byte is a number is one to Go, too.
+    expect(seen.at(-1)).toBe(7);
+    stop.abort();
+    await listening;
+  });
+
   it('refuses to send what is too large', async () => {
     const text = 'x'.repeat(FRAME_MOST_BYTES);
     const error = await failure(connect().of(counter).Fail({ text }));

@@ -4,7 +4,7 @@ import { type BrokerAddress, type BusLog, closeConnection, pause, whenReady } fr
 import { ZbusError } from './errors.ts';
 import { decodeResponse, type Response } from './frames.ts';
 import { FRAME_MOST_BYTES, idOf } from './limits.ts';
-import { type Line, openLine } from './line.ts';
+import { claim, type Line, openLine } from './line.ts';
 import type { Reply } from './resp.ts';
 
 const POP_SECONDS = 10;
@@ -52,6 +52,8 @@ export class Replies {
   #reading = false;
   /** Counts losses of the connection: calls of an earlier one may be lost with the broker. */
   #generation = 0;
+  /** The generation whose predecessors are ended; the first has none. */
+  #claimed = 0;
   #runId: string | undefined;
   #outage: NodeJS.Timeout | undefined;
 
@@ -128,7 +130,10 @@ export class Replies {
     clearTimeout(this.#outage);
     this.#outage = undefined;
     const generation = this.#generation;
-    const info = await reader.send('INFO', 'server').catch(() => '');
+    const [info] = await Promise.all([
+      reader.send('INFO', 'server').catch(() => ''),
+      reader.send('CLIENT', 'SETNAME', this.list).catch(() => ''),
+    ]);
     const runId = /run_id:(\w+)/.exec(String(info))?.[1];
     if (runId === undefined) return;
     const restarted = this.#runId !== undefined && this.#runId !== runId;
@@ -160,12 +165,20 @@ export class Replies {
     const { signal } = this.#closing;
     try {
       if (reader.status !== 'ready') await whenReady(reader, OUTAGE_MS, signal);
+      if (this.#claimed !== this.#generation) await this.#claim(reader);
       for (const frame of await this.#pop(reader)) this.#deliver(frame);
     } catch (error) {
       if (signal.aborted) return;
       this.#log.debug({ reason: String(error) }, 'reading replies failed');
       await pause(50, signal);
     }
+  }
+
+  /** What the broker would give to the lost connection before this one comes to this one. */
+  async #claim(reader: Line): Promise<void> {
+    const generation = this.#generation;
+    await claim(reader, this.list);
+    this.#claimed = generation;
   }
 
   async #pop(reader: Line): Promise<Buffer[]> {

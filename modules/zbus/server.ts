@@ -365,13 +365,15 @@ export class ZbusServer {
   #publishOne(channel: string, wire: Wire, value: unknown): void {
     try {
       const payload = encode(wire, value);
+      if (payload.length > FRAME_MOST_BYTES)
+        throw new WireError(`${payload.length} bytes, more than a message may have`);
       this.#answers
         ?.send('PUBLISH', channel, payload)
         .catch((error: unknown) =>
           this.#log.debug({ reason: String(error), channel }, 'an event was lost with the broker'),
         );
     } catch (error) {
-      this.#log.error({ err: error, channel }, 'an event does not have its type and was not published');
+      this.#log.error({ err: error, channel }, 'an event cannot be sent and was not published');
     }
   }
 }

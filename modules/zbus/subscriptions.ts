@@ -1,7 +1,8 @@
 /** Streams of events: one subscribed connection, any number of listeners. */
 import type { Redis } from 'ioredis';
 import { type BrokerAddress, type BusLog, closeConnection, openConnection, pause, whenReady } from './broker.ts';
-import { INTERRUPTED, ZbusError } from './errors.ts';
+import { INTERRUPTED, WireError, ZbusError } from './errors.ts';
+import { FRAME_MOST_BYTES } from './limits.ts';
 
 const CONNECT_DEADLINE_MS = 5_000;
 /** Events a listener may lag behind before it is disconnected. */
@@ -141,6 +142,7 @@ export class Subscriptions {
 
   #read(channel: string, read: (payload: Buffer) => unknown, payload: Buffer): unknown {
     try {
+      if (payload.length > FRAME_MOST_BYTES) throw new WireError(`larger than ${FRAME_MOST_BYTES} bytes`);
       return read(payload);
     } catch (error) {
       this.#log.warn({ err: error, channel, bytes: payload.length }, 'an event cannot be read and is dropped');
