@@ -10,7 +10,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { rolldown } from 'rolldown';
-import { deploymentHash, parseDeployment, validateDeployment } from '../../schemas/index.ts';
+import { deploymentHash, GridError, parseDeployment, validateDeployment } from '../../schemas/index.ts';
+import { badInputs } from '../../schemas/testing/bad-input.ts';
 
 const ROUNDS = 10;
 const LOADS = 7;
@@ -48,7 +49,7 @@ function largeText(): string {
   return JSON.stringify({ ...deployment, workloads: Array.from({ length: 100 }, (_, i) => pair(i)).flat() });
 }
 
-function readAndHash(text: string): string {
+function readAndHash(text: string | Uint8Array): string {
   const deployment = parseDeployment(text);
   validateDeployment(deployment);
   return deploymentHash(deployment);
@@ -65,6 +66,25 @@ function costMs(run: () => unknown, runs: number): number {
     best = Math.min(best, (user + system) / 1000 / runs);
   }
   return best;
+}
+
+/** The most processor milliseconds that the refusal of any bad input takes. */
+function worstRefusalMs(): number {
+  const costs = badInputs.map(({ text }) => {
+    const given = text();
+    return costMs(() => refuse(given), 1);
+  });
+  return Math.max(...costs);
+}
+
+function refuse(text: string | Uint8Array): void {
+  try {
+    readAndHash(text);
+  } catch (error) {
+    if (error instanceof GridError) return;
+    throw error;
+  }
+  throw new Error('bad input was accepted');
 }
 
 /** Milliseconds a fresh process takes for a module, the best of several: its files must have been read before. */
@@ -104,6 +124,7 @@ export async function bench(): Promise<{ name: string; metrics: Record<string, n
       small_per_second: Math.round(1000 / smallMs),
       small_parse_ratio: round(smallMs / parseMs),
       large_ms: round(largeMs),
+      refusal_ms: round(worstRefusalMs()),
       load_ms: round(await packageLoadMs()),
       source_load_ms: round(await loadMs(SOURCE)),
     },
