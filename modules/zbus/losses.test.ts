@@ -122,6 +122,28 @@ describe('losses', () => {
   });
 });
 
+describe('a full broker', () => {
+  it('refuses calls, which is said, and is used again when it has room', async () => {
+    const log: CallLog = [];
+    await serve(log);
+    const calls = connect().of(counter);
+    expect(await calls.Add({ a: 1, b: 1 })).toBe(2);
+    const underWay = calls.Sleep({ name: 'a', ms: 200 });
+    await expect.poll(() => log).toEqual(['+a']);
+    await peek.config('SET', 'maxmemory', '1');
+    ends.push(() => peek.config('SET', 'maxmemory', '0'));
+    const refused = await failure(calls.Add({ a: 1, b: 1 }));
+    expect(refused.kind).toBe('bus_lost');
+    expect(refused.message).toContain('the call was not sent');
+    await expect.poll(() => log).toEqual(['+a', '-a']);
+    await peek.config('SET', 'maxmemory', '0');
+    // Its answer was kept for as long.
+    expect(await underWay).toBe('a');
+    expect(await calls.Add({ a: 2, b: 2 })).toBe(4);
+    expect(await keys()).toEqual([]);
+  });
+});
+
 describe('an older broker', () => {
   it('is served without the command that pops many at once', async () => {
     const older = await startRedis(['--rename-command', 'BLMPOP', '']);

@@ -14,6 +14,8 @@ export type Step =
   | { readonly do: 'leave' }
   | { readonly do: 'restart-broker'; readonly ms: number }
   | { readonly do: 'freeze-broker'; readonly ms: number }
+  /** The broker has no memory for anything new. */
+  | { readonly do: 'fill-broker'; readonly ms: number }
   | { readonly do: 'drop-connections' }
   | { readonly do: 'wait'; readonly ms: number };
 
@@ -49,6 +51,7 @@ const fault: fc.Arbitrary<Step> = fc.oneof(
   { weight: 1, arbitrary: fc.constant<Step>({ do: 'leave' }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('restart-broker' as const), ms: milliseconds(20) }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('freeze-broker' as const), ms: milliseconds(30) }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('fill-broker' as const), ms: milliseconds(30) }) },
   { weight: 2, arbitrary: fc.constant<Step>({ do: 'drop-connections' }) },
 );
 

@@ -135,6 +135,10 @@ class Run {
       case 'freeze-broker':
         await this.#freeze(step.ms);
         return;
+      case 'fill-broker':
+        await this.#peek.config('SET', 'maxmemory', '1');
+        this.#ending.push(sleep(step.ms).then(() => this.#peek.config('SET', 'maxmemory', '0')));
+        return;
       case 'drop-connections':
         await this.#peek.call('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes');
         return;
