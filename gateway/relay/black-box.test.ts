@@ -189,6 +189,11 @@ describe('routing', () => {
     ['error with wrong source', () => ({ source: address(7), message: failure }), 'silence'],
     ['no destination', (s) => ({ ...from(s), destination: address(0) }), 'message with missing destination'],
     ['unknown twin', from, 'unknown twin destination', 99],
+    [
+      'session that nobody can have',
+      (s) => ({ ...from(s), destination: address(9, 'x'.repeat(257)) }),
+      'session of the destination has more than 256 characters',
+    ],
     ['response to unknown twin', (s) => ({ ...from(s), message: response }), 'silence', 99],
     ['twin without relay', from, 'relay info is not set for this twin', 10],
     ['absent session', from, 'silence', 8],

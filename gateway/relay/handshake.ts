@@ -2,7 +2,7 @@
 import type { IncomingMessage } from 'node:http';
 import type { Logger } from 'pino';
 import { nowSeconds } from '../rmb/envelope.ts';
-import type { SignatureVerifier } from '../rmb/signature.ts';
+import { type SignatureVerifier, VerifierBusyError } from '../rmb/signature.ts';
 import { parseToken, type Token, TokenError } from '../rmb/token.ts';
 import type { TwinSource } from '../rmb/twins.ts';
 import type { UsedTokens } from './used-tokens.ts';
@@ -67,12 +67,13 @@ export async function admitToken(text: string, tools: HandshakeTools, now: numbe
       if (twin === undefined) return { status: 401, body: `twin not found ${sub}` };
       const fault = await tools.verifier.verify(twin.account, token.signed, token.signature);
       if (fault !== undefined) continue;
-      if (tools.usedTokens?.use(token.signed, exp, now) === false) {
+      if (tools.usedTokens?.use(sub, token.signed, exp, now) === false) {
         return { status: 401, body: 'invalid jwt: jwt was used already' };
       }
       return { twin: sub, session: sid };
     }
   } catch (error) {
+    if (error instanceof VerifierBusyError) return { status: 503, body: 'too many handshakes at once' };
     tools.log.error({ twin: sub, reason: (error as Error).message }, 'twin of a visitor not found out');
     return { status: 500, body: 'failed to get twin: the chain cannot be asked now' };
   }

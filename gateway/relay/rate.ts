@@ -17,9 +17,11 @@ export class WindowedLimit<Key> {
   readonly #limits: MessageLimits;
   readonly #maxKeys: number;
   readonly #used = new Map<Key, { count: number; bytes: number }>();
+  /** What all keys beyond `maxKeys` have used together. */
+  #others = { count: 0, bytes: 0 };
   #window = 0;
 
-  /** Beyond `maxKeys` keys in one window new ones are refused. */
+  /** Beyond `maxKeys` keys in one window new ones share what one may have: who brings many does not shut out all others. */
   constructor(limits: MessageLimits, maxKeys: number) {
     this.#limits = limits;
     this.#maxKeys = maxKeys;
@@ -31,13 +33,14 @@ export class WindowedLimit<Key> {
     if (window !== this.#window) {
       this.#window = window;
       this.#used.clear();
+      this.#others = { count: 0, bytes: 0 };
     }
     if (bytes > this.#limits.bytes) return false;
     let used = this.#used.get(key);
     if (used === undefined) {
-      if (this.#used.size >= this.#maxKeys) return false;
-      used = { count: 0, bytes: 0 };
-      this.#used.set(key, used);
+      const isFull = this.#used.size >= this.#maxKeys;
+      used = isFull ? this.#others : { count: 0, bytes: 0 };
+      if (!isFull) this.#used.set(key, used);
     }
     used.count += 1;
     used.bytes += bytes;

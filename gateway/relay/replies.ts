@@ -7,6 +7,7 @@ export const relayTexts = {
   rateLimited: 'exceeded rate limits, dropping message',
   wrongSource: 'message wrong source',
   missingDestination: 'message with missing destination',
+  longSession: 'session of the destination has more than 256 characters',
   unknownTwin: 'unknown twin destination',
   noRelay: 'relay info is not set for this twin',
   offline: 'destination offline',

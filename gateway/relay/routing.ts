@@ -11,6 +11,9 @@ import type { WindowedLimit } from './rate.ts';
 import { errorReply, hasFailFast, pongReply, relayTexts } from './replies.ts';
 import type { Session } from './session.ts';
 
+/** Characters of a session's name in a token. */
+const MAX_SESSION_NAME = 256;
+
 export interface RouterOptions {
   /** Own names, as twins carry them on the chain. */
   readonly domains: readonly string[];
@@ -49,6 +52,8 @@ export class Router {
       return undefined;
     }
     if (destination === undefined || destination.twin === 0) return relayTexts.missingDestination;
+    // A token has no longer one, so nobody could ever fetch it.
+    if ((destination.connection?.length ?? 0) > MAX_SESSION_NAME) return relayTexts.longSession;
     if (mail.isConnected(destination)) return resultText(await mail.deliver(destination, bytes));
     return await this.#deliverAway(envelope, destination, bytes);
   }

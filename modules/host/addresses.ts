@@ -54,7 +54,7 @@ function ranges(texts: readonly string[]): BlockList {
 }
 
 /** The eight numbers of an IPv6 address. */
-function groupsOf(address: string): number[] {
+export function groupsOf(address: string): number[] {
   // In the form that URLs have there are no dots, and `::` stands at most once.
   const [head = '', tail] = new URL(`http://[${address}]/`).hostname.slice(1, -1).split('::');
   const numbers = (text: string): number[] => (text === '' ? [] : text.split(':').map((group) => Number(`0x${group}`)));

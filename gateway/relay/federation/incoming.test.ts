@@ -1,13 +1,16 @@
 import { request as httpRequest } from 'node:http';
+import { connect as dial, type Socket } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { address, decodeEnvelope, type Envelope, encodeEnvelope, MAX_FRAME_BYTES } from '../../rmb/envelope.ts';
 import { connectPeer, type Peer, signedRequest } from '../testing/peer.ts';
 import { type TestTwin, World } from '../testing/world.ts';
+import { subscriberOf } from './incoming.ts';
 
 let world: World;
 let stranger: TestTwin;
 let local: TestTwin;
 const peers: Peer[] = [];
+const lines: Socket[] = [];
 
 beforeEach(async () => {
   world = await World.start({ federation: {} });
@@ -16,6 +19,7 @@ beforeEach(async () => {
 });
 afterEach(async () => {
   for (const peer of peers.splice(0)) peer.socket.terminate();
+  for (const line of lines.splice(0)) line.destroy();
   await world.stop();
 });
 
@@ -107,6 +111,46 @@ describe('federation in', () => {
     expect(await postEnvelope({ uid: 'last' })).toBe('202 ');
     await here.until(() => here.uids.includes('last'));
     expect(here.frames.length).toBe(2);
+  });
+
+  it('takes it once also where it is posted again while it is on its way', async () => {
+    const here = await connect(local);
+    const bytes = encodeEnvelope(signed());
+    const answers = await Promise.all(Array.from({ length: 5 }, () => post(bytes)));
+    expect(new Set(answers)).toEqual(new Set(['202 ']));
+    expect(await postEnvelope({ uid: 'last' })).toBe('202 ');
+    await here.until(() => here.uids.includes('last'));
+    expect(here.frames.length).toBe(2);
+  });
+
+  it('keeps room for others, whatever one address announces and does not send', async () => {
+    await world.relay.close();
+    world.relay = world.newRelay({ federation: { proxies: ['127.0.0.1/32'] } });
+    world.port = await world.relay.listen('127.0.0.1', 0);
+    const head = ['POST / HTTP/1.1', 'Host: x', 'X-Forwarded-For: 2001:db8::1', `Content-Length: ${MAX_FRAME_BYTES}`];
+    for (let index = 0; index < 64; index += 1) {
+      const line = dial(world.port, '127.0.0.1');
+      line.on('error', () => undefined);
+      line.write(`${head.join('\r\n')}\r\n\r\nx`);
+      lines.push(line);
+    }
+    const from = (address: string): Promise<string> => post(encodeEnvelope(signed()), { 'x-forwarded-for': address });
+    await expect.poll(() => from('2001:db8::2'), { timeout: 10_000 }).toBe('503 too many messages at once');
+    expect(await from('192.0.2.1')).toBe('202 ');
+  });
+
+  it('counts the addresses of one subscriber as one', () => {
+    const table = [
+      ['192.0.2.1', '192.0.2.1'],
+      ['::ffff:192.0.2.1', '192.0.2.1'],
+      ['2001:db8::1', '2001:db8:0:0::/64'],
+      ['2001:db8:0:0:ffff::', '2001:db8:0:0::/64'],
+      ['2001:db8:0:1::1', '2001:db8:0:1::/64'],
+      ['fe80::1%eth0', 'fe80:0:0:0::/64'],
+      ['::1', '0:0:0:0::/64'],
+      ['unknown', 'unknown'],
+    ] as const;
+    for (const [address, subscriber] of table) expect(subscriberOf(address)).toBe(subscriber);
   });
 
   it('knows a twin that has a new key', async () => {

@@ -8,6 +8,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { BlockList, isIPv6 } from 'node:net';
 import { LRUCache } from 'lru-cache';
 import type { Logger } from 'pino';
+import { groupsOf } from '../../../modules/host/addresses.ts';
 import { challenge } from '../../rmb/challenge.ts';
 import {
   decodeEnvelope,
@@ -26,6 +27,7 @@ import type { RelayMetrics } from '../metrics.ts';
 import { type MessageLimits, WindowedLimit } from '../rate.ts';
 import { hasFailFast, relayTexts } from '../replies.ts';
 import { sharesDomain } from '../routing.ts';
+import { Shares } from './shares.ts';
 
 export interface IncomingOptions {
   readonly domains: readonly string[];
@@ -45,9 +47,10 @@ export interface IncomingOptions {
 /** Another relay may speak for many twins: 2,000 messages and 34 MiB a second. */
 const DEFAULT_ADDRESS_LIMITS: MessageLimits = { count: 120_000, bytes: 2 * 1024 ** 3 };
 const MAX_ADDRESSES = 50_000;
-/** Bodies being read or checked, and their bytes. */
+/** Bodies being read or checked, and their bytes: of all, and of one address. */
 const MAX_OPEN = 256;
 const MAX_OPEN_BYTES = 64 * 1024 * 1024;
+const ADDRESS_SHARE = { messages: 64, bytes: MAX_OPEN_BYTES / 2 };
 const READ_MS = 15_000;
 /** Messages remembered, so that one that is posted again (its 202 was lost) is queued once. */
 const MAX_SEEN = 50_000;
@@ -70,6 +73,9 @@ export class Incoming {
   readonly #addresses: WindowedLimit<string>;
   readonly #proxies = new BlockList();
   readonly #seen = new LRUCache<string, true>({ max: MAX_SEEN, ttl: SEEN_MS });
+  readonly #shares = new Shares<string>(ADDRESS_SHARE);
+  /** Checked messages on their way: who posts one again meanwhile hears what became of it. */
+  readonly #delivering = new Map<string, Promise<PostAnswer>>();
   #open = 0;
   #openBytes = 0;
 
@@ -85,24 +91,28 @@ export class Incoming {
 
   /** Answers one POST. Never rejects. */
   async handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    if (this.#open >= MAX_OPEN) return this.#reply(response, BUSY);
+    const source = this.#sourceOf(request);
+    if (this.#open >= MAX_OPEN || !this.#shares.hasRoom(source, 0)) return this.#reply(response, BUSY);
     this.#open += 1;
+    this.#shares.count(source, 1, 0);
     let held = 0;
     const hold = (bytes: number): boolean => {
       held += bytes;
       this.#openBytes += bytes;
-      return this.#openBytes <= MAX_OPEN_BYTES;
+      this.#shares.count(source, 0, bytes);
+      return this.#openBytes <= MAX_OPEN_BYTES && this.#shares.isWithin(source);
     };
     try {
       const body = await readBody(request, hold);
       if (!(body instanceof Uint8Array)) return this.#reply(response, body);
-      this.#reply(response, await this.#receive(body, this.#sourceOf(request)));
+      this.#reply(response, await this.#receive(body, source));
     } catch (error) {
       this.#options.log.info({ reason: (error as Error).message }, 'post from another relay failed');
       this.#reply(response, { status: 500, body: 'switch error: internal error' });
     } finally {
       this.#open -= 1;
       this.#openBytes -= held;
+      this.#shares.count(source, -1, -held);
     }
   }
 
@@ -124,10 +134,15 @@ export class Incoming {
     if (this.#seen.has(digest)) return ACCEPTED;
     const refusal = (await this.#checkDestination(envelope)) ?? (await this.#checkSource(envelope));
     if (refusal !== undefined) return refusal;
+    const same = this.#delivering.get(digest);
+    if (same !== undefined) return await same;
+    if (this.#seen.has(digest)) return ACCEPTED;
     // Counted only now: before, anybody could use up another twin's share.
     const from = envelope.source?.twin ?? 0;
     if (this.#options.limit?.take(from, bytes.length) === false) return RATE_LIMITED;
-    return await this.#deliver(envelope, bytes, digest);
+    const delivering = this.#deliver(envelope, bytes, digest).finally(() => this.#delivering.delete(digest));
+    this.#delivering.set(digest, delivering);
+    return await delivering;
   }
 
   async #checkDestination({ destination, tags }: Envelope): Promise<PostAnswer | undefined> {
@@ -180,9 +195,10 @@ export class Incoming {
   #sourceOf(request: IncomingMessage): string {
     const peer = request.socket.remoteAddress ?? '';
     const address = peer.replace(/^::ffff:/, '');
-    if (!this.#proxies.check(address, isIPv6(address) ? 'ipv6' : 'ipv4')) return address;
+    if (!this.#proxies.check(address, isIPv6(address) ? 'ipv6' : 'ipv4')) return subscriberOf(address);
     const named = request.headers['x-forwarded-for'];
-    return (Array.isArray(named) ? named.join(',') : (named ?? '')).split(',').at(-1)?.trim().slice(0, 64) || address;
+    const last = (Array.isArray(named) ? named.join(',') : (named ?? '')).split(',').at(-1)?.trim().slice(0, 64);
+    return subscriberOf(last || address);
   }
 
   #reply(response: ServerResponse, { status, body }: PostAnswer): void {
@@ -199,6 +215,14 @@ function formProblem(envelope: Envelope): string | undefined {
   return findFieldProblem(envelope)?.message ?? findSignatureFormFault(envelope.signature);
 }
 
+/** An IPv4 address, or the 64 bits of an IPv6 address that one subscriber has: the others are its to choose. */
+export function subscriberOf(text: string): string {
+  const address = text.replace(/^::ffff:(?=\d+\.)/i, '').replace(/%.*$/, '');
+  if (!isIPv6(address)) return address;
+  const network = groupsOf(address).slice(0, 4);
+  return `${network.map((group) => group.toString(16)).join(':')}::/64`;
+}
+
 function badRequest(text: string): PostAnswer {
   return { status: 400, body: `bad request: ${text}` };
 }
@@ -207,7 +231,6 @@ function badRequest(text: string): PostAnswer {
 async function readBody(request: IncomingMessage, hold: (bytes: number) => boolean): Promise<Uint8Array | PostAnswer> {
   const announced = Number(request.headers['content-length'] ?? 0);
   if (announced > MAX_FRAME_BYTES) return TOO_LARGE;
-  if (!hold(announced)) return BUSY;
   const deadline = setTimeout(() => request.destroy(new Error(`no body within ${READ_MS} ms`)), READ_MS);
   const chunks: Buffer[] = [];
   let size = 0;
@@ -216,7 +239,8 @@ async function readBody(request: IncomingMessage, hold: (bytes: number) => boole
     for await (const chunk of request.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
       size += chunk.length;
       if (size > MAX_FRAME_BYTES) return TOO_LARGE;
-      if (size > announced && !hold(chunk.length)) return BUSY;
+      // Counted as it comes: to announce a body costs nothing.
+      if (!hold(chunk.length)) return BUSY;
       chunks.push(chunk);
     }
   } finally {

@@ -17,6 +17,11 @@ export class Shares<Key> {
     return held.messages < this.#limits.messages && held.bytes + bytes <= this.#limits.bytes;
   }
 
+  isWithin(key: Key): boolean {
+    const held = this.#held.get(key);
+    return held === undefined || held.bytes <= this.#limits.bytes;
+  }
+
   count(key: Key, messages: number, bytes: number): void {
     const held = this.#held.get(key) ?? { messages: 0, bytes: 0 };
     held.messages += messages;
