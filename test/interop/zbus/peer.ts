@@ -39,7 +39,10 @@ export interface GoTaken {
 }
 
 /** Outcomes of each object's methods: one after the other, the last one for ever. */
-export type Prepared = Record<string, Record<string, ReadonlyArray<{ results?: readonly string[]; error?: string }>>>;
+export type Prepared = Record<
+  string,
+  Record<string, ReadonlyArray<{ results?: readonly string[]; error?: string; delayMs?: number }>>
+>;
 
 type Said = { msg?: string; objects?: string[]; id?: number } & GoOutcome & Partial<GoTaken>;
 

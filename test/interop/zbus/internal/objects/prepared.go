@@ -18,6 +18,8 @@ import (
 type Outcome struct {
 	Results []string `json:"results"`
 	Error   string   `json:"error,omitempty"`
+	// DelayMs is how long the method runs.
+	DelayMs int `json:"delayMs,omitempty"`
 }
 
 // Prepared gives a method its outcomes one after the other, the last one for ever.
@@ -65,6 +67,7 @@ func (p Prepared) answer(method string, args values, targets values) error {
 	if err != nil {
 		return err
 	}
+	time.Sleep(time.Duration(outcome.DelayMs) * time.Millisecond)
 	if outcome.Error != "" {
 		return errors.New(outcome.Error)
 	}
