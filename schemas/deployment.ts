@@ -25,11 +25,11 @@ export const Workload = keepingSource(
   struct('gridtypes.Workload', {
     version: described(uint32, "the deployment's version at which this workload changed last"),
     name: described(text, '1 to 36 of a-z, A-Z, 0-9 and _, unique in the deployment'),
-    type: text,
+    type: described(text, 'which kind of thing; `data` follows from it'),
     /** JSON text exactly as the client sent it, `''` when it sent none. */
     data: described(raw, 'what the type asks for; kept as it was sent'),
-    metadata: optional(text),
-    description: optional(text),
+    metadata: optional(described(text, 'free text, part of the hash')),
+    description: optional(described(text, 'free text, part of the hash')),
     result: optional(described(Result, 'written by the node, ignored in what clients send')),
   }),
   'data',
@@ -37,20 +37,20 @@ export const Workload = keepingSource(
 export type Workload = z.output<typeof Workload>;
 
 export const SignatureRequest = struct('gridtypes.SignatureRequest', {
-  twin_id: uint32,
+  twin_id: described(uint32, 'who is asked'),
   required: optional(described(bool, "the deployment's own twin always is")),
   weight: optional(described(uint, 'what its signature counts towards `weight_required`')),
 });
 
 export const Signature = struct('gridtypes.Signature', {
-  twin_id: uint32,
+  twin_id: described(uint32, 'who signed'),
   signature: described(text, '64 bytes, hex without `0x`'),
   signature_type: optional(described(text, '`sr25519`; anything else means ed25519')),
 });
 
 export const SignatureRequirement = struct('gridtypes.SignatureRequirement', {
   requests: described(list(SignatureRequest), 'who is asked to sign; each of them must'),
-  weight_required: optional(uint),
+  weight_required: optional(described(uint, 'what the weights of the signers must come to')),
   signatures: list(Signature),
   signature_style: optional(described(text, 'empty, or `polka-wallet`: the hex of the hash in <Bytes> tags is signed')),
 });
@@ -61,7 +61,7 @@ export const Deployment = struct('gridtypes.Deployment', {
   twin_id: described(uint32, 'who deploys'),
   contract_id: described(uint64, 'node contract on the chain; not part of the hash'),
   metadata: optional(described(text, 'free text; the chain takes 512 bytes of it')),
-  description: optional(text),
+  description: optional(described(text, 'free text, part of the hash')),
   expiration: optional(described(timestamp, 'Unix seconds or RFC 3339; deprecated, still part of the hash')),
   signature_requirement: SignatureRequirement,
   workloads: described(list(Workload), 'their order is part of the hash'),

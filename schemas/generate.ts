@@ -55,10 +55,10 @@ function jsonSchema(schema: z.ZodType): JsonSchema {
       const visited = zodSchema as unknown as z.ZodType;
       const own = jsonOf(visited);
       if (own !== undefined) {
-        const { description, default: absent } = made;
+        const { description, default: absent, minimum } = made;
         for (const key of Object.keys(made)) delete (made as JsonSchema)[key];
         // A default in the form of the program's own value is none of the wire's.
-        const kept = own.type === undefined ? { description } : { description, default: absent };
+        const kept = own.type === undefined ? { description } : { description, default: absent, minimum };
         for (const [key, value] of Object.entries({ ...own, ...kept })) {
           if (value !== undefined) Object.assign(made, { [key]: value });
         }
@@ -72,7 +72,10 @@ function jsonSchema(schema: z.ZodType): JsonSchema {
 /** A workload's `data` follows from its `type`. */
 function dataByType(properties: unknown): JsonSchema {
   return {
-    properties: { ...(properties as JsonSchema), type: { type: 'string', enum: [...workloadTypeNames] } },
+    properties: {
+      ...(properties as JsonSchema),
+      type: { ...((properties as JsonSchema).type as JsonSchema), enum: [...workloadTypeNames] },
+    },
     allOf: workloadTypes.map((type) => ({
       if: { properties: { type: { const: type.name } }, required: ['type'] },
       // biome-ignore lint/suspicious/noThenProperty: the keyword of JSON Schema

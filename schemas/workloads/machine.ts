@@ -23,8 +23,8 @@ export const MyceliumIp = struct('zos.MyceliumIP', {
 });
 
 const MachineCapacity = struct('zos.MachineCapacity', {
-  cpu: described(uint8, 'logical CPUs, 1 to 255'),
-  memory: described(size, 'bytes, at least 262144000'),
+  cpu: described(uint8, 'logical CPUs', { minimum: 1 }),
+  memory: described(size, 'bytes, at least 250 MiB', { minimum: MINIMUM_MEMORY }),
 });
 
 const MachineMount = struct('zos.MachineMount', {
@@ -38,7 +38,7 @@ export const machineFields = {
   compute_capacity: MachineCapacity,
   mounts: list(MachineMount),
   entrypoint: optional(described(text, 'first program and its arguments')),
-  env: map(text),
+  env: described(map(text), 'environment; `SSH_KEY` holds keys of root, one a line'),
   corex: optional(described(bool, 'not part of the challenge')),
   gpu: described(list(text, { omitEmpty: true }), 'ids as zos.gpu.list gives them'),
 };

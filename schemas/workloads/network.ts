@@ -11,7 +11,7 @@ const MYCELIUM_KEY_BYTES = 32;
 export const Peer = struct('zos.Peer', {
   subnet: described(cidr, "the peer's part of the network"),
   wireguard_public_key: described(text, 'base64'),
-  allowed_ips: list(cidr),
+  allowed_ips: described(list(cidr), 'at least one; where traffic of the peer may come from and go to'),
   endpoint: optional(described(text, '`address:port`; empty for a hidden peer')),
 });
 export type Peer = z.output<typeof Peer>;

@@ -13,8 +13,8 @@ const Encryption = struct('zos.Encryption', {
 
 const Backend = struct('zos.ZdbBackend', {
   address: described(text, '`address:port` of a 0-db'),
-  namespace: text,
-  password: optional(text),
+  namespace: described(text, 'its namespace there'),
+  password: optional(described(text, 'of the namespace')),
 });
 type Backend = z.output<typeof Backend>;
 
@@ -27,7 +27,11 @@ const Config = struct('zos.QuantumSafeFSConfig', {
   encryption: Encryption,
   meta: struct('zos.QuantumSafeMeta', {
     type: described(text, '`zdb`'),
-    config: struct('zos.QuantumSafeConfig', { prefix: text, encryption: Encryption, backends: list(Backend) }),
+    config: struct('zos.QuantumSafeConfig', {
+      prefix: described(text, 'of the keys'),
+      encryption: Encryption,
+      backends: list(Backend),
+    }),
   }),
   groups: list(struct('zos.ZdbGroup', { backends: list(Backend) })),
   compression: struct('zos.QuantumCompression', { algorithm: described(text, '`snappy`') }),

@@ -6,7 +6,7 @@ import { size, text } from '../gojson/values.ts';
 import { defineWorkload } from './type.ts';
 
 export const Volume = struct('zos.Volume', {
-  size: described(size, 'bytes, at least 1'),
+  size: described(size, 'bytes, at least 1', { minimum: 1 }),
 });
 
 export const volume = defineWorkload({

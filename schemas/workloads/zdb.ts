@@ -8,7 +8,7 @@ import { defineWorkload } from './type.ts';
 const MODES = ['user', 'seq'];
 
 export const Zdb = struct('zos.ZDB', {
-  size: described(size, 'bytes, at least 1'),
+  size: described(size, 'bytes, at least 1', { minimum: 1 }),
   mode: described(text, '`user` or `seq`', { enum: MODES }),
   password: optional(described(text, 'empty: none')),
   public: optional(described(bool, 'readable without the password')),
@@ -22,7 +22,7 @@ export const zdb = defineWorkload({
   result: struct('zos.ZDBResult', {
     Namespace: described(text, 'workload id of the namespace'),
     IPs: described(list(text), 'addresses it answers on'),
-    Port: uint,
+    Port: described(uint, 'TCP port'),
   }),
   change: (from, to) => {
     if (to.mode !== from.mode) return { kind: 'unchanged', reason: 'cannot change namespace mode' };

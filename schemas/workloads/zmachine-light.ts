@@ -32,7 +32,7 @@ export const zmachineLight = defineWorkload({
   result: struct('zos.ZMachineLightResult', {
     id: described(text, 'workload id of the machine'),
     ip: described(text, 'its address in the private network'),
-    mycelium_ip: optional(text),
+    mycelium_ip: optional(described(text, 'IPv6 address, or empty')),
     console_url: optional(described(text, '`[address]:port`, over Mycelium')),
   }),
   change: undefined,

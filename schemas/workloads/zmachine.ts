@@ -40,8 +40,8 @@ export const zmachine = defineWorkload({
   result: struct('zos.ZMachineResult', {
     id: described(text, 'workload id of the machine'),
     ip: described(text, 'its address in the private network'),
-    planetary_ip: optional(text),
-    mycelium_ip: optional(text),
+    planetary_ip: optional(described(text, 'IPv6 address, or empty')),
+    mycelium_ip: optional(described(text, 'IPv6 address, or empty')),
     console_url: optional(described(text, '`address:port`, on the private network')),
   }),
   change: undefined,

@@ -7,7 +7,7 @@ import { type Context, defineWorkload } from './type.ts';
 import { zmachine } from './zmachine.ts';
 
 export const ZMount = struct('zos.ZMount', {
-  size: described(size, 'bytes, at least 1'),
+  size: described(size, 'bytes, at least 1', { minimum: 1 }),
 });
 
 export const zmount = defineWorkload({
