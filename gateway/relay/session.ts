@@ -13,13 +13,13 @@ import type { WebSocket } from 'ws';
 import { decodeEnvelope, nowSeconds, remainingSeconds } from '../rmb/envelope.ts';
 import type { Address } from '../rmb/envelope_pb.ts';
 import { writeTogether } from '../rmb/together.ts';
+import { HeldMail } from './held.ts';
 import type { Eviction, RelayMetrics } from './metrics.ts';
 import type { OfflineQueue, QueuedMessage } from './queue.ts';
 import { type SentMessage, SentWindow, type WindowBudget } from './window.ts';
 
 /** Bytes in a socket's buffer above which messages go to the queue instead. */
 const BUFFER_LIMIT_BYTES = 2 * 1024 * 1024;
-const HELD_LIMIT_BYTES = 1024 * 1024;
 /** So few messages in the queue are nearly none. */
 const FEW_MESSAGES = 50;
 const RETRY_MS = 2000;
@@ -71,9 +71,7 @@ export class Session {
   #draining = false;
   #ended = false;
   #queueWrites = 0;
-  /** While the last of the queue is read: what came meanwhile, to be sent behind it. */
-  #held: Uint8Array[] | undefined;
-  #heldBytes = 0;
+  readonly #held: HeldMail;
   /** The queue is read from behind this entry; entries before it were sent. */
   #readUpTo = '';
   /** Entries that were sent before they were stored. */
@@ -97,7 +95,8 @@ export class Session {
     this.#bytesAtMessage = line.bytesRead;
     this.#tools = tools;
     this.#timing = tools.timing ?? DEFAULT_SESSION_TIMING;
-    this.#window = new SentWindow(tools.windows);
+    this.#window = new SentWindow(address.twin, tools.windows);
+    this.#held = new HeldMail(address.twin, tools.windows);
     socket.on('ping', (data: Buffer) => this.#countControlFrame(data));
     socket.on('pong', (data: Buffer) => {
       this.#countControlFrame(data);
@@ -130,7 +129,7 @@ export class Session {
   trySend(bytes: Uint8Array): boolean {
     if (this.#ended || this.socket.readyState !== this.socket.OPEN) return false;
     if (!this.#live) return this.#hold(bytes);
-    if (this.socket.bufferedAmount > BUFFER_LIMIT_BYTES || !this.#window.hasRoom) {
+    if (this.socket.bufferedAmount > BUFFER_LIMIT_BYTES || !this.#window.hasRoomFor(bytes.length)) {
       // From here on the queue has the order: what is not proven goes there first.
       this.#live = false;
       this.#store(() => true);
@@ -236,37 +235,20 @@ export class Session {
   #goLive(): void {
     this.#draining = false;
     this.#live = true;
-    for (const bytes of this.#stopHolding()) this.#send(bytes, undefined);
+    for (const bytes of this.#held.end()) this.#send(bytes, undefined);
   }
 
   /** Where the queue is nearly empty: else a steady stream would go through it for ever. */
   #hold(bytes: Uint8Array): boolean {
-    if (this.#held === undefined) return false;
-    if (this.#heldBytes + bytes.length > HELD_LIMIT_BYTES || !this.#window.hasRoom) {
-      this.#storeHeld();
-      return false;
-    }
-    this.#held.push(bytes);
-    this.#heldBytes += bytes.length;
-    this.#tools.windows.bytes += bytes.length;
-    return true;
-  }
-
-  #startHolding(): void {
-    this.#held ??= [];
-  }
-
-  #stopHolding(): Uint8Array[] {
-    const held = this.#held ?? [];
-    this.#held = undefined;
-    this.#tools.windows.bytes -= this.#heldBytes;
-    this.#heldBytes = 0;
-    return held;
+    if (!this.#held.isHolding) return false;
+    if (this.#window.hasRoomFor(bytes.length) && this.#held.push(bytes)) return true;
+    this.#storeHeld();
+    return false;
   }
 
   #storeHeld(): void {
     const { queue, metrics } = this.#tools;
-    const stored = this.#stopHolding().map(async (bytes) => {
+    const stored = this.#held.end().map(async (bytes) => {
       this.#queueWrites += 1;
       const { result } = await queue.add(this.address, bytes);
       (result === 'queued' ? metrics.queued : metrics.lost).inc();
@@ -315,17 +297,17 @@ export class Session {
       if (messages.length === 0) {
         // A message may have been queued while the answer was on its way.
         if (this.#queueWrites !== writesBefore) {
-          this.#startHolding();
+          this.#held.begin();
           continue;
         }
         this.#sentBefore.clear();
         this.#goLive();
         return;
       }
-      if (messages.length < FEW_MESSAGES) this.#startHolding();
+      if (messages.length < FEW_MESSAGES) this.#held.begin();
       const dropped: QueuedMessage[] = [];
       for (const message of messages) {
-        if (!(await this.#room())) break;
+        if (!(await this.#room(message.bytes.length))) break;
         this.#readUpTo = message.id;
         if (this.#sentBefore.delete(message.id)) continue;
         if (isExpired(message.bytes)) {
@@ -339,9 +321,9 @@ export class Session {
   }
 
   /** Waits for the other side to read; `false` when the session ended, also for being too slow. */
-  async #room(): Promise<boolean> {
+  async #room(bytes: number): Promise<boolean> {
     const since = Date.now();
-    while (!this.#ended && (this.socket.bufferedAmount > BUFFER_LIMIT_BYTES || !this.#window.hasRoom)) {
+    while (!this.#ended && (this.socket.bufferedAmount > BUFFER_LIMIT_BYTES || !this.#window.hasRoomFor(bytes))) {
       if (Date.now() - since > this.#timing.backPressureMs) this.end('back_pressure_timeout');
       if (this.#asked < this.#window.last) this.#ping(Date.now());
       await new Promise((resolve) => setTimeout(resolve, 20));

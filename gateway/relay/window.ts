@@ -15,24 +15,47 @@ export interface SentMessage {
 const MAX_MESSAGES = 8192;
 const MAX_BYTES = 4 * 1024 * 1024;
 
+/** A session has room for so much even where others have used up what all share. */
+const OWN_BYTES = 16 * 1024;
+/** Of what all share one twin has at most a quarter. */
+const TWIN_SHARE = 4;
+
 /** Memory that the windows of all sessions share. */
 export class WindowBudget {
-  readonly limitBytes: number;
-  bytes = 0;
+  readonly #limitBytes: number;
+  readonly #twins = new Map<number, number>();
+  #bytes = 0;
 
   constructor(limitBytes: number) {
-    this.limitBytes = limitBytes;
+    this.#limitBytes = limitBytes;
+  }
+
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  hasRoom(twin: number): boolean {
+    return this.#bytes < this.#limitBytes && (this.#twins.get(twin) ?? 0) < this.#limitBytes / TWIN_SHARE;
+  }
+
+  count(twin: number, bytes: number): void {
+    this.#bytes += bytes;
+    const ofTwin = (this.#twins.get(twin) ?? 0) + bytes;
+    if (ofTwin > 0) this.#twins.set(twin, ofTwin);
+    else this.#twins.delete(twin);
   }
 }
 
 /** Messages in the order they were sent, oldest first. */
 export class SentWindow {
+  readonly #twin: number;
   readonly #budget: WindowBudget;
   #messages: SentMessage[] = [];
   #bytes = 0;
   #last = 0;
 
-  constructor(budget: WindowBudget) {
+  constructor(twin: number, budget: WindowBudget) {
+    this.#twin = twin;
     this.#budget = budget;
   }
 
@@ -50,10 +73,9 @@ export class SentWindow {
   }
 
   /** A single message may be larger than the rest of the room: else it could never be sent. */
-  get hasRoom(): boolean {
-    return (
-      this.#messages.length < MAX_MESSAGES && this.#bytes < MAX_BYTES && this.#budget.bytes < this.#budget.limitBytes
-    );
+  hasRoomFor(bytes: number): boolean {
+    if (this.#messages.length >= MAX_MESSAGES || this.#bytes >= MAX_BYTES) return false;
+    return this.#bytes + bytes <= OWN_BYTES || this.#budget.hasRoom(this.#twin);
   }
 
   get isHalfFull(): boolean {
@@ -89,6 +111,6 @@ export class SentWindow {
 
   #count(bytes: number): void {
     this.#bytes += bytes;
-    this.#budget.bytes += bytes;
+    this.#budget.count(this.#twin, bytes);
   }
 }
