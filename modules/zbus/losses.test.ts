@@ -83,6 +83,26 @@ describe('losses', () => {
     await expect.poll(() => taken()).toBe(0);
   });
 
+  it('ends a lost connection that the broker still holds, as that would take calls', async () => {
+    await serve();
+    const calls = connect().of(counter);
+    await calls.Add({ a: 1, b: 1 });
+    const held = peek.duplicate();
+    ends.push(async () => held.disconnect());
+    await held.client('SETNAME', await workList());
+    const id = Number(await held.client('ID'));
+    const ended = once(held, 'close');
+    const list = String(await peek.client('LIST', 'TYPE', 'NORMAL'));
+    for (const line of list.split('\n')) {
+      const [, other, name] = /^id=(\d+) .*? name=(\S*) /.exec(line) ?? [];
+      if (other !== undefined && Number(other) !== id && name === (await workList())) {
+        await peek.client('KILL', 'ID', Number(other));
+      }
+    }
+    await ended;
+    expect(await calls.Add({ a: 2, b: 2 })).toBe(4);
+  });
+
   it('answers calls that a killed server had begun, and does not run them again', async () => {
     const child = await spawnServer();
     const client = connect();

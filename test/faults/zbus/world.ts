@@ -34,6 +34,7 @@ export class World {
   readonly #redis: TestRedis;
   readonly #peek: Redis;
   #opened = 0;
+  #running: Promise<void> = Promise.resolve();
   /** How calls ended over all interleavings. */
   readonly ends = new Map<string, number>();
   readonly steps = new Map<string, number>();
@@ -51,13 +52,20 @@ export class World {
   }
 
   async close(): Promise<void> {
+    // A run that was interrupted for want of time is still under way.
+    await this.#running.catch(() => undefined);
     this.#peek.disconnect();
     await this.#redis.stop();
     await rm(this.#folder, { recursive: true, force: true });
   }
 
   /** @throws Error that lists everything that should not be */
-  async run(steps: readonly Step[]): Promise<void> {
+  run(steps: readonly Step[]): Promise<void> {
+    this.#running = this.#run(steps);
+    return this.#running;
+  }
+
+  async #run(steps: readonly Step[]): Promise<void> {
     const run = new Run(this.#redis, this.#peek, () => this.#line());
     try {
       await run.begin();
