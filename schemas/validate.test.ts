@@ -1,3 +1,4 @@
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
   challenge,
@@ -148,6 +149,71 @@ describe('data', () => {
       );
     }
     validateDeployment(parse(machine({}, { mycelium: { NETWORK: 'net1', Hex_Seed: 'AABBCCDDEEFF' } })));
+  });
+
+  it('of a machine has its environment in the order of the bytes of its keys', () => {
+    const key = fc.string({ unit: 'grapheme', minLength: 1 });
+    fc.assert(
+      fc.property(fc.uniqueArray(key), (keys) => {
+        const env = Object.fromEntries(keys.map((one) => [one, '']));
+        const sorted = keys.map((one) => Buffer.from(one)).sort(Buffer.compare);
+        const text = sorted.map((one) => `${one}=`).join('');
+        // The requirement's weight and nothing else comes after the environment.
+        expect(challenge(parse(machine({ env }))).endsWith(`${2 ** 30}${text}0`)).toBe(true);
+      }),
+    );
+  });
+
+  it('of a gateway', () => {
+    const gateway = (data: object, type = 'gateway-name-proxy') => ({
+      type,
+      data: { name: 'a', fqdn: 'a.bc', ...data },
+    });
+    const backend = (...backends: string[]) => gateway({ backends });
+    const passing = (...backends: string[]) => gateway({ backends, tls_passthrough: true });
+    expect(message(backend())).toBe('backends list can not be empty');
+    for (const good of ['http://10.1.1.2', 'http://[fd00::1]:80/a', 'http://1.2.3.4:99999'])
+      validateDeployment(parse(backend(good)));
+    for (const bad of [
+      'http://127.1.2.3',
+      'http://[::1]',
+      'http://[::ffff:127.0.0.1]',
+      'http://',
+      'http://010.1.1.1',
+    ]) {
+      expect(message(backend('http://10.1.1.2', bad))).toContain('invalid ip address in backend: ');
+    }
+    expect(message(backend('10.1.1.2'))).toContain('scheme expected to be http');
+    expect(message(backend('10.1.1.2:80'))).toContain('first path segment in URL cannot contain colon');
+    for (const good of ['10.1.1.2:0', '[fd00::1]:65535']) validateDeployment(parse(passing(good)));
+    expect(message(passing('10.1.1.2:x'))).toContain('strconv.ParseUint: parsing "x": invalid syntax');
+    expect(message(passing('10.1.1.2'))).toContain('missing port in address');
+    for (const fqdn of ['a', 'a.b', '.ab', 'a..bc', 'a.bc.', 'a b.cd', 'a.bc\n', '']) {
+      expect(message(gateway({ fqdn, backends: ['http://1.2.3.4'] }, 'gateway-fqdn-proxy'))).toBe(
+        `fqdn ${fqdn} is invalid`,
+      );
+    }
+    for (const name of ['', 'a.b', 'ä', 'a\n']) {
+      expect(message(gateway({ name, backends: [] }))).toBe(`name ${name} is invalid`);
+    }
+  });
+
+  it('of the other types', () => {
+    expect(message({ type: 'ip', data: {} })).toBe('public ip workload with no selections');
+    const light = (data: object) => ({ type: 'network-light', data });
+    expect(message(light({}))).toBe('network resource subnet cannot empty');
+    for (const mycelium of [null, undefined, { hex_key: '00' }]) {
+      expect(message(light({ subnet: '10.1.1.0/24', mycelium }))).toBe('invalid mycelium key length, expected 32');
+    }
+    const vm = { ...machine({}, { public_ip: 'nothing' }), type: 'zmachine-light' };
+    validateDeployment(parse(vm));
+    expect(message({ type: 'zlogs', data: { zmachine: 'vm', output: 'ws://a' } }, { ...vm, name: 'vm' })).toBe(
+      "no zmachine with name 'vm' found",
+    );
+    const logs = (output: string) =>
+      message({ type: 'zlogs', data: { zmachine: 'vm', output } }, { name: 'vm', ...machine() });
+    expect(logs('')).toBe("invalid output schema '' not supported");
+    expect(logs('ws://[')).toContain("missing ']' in host");
   });
 
   it('asks for no more than a node makes for one contract', () => {
