@@ -3,27 +3,23 @@ import { decode, decodeFrom, encode } from './codec.ts';
 import type { MethodDefinition } from './definition.ts';
 import { within, ZbusError } from './errors.ts';
 import { Reader } from './reader.ts';
+import type { Wire } from './wire.ts';
 import { zeroOf } from './zero.ts';
 
 export function encodeInputs(call: string, method: MethodDefinition, args: Record<string, unknown>): Uint8Array[] {
   const inputs: Uint8Array[] = [];
+  let at = '';
   try {
-    for (const [name, wire] of Object.entries(method.args)) {
-      const values = name === method.variadic ? (args[name] as unknown[]) : [args[name]];
-      for (const value of values) inputs.push(encodeArgument(name, () => encode(wire, value)));
+    for (at in method.args) {
+      const wire = method.args[at] as Wire;
+      if (at !== method.variadic) inputs.push(encode(wire, args[at]));
+      else for (const value of args[at] as unknown[]) inputs.push(encode(wire, value));
     }
-  } catch (cause) {
+  } catch (error) {
+    const cause = within(at, error);
     throw new ZbusError('protocol', `${call}: ${(cause as Error).message}; the call was not sent`, { call, cause });
   }
   return inputs;
-}
-
-function encodeArgument(name: string, work: () => Uint8Array): Uint8Array {
-  try {
-    return work();
-  } catch (error) {
-    throw within(name, error);
-  }
 }
 
 /** The value, the tuple of values, or nothing, as the method returns them. */

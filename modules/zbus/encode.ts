@@ -9,10 +9,19 @@ const MAX_DEPTH = 512;
 
 /** @throws WireError with the path of the field that cannot be held. */
 export function encode<W extends Wire>(wire: W, value: Infer<W>): Buffer {
-  const writer = new Writer();
-  encodeInto(writer, wire, value);
-  return writer.finish();
+  const writer = spare ?? new Writer();
+  // A getter of the value may encode another one meanwhile.
+  spare = undefined;
+  try {
+    writer.clear();
+    encodeInto(writer, wire, value);
+    return writer.take();
+  } finally {
+    spare = writer;
+  }
 }
+
+let spare: Writer | undefined;
 
 export function encodeInto(writer: Writer, wire: Wire, value: unknown): void {
   if (value === null && NULLABLE.has(wire.kind)) {

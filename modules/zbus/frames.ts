@@ -2,7 +2,7 @@
  * The messages on the bus. Keys and their order are the Go library's; keys of
  * ours come after them and only when set, so a Go peer ignores them.
  */
-import { decode, encodeInto } from './codec.ts';
+import { decode, encode, encodeInto } from './codec.ts';
 import { type RemoteError, WireError } from './errors.ts';
 import { any, bytes, type Infer, named, pointer, signed64, slice, str, struct, time, type Wire } from './wire.ts';
 import { Writer } from './writer.ts';
@@ -73,35 +73,57 @@ export function queueName(module: string, object: { readonly Name: string; reado
 }
 
 export function encodeRequest(request: Request): Buffer {
-  const { id, inputs, object, replyTo, method, trace, deadline } = request;
-  let expectedBytes = 160 + id.length + replyTo.length + method.length + object.Name.length + (trace?.length ?? 0);
-  for (const input of inputs) expectedBytes += input.length + 5;
-  const writer = new Writer(expectedBytes);
-  writer.mapHeader(5 + (trace === undefined ? 0 : 1) + (deadline === undefined ? 0 : 1));
-  writer.string('ID');
-  writer.string(id);
-  writer.string('Inputs');
-  writer.arrayHeader(inputs.length);
-  for (const input of inputs) writer.bytes(input);
+  const { id, inputs, trace, deadline } = request;
+  shared.clear();
+  shared.mapHeader(5 + (trace === undefined ? 0 : 1) + (deadline === undefined ? 0 : 1));
+  shared.raw(KEY_ID);
+  shared.string(id);
+  shared.raw(KEY_INPUTS);
+  shared.arrayHeader(inputs.length);
+  for (const input of inputs) shared.bytes(input);
+  shared.raw(targetOf(request));
+  if (trace !== undefined) {
+    shared.raw(KEY_TRACE);
+    shared.string(trace);
+  }
+  if (deadline !== undefined) {
+    shared.raw(KEY_DEADLINE);
+    encodeInto(shared, signed64, deadline);
+  }
+  return shared.take();
+}
+
+const shared = new Writer(4096);
+const [KEY_ID, KEY_INPUTS, KEY_TRACE, KEY_DEADLINE] = ['ID', 'Inputs', 'Trace', 'Deadline'].map((key) =>
+  encode(str, key),
+) as [Buffer, Buffer, Buffer, Buffer];
+
+/** What is the same in all calls of one caller to one method: object, where the answer goes, method. */
+interface Target {
+  readonly name: string;
+  readonly version: string;
+  readonly replyTo: string;
+  readonly bytes: Buffer;
+}
+
+const TARGETS_MOST = 512;
+/** The last one of each method's name. */
+const targets = new Map<string, Target>();
+
+function targetOf({ object, replyTo, method }: Request): Buffer {
+  const known = targets.get(method);
+  if (known?.replyTo === replyTo && known.name === object.Name && known.version === object.Version) return known.bytes;
+  const writer = new Writer();
   writer.string('Object');
-  writer.mapHeader(2);
-  writer.string('Name');
-  writer.string(object.Name);
-  writer.string('Version');
-  writer.string(object.Version);
+  encodeInto(writer, ObjectID, object);
   writer.string('ReplyTo');
   writer.string(replyTo);
   writer.string('Method');
   writer.string(method);
-  if (trace !== undefined) {
-    writer.string('Trace');
-    writer.string(trace);
-  }
-  if (deadline !== undefined) {
-    writer.string('Deadline');
-    encodeInto(writer, signed64, deadline);
-  }
-  return writer.finish();
+  const bytes = writer.finish();
+  if (targets.size >= TARGETS_MOST) targets.clear();
+  targets.set(method, { name: object.Name, version: object.Version, replyTo, bytes });
+  return bytes;
 }
 
 /** @throws WireError */

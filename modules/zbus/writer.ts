@@ -4,6 +4,9 @@ import { encodeGoString } from './gostring.ts';
 /** Characters below which a string is written one by one. */
 const SHORT = 96;
 
+/** Memory that a writer in use again and again keeps. */
+const KEPT_BYTES = 64 * 1024;
+
 export class Writer {
   #buffer: Buffer;
   #length = 0;
@@ -27,6 +30,23 @@ export class Writer {
   /** The bytes written so far; the writer is not used afterwards. */
   finish(): Buffer {
     return this.#buffer.subarray(0, this.#length);
+  }
+
+  /** The bytes written so far, in memory of their own; the writer begins anew. */
+  take(): Buffer {
+    const length = this.#length;
+    const taken = Buffer.allocUnsafe(length);
+    const buffer = this.#buffer;
+    if (length >= 32) taken.set(length === buffer.length ? buffer : buffer.subarray(0, length));
+    else for (let at = 0; at < length; at++) taken[at] = buffer[at] as number;
+    this.clear();
+    return taken;
+  }
+
+  /** Begins anew. Memory that one large value needed is given back. */
+  clear(): void {
+    this.#length = 0;
+    if (this.#buffer.length > KEPT_BYTES) this.#buffer = Buffer.allocUnsafe(KEPT_BYTES);
   }
 
   code(code: number): void {

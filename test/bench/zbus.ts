@@ -22,7 +22,15 @@ const TURNS = 6;
 const TURN_MS = 400;
 const WARM_UP_MS = 500;
 const CALLERS = [1, 64] as const;
-const GO_METRICS = ['per_second', 'p50_ms', 'p99_ms', 'commands_per_call', 'connections_per_call', 'ratio'];
+const GO_METRICS = [
+  'per_second',
+  'p50_ms',
+  'p99_ms',
+  'commands_per_call',
+  'connections_per_call',
+  'ratio',
+  'p50_ratio',
+];
 
 type Add = (a: number, b: number) => Promise<number>;
 type Side = (callers: number, milliseconds: number) => Promise<Run>;
@@ -59,7 +67,9 @@ export async function bench(): Promise<{
       metrics[`ratio_${callers}`] = round(zbus.per_second / peer.per_second);
       // The median of single calls is less shaken by what else the machine does.
       metrics[`p50_cost_${callers}`] = round(zbus.p50_ms / peer.p50_ms);
-      if (library !== undefined) metrics[`go_${callers}_ratio`] = round(zbus.per_second / library.per_second);
+      if (library === undefined) continue;
+      metrics[`go_${callers}_ratio`] = round(zbus.per_second / library.per_second);
+      metrics[`go_${callers}_p50_ratio`] = round(library.p50_ms / zbus.p50_ms);
     }
     return { name: 'zbus', metrics, missing: go === undefined ? withoutGo() : {} };
   } finally {

@@ -12,6 +12,12 @@ const BATCH = 1000;
 const WORKLOADS = 1000;
 const DECODES = 5;
 
+/** Milliseconds of processor time: what else the machine does is not this process's work. */
+function spentMs(since: NodeJS.CpuUsage): number {
+  const { user, system } = process.cpuUsage(since);
+  return (user + system) / 1000;
+}
+
 /** Requests with two arguments a second, from the arguments to the frame; the best of several rounds. */
 export function encodesPerSecond(): number {
   const id = '7cbe2ef5-6c4c-4d1f-9a55-0f9a3c1c4d51';
@@ -20,10 +26,10 @@ export function encodesPerSecond(): number {
   const method = calculator.methods.Add;
   let best = 0;
   for (let round = 0; round < ROUNDS; round++) {
-    const started = performance.now();
+    const started = process.cpuUsage();
     let count = 0;
     let bytes = 0;
-    while (performance.now() - started < ROUND_MS) {
+    while (spentMs(started) < ROUND_MS) {
       for (let each = 0; each < BATCH; each++) {
         const inputs = encodeInputs('server.calculator@1.0.Add', method, { a: count, b: each });
         bytes += encodeRequest({ id, inputs, object, replyTo, method: 'Add' }).length;
@@ -31,7 +37,7 @@ export function encodesPerSecond(): number {
       }
     }
     if (bytes < count) throw new Error('requests without bytes');
-    best = Math.max(best, count / ((performance.now() - started) / 1000));
+    best = Math.max(best, count / (spentMs(started) / 1000));
   }
   return Math.round(best);
 }
@@ -48,10 +54,10 @@ export function decodeListMs(): number {
   ] as never);
   let best = Number.POSITIVE_INFINITY;
   for (let round = 0; round < ROUNDS * DECODES; round++) {
-    const started = performance.now();
+    const started = process.cpuUsage();
     const [read] = decode(wire, frame) as Array<{ Workloads: unknown[] }>;
     if (read?.Workloads.length !== WORKLOADS) throw new Error('workloads were lost');
-    best = Math.min(best, performance.now() - started);
+    best = Math.min(best, spentMs(started));
   }
   return best;
 }
