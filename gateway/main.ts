@@ -193,7 +193,11 @@ await runDaemon({
       },
       signal,
     );
-    await peer.connect({ deadlineMs: CONNECT_DEADLINE_MS, signal });
+    await peer.connect({ deadlineMs: CONNECT_DEADLINE_MS, signal }).catch((error: Error) => {
+      if (signal.aborted) throw error;
+      // It goes on trying; ending the process would only begin the same again, and /health tells meanwhile.
+      log.error({ reason: error.message }, 'no relay is connected yet');
+    });
     return async () => {
       await http.close();
       await front?.close();
