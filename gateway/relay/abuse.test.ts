@@ -50,6 +50,11 @@ function message(from: TestTwin, session: string, to: number, bytes: number): Ui
   return encodeEnvelope(envelope);
 }
 
+async function metric(line: RegExp): Promise<number> {
+  const text = await (await fetch(`http://127.0.0.1:${world.port}/metrics`)).text();
+  return Number(line.exec(text)?.[1] ?? 0);
+}
+
 describe('a relay', () => {
   it('does not keep the line of a refused visitor who never hangs up', async () => {
     const socket = dial({ host: '127.0.0.1', port: world.port, allowHalfOpen: true });
@@ -99,11 +104,13 @@ describe('a relay', () => {
     const { promise: thinking, resolve: think } = Promise.withResolvers<undefined>();
     world.chain.twin = () => thinking;
     for (let number = 0; number < 60; number += 1) socket.send(message(twin, 'a', 1000 + number, MIB));
-    await sleep(1500);
-    const metrics = await (await fetch(`http://127.0.0.1:${world.port}/metrics`)).text();
-    const received = Number(/relay_message_rx_bytes (\d+)/.exec(metrics)?.[1]);
+    let received = 0;
+    // Until no more comes.
+    for (let last = -1; received < MIB || received !== last; await sleep(300)) {
+      last = received;
+      received = await metric(/relay_message_rx_bytes (\d+)/);
+    }
     think(undefined);
-    expect(received).toBeGreaterThan(MIB);
     expect(received).toBeLessThan(20 * MIB);
   });
 
@@ -119,7 +126,9 @@ describe('a relay', () => {
       world.port = await world.relay.listen('127.0.0.1', 0);
       const { socket } = await connect(twin, 'a');
       for (let number = 0; number < 10; number += 1) socket.send(message(twin, 'a', 8, 10_000));
-      await sleep(400);
+      const done = async (): Promise<number> =>
+        (await metric(/relay_message_queued_total (\d+)/)) + (await metric(/relay_message_refused_total\{.*\} (\d+)/));
+      await expect.poll(done, { timeout: 20_000 }).toBe(10);
       await world.relay.close();
     }
     const { Redis } = await import('ioredis');
