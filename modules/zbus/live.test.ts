@@ -184,11 +184,18 @@ describe('waits', () => {
 
   it('is cancelled by the caller, before and after the call was taken', async () => {
     const calls = connect().of(counter);
-    const untaken = failure(calls.Add({ a: 1, b: 1 }, { signal: AbortSignal.timeout(50) }));
+    const first = new AbortController();
+    const untaken = failure(calls.Add({ a: 1, b: 1 }, { signal: first.signal }));
+    await expect.poll(() => peek.llen(QUEUE)).toBe(1);
+    first.abort();
     expect(await untaken).toMatchObject({ kind: 'cancelled' });
     expect((await untaken).message).toContain('was withdrawn and will not run');
-    await serve();
-    const taken = failure(calls.Sleep({ name: 'a', ms: 100 }, { signal: AbortSignal.timeout(50) }));
+    const log: CallLog = [];
+    await serve(log);
+    const second = new AbortController();
+    const taken = failure(calls.Sleep({ name: 'a', ms: 60_000 }, { signal: second.signal }));
+    await expect.poll(() => log).toEqual(['+a']);
+    second.abort();
     expect((await taken).message).toContain('was already taken and may finish');
     expect(await failure(calls.Add({ a: 1, b: 1 }, { signal: AbortSignal.abort() }))).toMatchObject({
       kind: 'cancelled',
