@@ -135,6 +135,20 @@ describe('a light network of an older client', () => {
   const light = parse({ workloads: [{ name: 'net1', type: 'network-light', data }] } as never);
   const older = deploymentHash(light, 'before-wireguard');
 
+  it('has the hashes of nodes before and after the change', () => {
+    const mycelium = { hex_key: '9751c596c7c951aedad1a5f78f18b59515064adf660e0d55abead65e6fbbd627', peers: [] };
+    const known = parse({
+      version: 0,
+      twin_id: 17,
+      signature_requirement: { requests: [{ twin_id: 17, required: false, weight: 1 }], weight_required: 1 },
+      workloads: [{ version: 0, name: 'net1', type: 'network-light', data: { subnet: '10.20.2.0/24', mycelium } }],
+    });
+    expect(formulasOf(known).map((formula) => deploymentHash(known, formula))).toEqual([
+      '5a9e73f88a77b7a6f56534440acbdaed',
+      'fe89e83d45e6e6c8919cd3296ead6867',
+    ]);
+  });
+
   it('has a hash by either formula, and it is told which one', () => {
     expect(challenge(light)).toBe(`0000net1network-light<nil>10.20.2.0/240${'ab'.repeat(32)}0`);
     expect(challenge(light, 'before-wireguard')).toBe(`0000net1network-light10.20.2.0/24${'ab'.repeat(32)}0`);
