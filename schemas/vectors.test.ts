@@ -125,7 +125,8 @@ describe('edge cases', () => {
   }
 
   it('are all of them', () => {
-    expect([vectors.cases.length, vectors.edge_cases.length]).toEqual([16, 70]);
+    expect(vectors.cases.length).toBeGreaterThanOrEqual(16);
+    expect(vectors.edge_cases.length).toBeGreaterThanOrEqual(70);
   });
 });
 
