@@ -1,8 +1,8 @@
 /** A stand-alone peer with rmb-peer's local interface: one twin, its relays, a Redis. */
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { pino } from 'pino';
 import { collectDefaultMetrics, Registry } from 'prom-client';
+import { openLog } from '../../modules/zbus/process-log.ts';
 import { finishStartup } from '../../modules/zbus/startup.ts';
 import { isGridError } from '../../schemas/errors/index.ts';
 import { ChainClient } from '../chain/client.ts';
@@ -50,7 +50,7 @@ async function run(argv: readonly string[]): Promise<void> {
   if (options.keyType !== undefined && options.keyType !== identity.keyType) {
     throw new RangeError(`--key-type is ${options.keyType}, the key is of type ${identity.keyType}`);
   }
-  const log = pino({ name: 'peer', level: options.logLevel });
+  const log = openLog({ name: 'peer', level: options.logLevel });
   redirectLibraryLog((line) => log.debug({ library: line }, 'chain library'));
   const stopping = new AbortController();
   const { signal } = stopping;

@@ -1,7 +1,8 @@
 /** The relay as a process; its flags are in flags.ts. */
-import { pino } from 'pino';
+
 import { chain } from '../../modules/api-gateway/interface.ts';
 import { ZbusClient } from '../../modules/zbus/client.ts';
+import { openLog } from '../../modules/zbus/process-log.ts';
 import { finishStartup } from '../../modules/zbus/startup.ts';
 import { busTwins, followTwins } from '../rmb/bus-twins.ts';
 import { TwinCache } from '../rmb/twins.ts';
@@ -12,7 +13,7 @@ import { Relay } from './relay.ts';
 const STOP_DEADLINE_MS = 10_000;
 
 const { broker, logLevel, host, port, ...options } = readRelayFlags(process.argv.slice(2));
-const log = pino({ name: 'relay', level: logLevel });
+const log = openLog({ name: 'relay', level: logLevel });
 process.title = 'relay';
 
 const stopping = new AbortController();

@@ -2,8 +2,9 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { type Logger, pino } from 'pino';
+import type { Logger } from 'pino';
 import { ZbusClient } from './client.ts';
+import { openLog } from './process-log.ts';
 import { ZbusServer } from './server.ts';
 import { finishStartup } from './startup.ts';
 import { currentTrace } from './trace.ts';
@@ -50,7 +51,7 @@ export async function runDaemon<const O extends readonly string[] = []>(
   });
   const state = values.state;
   if (state === undefined) throw new Error(`${definition.name}: --state DIR is required`);
-  const log = pino({
+  const log = openLog({
     name: definition.name,
     level: values['log-level'],
     // What is logged while a request is worked on names it, wherever in the code that is.

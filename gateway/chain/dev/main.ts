@@ -1,7 +1,7 @@
 /** The process `devchain`: `--listen HOST:PORT --state DIR --block-ms N --log-level LEVEL`; keeps itself in `DIR/devchain`. */
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { pino } from 'pino';
+import { openLog } from '../../../modules/zbus/process-log.ts';
 import { startDevChain } from './start.ts';
 
 const { values } = parseArgs({
@@ -22,7 +22,7 @@ if (blockMs !== undefined && !(Number.isInteger(blockMs) && blockMs >= 100)) {
 }
 
 process.title = 'devchain';
-const log = pino({ name: 'devchain', level: values['log-level'] });
+const log = openLog({ name: 'devchain', level: values['log-level'] });
 const running = await startDevChain({
   host,
   port: Number(port),

@@ -25,16 +25,20 @@ export async function startProgram(file: string, args: readonly string[], env: E
   // Standard input stays open as long as this process lives, and a program may end with it.
   const child = spawn(file, args, { stdio: ['pipe', 'pipe', 'inherit'], env: { ...process.env, ...env } });
   const deadline = AbortSignal.timeout(READY_DEADLINE_MS);
+  let ready: Record<string, unknown> | undefined;
   try {
     for await (const line of createInterface({ input: child.stdout, signal: deadline })) {
-      const said = JSON.parse(line) as Record<string, unknown>;
-      if (said.msg !== 'ready') continue;
-      child.stdout.resume();
-      return { child, ready: said };
+      ready = JSON.parse(line) as Record<string, unknown>;
+      if (ready.msg === 'ready') break;
     }
   } catch (error) {
     child.kill('SIGKILL');
     throw new Error(`${name} was not ready within ${READY_DEADLINE_MS} ms`, { cause: error });
+  }
+  if (ready?.msg === 'ready') {
+    // After the line reader has ended, as it stops the stream: a pipe nobody reads fills up.
+    child.stdout.resume();
+    return { child, ready };
   }
   child.kill('SIGKILL');
   throw new Error(`${name} ended before it was ready${deadline.aborted ? ': out of time' : ''}`);
