@@ -27,8 +27,8 @@ const shape = z.strictObject({
   bytesInAll: limit(48 * MiB, KiB, 4096 * MiB, 'bytes of all requests running'),
   // Above the frames that come out of one read of a socket.
   lookups: limit(512, 1, 10_000, 'twins looked up at once'),
-  overloadWaitMs: limit(50, 1, 10_000, 'milliseconds requests may take to pass the door under a load without end'),
-  overloadIntervalMs: limit(500, 10, 60_000, 'milliseconds over which that is judged'),
+  overloadWaitMs: limit(10, 1, 10_000, 'milliseconds requests may take to pass the door under a load without end'),
+  overloadIntervalMs: limit(200, 10, 60_000, 'milliseconds over which that is judged'),
   tellPerSecond: limit(20, 1, 1000, 'refusals a second told to one twin that was not verified yet'),
   tellBurst: limit(40, 1, 1000, 'refusals told to one twin at once after a pause'),
   tellPerSecondInAll: limit(300, 1, 10_000, 'refusals a second told in all'),

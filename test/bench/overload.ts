@@ -2,7 +2,7 @@
  * A gateway that is asked twice what it can carry, at a steady rate that does
  * not wait for answers: how long the requests take that are let in, beside
  * those of a calm gateway, and how soon the others hear that they are not, once
- * the load has lasted a second. What the callers themselves need of the
+ * the load has lasted two seconds. What the callers themselves need of the
  * processors is part of the load.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -19,7 +19,7 @@ const CALM_SECONDS = 4;
 const OVERLOAD = 2;
 const OVERLOAD_SECONDS = 6;
 /** A burst may wait; what counts is a load that lasts. */
-const SETTLE_SECONDS = 1;
+const SETTLE_SECONDS = 2;
 
 type Metrics = Record<string, number>;
 
