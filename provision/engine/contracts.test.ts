@@ -1,36 +1,20 @@
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { beforeEach, describe, expect, it, vi } from 'vitest';
 import { silentLog } from '../../modules/zbus/broker.ts';
-import type { Deployment } from '../../schemas/deployment.ts';
-import type { DeploymentRecord, Journal } from '../store/journal.ts';
 import { MemoryJournal } from '../store/memory.ts';
-import { acceptOn, Engines, LIMITS, oks, states, tenant } from '../testing/engine.ts';
-import { TestHost } from '../testing/host.ts';
+import { oks, states, tenant } from '../testing/engine.ts';
+import { engineWorld } from '../testing/engine-world.ts';
+import type { TestHost } from '../testing/host.ts';
 import { machineWorkload, networkWorkload } from '../testing/tenant.ts';
 import { ContractWatch } from './contracts.ts';
-import type { Engine } from './engine.ts';
 
-let folder: string;
+const world = engineWorld();
+const { startEngine, accept } = world;
 let host: TestHost;
-const engines = new Engines();
 
 beforeEach(() => {
-  folder = mkdtempSync(join(tmpdir(), 'engine-'));
-  host = new TestHost(folder);
+  ({ host } = world);
 });
-
-afterEach(async () => {
-  await engines.stop();
-  rmSync(folder, { recursive: true, force: true });
-});
-
-const startEngine = (journal: Journal, daemons = host.daemons, limits = LIMITS): Engine =>
-  engines.start(journal, daemons, limits);
-const accept = (journal: Journal, deployment: Deployment): Promise<DeploymentRecord> =>
-  acceptOn(host, journal, deployment);
 
 describe('contract watch', () => {
   const signal = new AbortController().signal;

@@ -1,35 +1,21 @@
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { beforeEach, describe, expect, it, vi } from 'vitest';
 import { ZbusError } from '../../modules/zbus/errors.ts';
-import type { Deployment } from '../../schemas/deployment.ts';
-import type { DeploymentRecord, Journal } from '../store/journal.ts';
 import { MemoryJournal } from '../store/memory.ts';
-import { acceptOn, allOk, Engines, full, LIMITS, oks, states, tenant } from '../testing/engine.ts';
+import { allOk, full, LIMITS, oks, states, tenant } from '../testing/engine.ts';
+import { engineWorld } from '../testing/engine-world.ts';
 import { TestHost } from '../testing/host.ts';
 import { machineWorkload, networkWorkload, Tenant } from '../testing/tenant.ts';
-import type { Engine } from './engine.ts';
 
-let folder: string;
+const world = engineWorld();
+const { startEngine, accept } = world;
 let host: TestHost;
-const engines = new Engines();
 
 beforeEach(() => {
-  folder = mkdtempSync(join(tmpdir(), 'engine-'));
-  host = new TestHost(folder);
+  ({ host } = world);
 });
-
-afterEach(async () => {
-  await engines.stop();
-  rmSync(folder, { recursive: true, force: true });
-});
-
-const startEngine = (journal: Journal, daemons = host.daemons, limits = LIMITS): Engine =>
-  engines.start(journal, daemons, limits);
-const accept = (journal: Journal, deployment: Deployment): Promise<DeploymentRecord> =>
-  acceptOn(host, journal, deployment);
 
 describe('engine', () => {
   it('runs a deployment by its dependencies and reports each workload once', async () => {
@@ -62,7 +48,7 @@ describe('engine', () => {
       Boot: { Type: 1 },
     });
     expect(host.disks.get('7-1-disk1')?.formatted).toBe(true);
-    expect(readdirSync(join(folder, 'mnt', '7-1-vm1', 'etc', 'ssh'))).toEqual([]);
+    expect(readdirSync(join(world.folder, 'mnt', '7-1-vm1', 'etc', 'ssh'))).toEqual([]);
     const steps = journal.steps(id).filter((one) => one.state === 'done');
     expect(steps.map((one) => one.step).sort()).toEqual(
       ['disk', 'image', 'machine', 'network', 'rootfs', 'tap', 'volume'].sort(),
@@ -248,7 +234,8 @@ describe.each([0, 15])('a cancellation while a deployment is made, by daemons %d
   it('overtakes at any call and leaves nothing', async () => {
     let isCovered = false;
     for (let call = 1; !isCovered; call++) {
-      host = new TestHost(join(folder, `c${call}`));
+      host = new TestHost(join(world.folder, `c${call}`));
+      world.host = host;
       const journal = new MemoryJournal();
       const engine = startEngine(journal);
       const { id } = await accept(journal, full());

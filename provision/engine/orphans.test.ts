@@ -1,35 +1,20 @@
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import { silentLog } from '../../modules/zbus/broker.ts';
-import type { Deployment } from '../../schemas/deployment.ts';
-import type { DeploymentRecord, Journal } from '../store/journal.ts';
 import { MemoryJournal } from '../store/memory.ts';
 import { SqliteJournal } from '../store/sqlite.ts';
-import { acceptOn, Engines, full, LIMITS, tenant } from '../testing/engine.ts';
-import { TestHost } from '../testing/host.ts';
-import type { Engine } from './engine.ts';
+import { full, tenant } from '../testing/engine.ts';
+import { engineWorld } from '../testing/engine-world.ts';
+import type { TestHost } from '../testing/host.ts';
 import { removeOrphans } from './orphans.ts';
 
-let folder: string;
+const world = engineWorld();
+const { startEngine, accept } = world;
 let host: TestHost;
-const engines = new Engines();
 
 beforeEach(() => {
-  folder = mkdtempSync(join(tmpdir(), 'engine-'));
-  host = new TestHost(folder);
+  ({ host } = world);
 });
-
-afterEach(async () => {
-  await engines.stop();
-  rmSync(folder, { recursive: true, force: true });
-});
-
-const startEngine = (journal: Journal, daemons = host.daemons, limits = LIMITS): Engine =>
-  engines.start(journal, daemons, limits);
-const accept = (journal: Journal, deployment: Deployment): Promise<DeploymentRecord> =>
-  acceptOn(host, journal, deployment);
 
 describe('orphans', () => {
   const signal = new AbortController().signal;
@@ -56,7 +41,7 @@ describe('orphans', () => {
 
   it('are left alone by every journal that never knew them, however often it starts', async () => {
     host.disks.set('8-5-old', { size: 1, formatted: false });
-    const path = join(folder, 'lost', 'journal.sqlite');
+    const path = join(world.folder, 'lost', 'journal.sqlite');
     for (let start = 0; start < 3; start++) {
       const journal = new SqliteJournal(path);
       const count = await removeOrphans(journal, host.daemons, silentLog, signal);

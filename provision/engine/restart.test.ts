@@ -1,38 +1,25 @@
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { beforeEach, describe, expect, it, vi } from 'vitest';
 import { ZbusError } from '../../modules/zbus/errors.ts';
-import type { Deployment } from '../../schemas/deployment.ts';
-import type { DeploymentRecord, Journal } from '../store/journal.ts';
+import type { Journal } from '../store/journal.ts';
 import { MemoryJournal } from '../store/memory.ts';
 import { SqliteJournal } from '../store/sqlite.ts';
-import { acceptOn, allOk, Engines, full, LIMITS, oks, states } from '../testing/engine.ts';
+import { allOk, full, LIMITS, oks, states } from '../testing/engine.ts';
+import { engineWorld } from '../testing/engine-world.ts';
 import { TestHost } from '../testing/host.ts';
 import type { Daemons } from '../workloads/workload.ts';
 import type { Engine } from './engine.ts';
 
 const GIB = 1024 ** 3;
 
-let folder: string;
+const world = engineWorld();
+const { startEngine, accept } = world;
 let host: TestHost;
-const engines = new Engines();
 
 beforeEach(() => {
-  folder = mkdtempSync(join(tmpdir(), 'engine-'));
-  host = new TestHost(folder);
+  ({ host } = world);
 });
-
-afterEach(async () => {
-  await engines.stop();
-  rmSync(folder, { recursive: true, force: true });
-});
-
-const startEngine = (journal: Journal, daemons = host.daemons, limits = LIMITS): Engine =>
-  engines.start(journal, daemons, limits);
-const accept = (journal: Journal, deployment: Deployment): Promise<DeploymentRecord> =>
-  acceptOn(host, journal, deployment);
 
 /** One life of provisiond: from `die` on nothing it does reaches the journal or the host. */
 class Life {
@@ -96,8 +83,9 @@ describe.each(['before', 'after'] as const)('a crash %s any write of the journal
     let isCovered = false;
     let deaths = 0;
     for (let write = 1; !isCovered; write++) {
-      host = new TestHost(join(folder, `up${write}`));
-      const path = join(folder, `up${write}`, 'journal.sqlite');
+      host = new TestHost(join(world.folder, `up${write}`));
+      world.host = host;
+      const path = join(world.folder, `up${write}`, 'journal.sqlite');
       const first = new Life(path, write, when);
       const { id } = await accept(first.journal, full());
       first.engine.submit(id);
@@ -126,8 +114,9 @@ describe.each(['before', 'after'] as const)('a crash %s any write of the journal
     let isCovered = false;
     let deaths = 0;
     for (let write = 1; !isCovered; write++) {
-      host = new TestHost(join(folder, `down${write}`));
-      const path = join(folder, `down${write}`, 'journal.sqlite');
+      host = new TestHost(join(world.folder, `down${write}`));
+      world.host = host;
+      const path = join(world.folder, `down${write}`, 'journal.sqlite');
       const ready = new Life(path, Number.POSITIVE_INFINITY, when);
       const { id } = await accept(ready.journal, full());
       ready.engine.submit(id);
