@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { type ParseArgsOptionsConfig, parseArgs } from 'node:util';
 import { DEFAULT_QUEUE_LIMITS, type QueueLimits } from './queue-budget.ts';
 import { DEFAULT_TWIN_LIMITS, type MessageLimits } from './rate.ts';
-import type { FederationOptions } from './relay.ts';
+import { type FederationOptions, MAX_SESSIONS, MAX_SESSIONS_PER_TWIN } from './relay.ts';
 
 export interface RelayFlags {
   readonly broker: string;
@@ -20,8 +20,6 @@ export interface RelayFlags {
   readonly federation: FederationOptions | undefined;
 }
 
-const MAX_SESSIONS = 10_000;
-const MAX_SESSIONS_PER_TWIN = 128;
 const MIB = 1024 * 1024;
 
 const options = {

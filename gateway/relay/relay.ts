@@ -66,8 +66,8 @@ const SHORTEST_TICK_MS = 50;
 /** Messages of one session on their way, and their bytes; above either the session is not read. */
 const MAX_ON_THE_WAY = 256;
 const MAX_BYTES_ON_THE_WAY = 8 * 1024 * 1024;
-const MAX_SESSIONS = 10_000;
-const MAX_SESSIONS_PER_TWIN = 128;
+export const MAX_SESSIONS = 10_000;
+export const MAX_SESSIONS_PER_TWIN = 128;
 const MAX_STRANGERS = 1024;
 const MAX_LEAVING = 256;
 const BUDGET_MS = 1000;
