@@ -9,6 +9,8 @@ export default defineConfig({
     // The usual second is short where two busy cores run everything.
     expect: { poll: { timeout: 20_000 } },
     maxWorkers: 2,
+    // Real processes on a shared machine: one more try there, and the report names who needed it. None by hand, so that it shows.
+    retry: process.env.CI === 'true' ? 1 : 0,
     pool: 'forks',
     // Tests sign with the library's ES modules beside our CommonJS ones; both are the same version.
     env: { POLKADOTJS_DISABLE_ESM_CJS_WARNING: '1' },
