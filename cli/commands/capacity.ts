@@ -19,7 +19,7 @@ export const command: Command = {
     const { values } = readOptions(args, { state: { type: 'string' }, json: { type: 'boolean' } }, usage);
     const layout = layoutOf(values.state);
     const config = await loadConfig(layout);
-    if (!config.development) throw new CliError('this node has no farmer key; ask it over RMB: gridnode.capacity.get');
+    if (!config.development) throw new CliError('this node has no farmer key; ask it over RMB: zos.capacity.get');
     const peer = await openPeer(layout, config, 'farmer');
     try {
       const report = parseOutput(capacityGet, await peer.callNode(capacityGet.name, '', CALL_DEADLINE_MS));

@@ -46,7 +46,7 @@ function dispatcher(handlers: ReadonlyMap<string, Handler>, deadlineMs = 60_000)
 
 describe('the dispatcher', () => {
   it('publishes every limit in the shape of its schema', async () => {
-    const answer = await dispatcher(all).it.answer({ command: 'gridnode.limits.get', payload: nullPayload, twin: 7 });
+    const answer = await dispatcher(all).it.answer({ command: 'zos.limits.get', payload: nullPayload, twin: 7 });
     if (answer.kind !== 'response') throw new Error(answer.message);
     expect(parseOutput(limitsGet, answer.payload)).toEqual(limits());
     expect(limits()).toMatchObject({

@@ -1,6 +1,6 @@
 /**
  * What the door lets through, in numbers. One definition is the operator's file
- * (`--limits FILE`), its check, the defaults, and what `gridnode.limits.get` tells.
+ * (`--limits FILE`), its check, the defaults, and what `zos.limits.get` tells.
  */
 import { z } from 'zod';
 

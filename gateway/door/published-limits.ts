@@ -1,4 +1,4 @@
-/** The limits in force, as `gridnode.limits.get` answers them. */
+/** The limits in force, as `zos.limits.get` answers them. */
 import { type Limits, MAX_DEPLOYMENT_BYTES, MAX_INPUT_BYTES } from '../../schemas/index.ts';
 import { MAX_FRAME_BYTES, MAX_RELAYS, TEXT_LIMITS } from '../rmb/envelope.ts';
 import type { DoorLimits } from './limits.ts';

@@ -5,11 +5,16 @@ import { GridError } from '../errors/index.ts';
 import { decode, encode, withCodec } from '../gojson/codec.ts';
 import { DecodeProblem } from '../gojson/problem.ts';
 
-/** `any` twin; `own`: any twin, sees only what is its own; `farmer`: the twin that owns the node's farm. */
-export type Caller = 'any' | 'own' | 'farmer';
+/**
+ * `any` twin; `own`: any twin, sees only what is its own; `farmer`: the twin that owns the node's farm;
+ * `admin`: a twin that the node's operator named.
+ */
+export type Caller = 'any' | 'own' | 'farmer' | 'admin';
 
 export interface Command<I extends z.ZodType = z.ZodType, O extends z.ZodType = z.ZodType> {
   readonly name: string;
+  /** Other spellings that existing clients use. */
+  readonly aliases?: readonly string[];
   /** One sentence for documents. */
   readonly summary: string;
   readonly caller: Caller;

@@ -1,4 +1,4 @@
-/** gridnode.limits.*: what a node accepts, so that a client need not find out by being refused. */
+/** zos.limits.*: what a node accepts, so that a client need not find out by being refused. */
 import type { z } from 'zod';
 import { struct } from '../gojson/codec.ts';
 import { bool, count, timestamp, unit } from '../gojson/values.ts';
@@ -67,7 +67,7 @@ export const Limits = struct('gridnode.Limits', {
 export type Limits = z.output<typeof Limits>;
 
 export const limitsGet = defineCommand({
-  name: 'gridnode.limits.get',
+  name: 'zos.limits.get',
   summary: 'Every limit in force: sizes, times, rates, numbers.',
   caller: 'any',
   input: nothing,

@@ -1,6 +1,6 @@
-/** zos.system.*: what the node is. */
-import { list, struct } from '../gojson/codec.ts';
-import { text } from '../gojson/values.ts';
+/** zos.system.*, zos.gpu.*, zos.location.*: what the node is. */
+import { described, list, map, omitEmpty, pointer, struct } from '../gojson/codec.ts';
+import { bool, count, float64, text, uint64 } from '../gojson/values.ts';
 import { defineCommand, nothing } from './command.ts';
 
 export const systemVersion = defineCommand({
@@ -8,7 +8,10 @@ export const systemVersion = defineCommand({
   summary: 'Versions of the node software and its supervisor; clients use it as ping.',
   caller: 'any',
   input: nothing,
-  output: struct('Version', { zos: text, zinit: text }),
+  output: struct('Version', {
+    zos: described(text, 'version of the node software'),
+    zinit: described(text, 'version of its supervisor'),
+  }),
 });
 
 export const systemHypervisor = defineCommand({
@@ -25,4 +28,105 @@ export const systemNodeFeatures = defineCommand({
   caller: 'any',
   input: nothing,
   output: list(text),
+});
+
+export const DmiProperty = struct('dmi.PropertyData', {
+  value: described(text, 'what stands behind the name'),
+  items: described(omitEmpty(list(text)), 'lines that belong to it; left out when there are none'),
+});
+
+export const DmiSection = struct('dmi.Section', {
+  handleline: described(text, 'first line of the section: handle, type number and bytes'),
+  typestr: described(omitEmpty(text), 'name of the type; left out when unknown'),
+  typenum: described(count, 'DMI type'),
+  subsections: list(
+    struct('dmi.SubSection', {
+      title: described(text, 'heading'),
+      properties: described(omitEmpty(map(DmiProperty)), 'by name; left out when there are none'),
+    }),
+  ),
+});
+
+export const Dmi = struct('dmi.DMI', {
+  tooling: struct('dmi.Tooling', {
+    aggregator: described(text, 'program that read the table, with version'),
+    decoder: described(text, 'program that made this of its output, with version'),
+  }),
+  sections: list(DmiSection),
+});
+
+export const systemDmi = defineCommand({
+  name: 'zos.system.dmi',
+  summary: "The machine's DMI table as dmidecode reads it.",
+  caller: 'any',
+  input: nothing,
+  output: Dmi,
+});
+
+export const ModuleStatus = struct('zbus.Status', {
+  objects: list(
+    struct('zbus.ObjectID', {
+      Name: described(text, 'name of the object'),
+      Version: described(text, 'its version'),
+    }),
+  ),
+  workers: list(
+    struct('zbus.WorkerStatus', {
+      state: described(text, '`free` or `busy`'),
+      time: described(text, 'since when, RFC 3339'),
+      action: described(text, 'what it works on; empty when free'),
+    }),
+  ),
+});
+
+export const Diagnostics = struct('diagnostics.Diagnostics', {
+  system_status_ok: described(bool, 'whether every module told its state'),
+  modules: map(
+    struct('diagnostics.ModuleStatus', {
+      status: ModuleStatus,
+      error: described(pointer(struct('error', {})), 'there, as an empty object, when the module told nothing'),
+    }),
+  ),
+  healthy: described(bool, 'whether the last health check found nothing'),
+});
+
+export const systemDiagnostics = defineCommand({
+  name: 'zos.system.diagnostics',
+  summary: "State of the node's modules and of its last health check.",
+  caller: 'any',
+  input: nothing,
+  output: Diagnostics,
+});
+
+export const Gpu = struct('pkg.GPUInfo', {
+  id: described(text, 'PCI slot / vendor id / device id, lower-case hex'),
+  vendor: described(text, 'name of the vendor, or `unknown`'),
+  device: described(text, 'name of the device, or `unknown`'),
+  vram: described(count, 'MiB of memory, 0 when unknown'),
+  contract: described(uint64, 'contract that has it, 0 when free'),
+});
+
+export const gpuList = defineCommand({
+  name: 'zos.gpu.list',
+  summary: 'GPUs of the node and the contracts that have them.',
+  caller: 'any',
+  input: nothing,
+  output: list(Gpu),
+});
+
+export const Location = struct('geoip.Location', {
+  longitude: described(float64, 'degrees east'),
+  latitude: described(float64, 'degrees north'),
+  continent: described(text, 'name of the continent'),
+  country_name: described(text, 'name of the country'),
+  country_code: described(text, 'ISO 3166-1 code of two letters'),
+  city_name: described(text, 'name of the city'),
+});
+
+export const locationGet = defineCommand({
+  name: 'zos.location.get',
+  summary: 'Where the node stands, as its operator configured it.',
+  caller: 'any',
+  input: nothing,
+  output: Location,
 });

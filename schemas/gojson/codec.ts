@@ -130,7 +130,7 @@ export function struct<S extends z.ZodRawShape>(go: string, shape: S): z.ZodObje
       const parts: string[] = [];
       for (const { key, codec } of fields) {
         const field = (value as Record<string, unknown>)[key];
-        if (codec.omitZero && (field === undefined || (Array.isArray(field) && field.length === 0))) continue;
+        if (codec.omitZero && isEmpty(field)) continue;
         parts.push(`${JSON.stringify(key)}:${codec.write(field === undefined ? codec.zero() : field)}`);
       }
       return `{${parts.join(',')}}`;
@@ -221,6 +221,16 @@ export function pointer<S extends z.ZodType>(target: S) {
       node.type === 'null' ? undefined : codec.read(node, previous ?? codec.zero(), place),
     write: (value) => (value === undefined ? 'null' : codec.write(value)),
   });
+}
+
+/** A field that is left out of the text when it is empty: Go's `omitempty`. */
+export function omitEmpty<S extends z.ZodType>(schema: S) {
+  return withCodec(optional(schema), { ...codecOf(schema), omitZero: true });
+}
+
+function isEmpty(value: unknown): boolean {
+  if (value === undefined || value === '' || value === 0 || value === false) return true;
+  return typeof value === 'object' && value !== null && Object.keys(value).length === 0;
 }
 
 /** A field clients may leave out; it then has Go's zero value. */

@@ -50,6 +50,18 @@ export const uint = integer('uint', 0, Number.MAX_SAFE_INTEGER);
 export const unit = integer('gridtypes.Unit', 0, Number.MAX_SAFE_INTEGER);
 export const count = integer('uint64', 0, Number.MAX_SAFE_INTEGER);
 
+/** A number that may have a fraction; never infinite. */
+export const float64 = withCodec(z.number(), {
+  zero: () => 0,
+  read: (node, previous, place) => {
+    if (node.type === 'null') return previous;
+    const value = node.type === 'number' ? Number(tokenOf(node, place)) : Number.NaN;
+    if (!Number.isFinite(value)) throw mismatch(node, 'float64', place);
+    return value;
+  },
+  write: (value) => JSON.stringify(value),
+});
+
 const MAX_UINT64 = 0xffff_ffff_ffff_ffffn;
 
 const UINT64_SCHEMA = { type: 'integer', minimum: 0, maximum: Number(MAX_UINT64) } as const;

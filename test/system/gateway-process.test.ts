@@ -153,7 +153,7 @@ describe('the gateway process', () => {
 
   it('keeps the limits of its file, and tells them', DEADLINE, async () => {
     const line = await openLine();
-    const asked = request(wish({ command: 'gridnode.limits.get' }), user);
+    const asked = request(wish({ command: 'zos.limits.get' }), user);
     line.send(bytesOf(asked));
     const { payload } = (await line.answer(asked.uid)) ?? {};
     if (payload?.value === undefined) throw new Error('no answer');
