@@ -26,14 +26,22 @@ export function pathOf({ field, within }: Place): string {
   return outer === '' || field === '' ? outer + field : `${outer}.${field}`;
 }
 
+/** What the published description says of a value beside what zod knows of it. */
+export interface About {
+  /** Name of its definition, by which others refer to it; Go's where it has one there. */
+  readonly name?: string;
+  readonly summary?: string;
+  /** JSON Schema keywords, where zod's own do not describe the wire. */
+  readonly json?: Readonly<Record<string, unknown>>;
+}
+
 export interface Codec {
   readonly zero: () => unknown;
   readonly read: (node: JsonNode, previous: unknown, place: Place) => unknown;
   readonly write: (value: unknown) => string;
   /** Left out of objects when zero, as Go's `omitempty`. */
   readonly omitZero?: boolean;
-  /** What the JSON Schema says where zod's own sentence does not describe the wire. */
-  readonly json?: Readonly<Record<string, unknown>>;
+  readonly about?: About;
 }
 
 const codecs = new WeakMap<z.ZodType, Codec>();
@@ -51,9 +59,9 @@ function codecOf(schema: z.ZodType): Codec {
   return codec;
 }
 
-/** What replaces zod's JSON Schema of a value, if anything does. */
-export function jsonOf(schema: z.ZodType): Codec['json'] {
-  return codecs.get(schema)?.json;
+/** What is said of a value; the same object wherever the value is used. */
+export function aboutOf(schema: z.ZodType): About | undefined {
+  return codecs.get(schema)?.about;
 }
 
 /** The same schema with words for its readers: what the value is, and its unit. */
@@ -95,8 +103,8 @@ export function mismatch(node: JsonNode, go: string, place: Place): DecodeProble
   return new DecodeProblem('value', `json: cannot unmarshal ${shown} into Go ${where} of type ${go}`, path);
 }
 
-/** An object with named fields. `go` is the Go type's name, which its error texts show. */
-export function struct<S extends z.ZodRawShape>(go: string, shape: S): z.ZodObject<S, z.core.$strip> {
+/** An object with named fields. `go` is the Go type's name, which its error texts show; `summary` says what it is. */
+export function struct<S extends z.ZodRawShape>(go: string, shape: S, summary?: string): z.ZodObject<S, z.core.$strip> {
   const name = go.slice(go.lastIndexOf('.') + 1);
   const fields = Object.entries(shape).map(([key, schema]) => ({ key, codec: codecOf(schema as z.ZodType) }));
   const byKey = new Map(fields.map((field) => [field.key, field]));
@@ -110,6 +118,7 @@ export function struct<S extends z.ZodRawShape>(go: string, shape: S): z.ZodObje
     return value;
   };
   return withCodec(z.object(shape), {
+    about: summary === undefined ? { name } : { name, summary },
     zero,
     read: (node, previous, place) => {
       if (node.type === 'null') return previous;

@@ -1,8 +1,9 @@
 /** The values of the grid's JSON: integers of Go's widths, text, addresses, raw data. */
 import { z } from 'zod';
 import { normaliseCidr, normaliseIp } from '../addresses.ts';
-import { mismatch, type Place, pathOf, tokenOf, withCodec } from './codec.ts';
+import { type About, mismatch, type Place, pathOf, tokenOf, withCodec } from './codec.ts';
 import type { JsonNode } from './parse.ts';
+import { ADDRESS_TEXT, HEX_TEXT, PREFIX_TEXT, RFC3339_TEXT } from './patterns.ts';
 import { DecodeProblem } from './problem.ts';
 
 export const text = withCodec(z.string(), {
@@ -65,6 +66,8 @@ export const float64 = withCodec(z.number(), {
 const MAX_UINT64 = 0xffff_ffff_ffff_ffffn;
 
 const UINT64_SCHEMA = { type: 'integer', minimum: 0, maximum: Number(MAX_UINT64) } as const;
+const UINT64_NOTE =
+  'JavaScript: `JSON.parse` rounds above 2^53 - 1 (9007199254740991); use a reader that keeps such integers as bigint.';
 
 function readUint64(node: JsonNode, go: string, place: Place): bigint {
   const token = tokenOf(node, place);
@@ -79,7 +82,7 @@ export const uint64 = withCodec(z.bigint().min(0n).max(MAX_UINT64), {
   zero: () => 0n,
   read: (node, previous, place) => (node.type === 'null' ? previous : readUint64(node, 'uint64', place)),
   write: (value) => String(value),
-  json: UINT64_SCHEMA,
+  about: { name: 'Uint64', summary: `An unsigned integer of 64 bits. ${UINT64_NOTE}`, json: UINT64_SCHEMA },
 });
 
 /** Bytes a tenant asks for: a number where it is exact, a bigint beyond 2^53 - 1. */
@@ -93,7 +96,7 @@ export const size = withCodec(z.union([z.int().nonnegative(), z.bigint().min(0n)
     return value <= Number.MAX_SAFE_INTEGER ? Number(value) : value;
   },
   write: (value) => String(value),
-  json: UINT64_SCHEMA,
+  about: { name: 'Size', summary: `Bytes, an unsigned integer of 64 bits. ${UINT64_NOTE}`, json: UINT64_SCHEMA },
 });
 
 /** Unix seconds; RFC 3339 text is accepted and counted. */
@@ -112,6 +115,16 @@ export const timestamp = withCodec(
       return value === 0 ? 0 : value;
     },
     write: (value) => String(value),
+    about: {
+      name: 'Timestamp',
+      summary: 'Seconds since 1970 began in UTC. Written as an integer; text of RFC 3339 is read, too.',
+      json: {
+        anyOf: [
+          { type: 'integer', minimum: Number.MIN_SAFE_INTEGER, maximum: Number.MAX_SAFE_INTEGER },
+          { type: 'string', format: 'date-time', pattern: RFC3339_TEXT },
+        ],
+      },
+    },
   },
 );
 
@@ -147,11 +160,16 @@ function normalised(parse: (value: string) => string | undefined, describe: stri
   return z
     .string()
     .refine((value) => value === '' || parse(value) !== undefined, { message: `expected ${describe}` })
-    .overwrite((value) => (value === '' ? value : (parse(value) ?? value)))
-    .meta({ description: `${describe}; empty means unset` });
+    .overwrite((value) => (value === '' ? value : (parse(value) ?? value)));
 }
 
-function address(go: string, refusal: string, parse: (value: string) => string | undefined, describe: string) {
+function address(
+  go: string,
+  refusal: string,
+  parse: (value: string) => string | undefined,
+  describe: string,
+  about: About,
+) {
   return withCodec(normalised(parse, describe), {
     zero: () => '',
     read: (node, previous, place) => {
@@ -165,14 +183,23 @@ function address(go: string, refusal: string, parse: (value: string) => string |
       return printed;
     },
     write: (value) => JSON.stringify(value),
+    about,
   });
 }
 
 /** An IP address in Go's printed form, or `''`. */
-export const ip = address('net.IP', 'invalid IP address', normaliseIp, 'IPv4 or IPv6 address');
+export const ip = address('net.IP', 'invalid IP address', normaliseIp, 'IPv4 or IPv6 address', {
+  name: 'IpAddress',
+  summary: 'IPv4 or IPv6 address, IPv6 hashed in its shortest form in lower case; empty text means unset.',
+  json: { type: 'string', pattern: ADDRESS_TEXT },
+});
 
 /** An address with prefix length in Go's printed form, host bits kept, or `''`. */
-export const cidr = address('gridtypes.IPNet', 'invalid CIDR address', normaliseCidr, 'address with prefix length');
+export const cidr = address('gridtypes.IPNet', 'invalid CIDR address', normaliseCidr, 'address with prefix length', {
+  name: 'IpPrefix',
+  summary: 'Address with prefix length, host bits kept; hashed as `IpAddress` is. Empty text means unset.',
+  json: { type: 'string', pattern: PREFIX_TEXT },
+});
 
 /** Bytes as lower-case hex text; any case is accepted. */
 export const hex = withCodec(
@@ -191,6 +218,11 @@ export const hex = withCodec(
       return value.toLowerCase();
     },
     write: (value) => JSON.stringify(value),
+    about: {
+      name: 'HexBytes',
+      summary: 'Bytes, two hex digits each. Any case is read; lower case is written and hashed.',
+      json: { type: 'string', pattern: HEX_TEXT },
+    },
   },
 );
 
@@ -205,9 +237,9 @@ export function hexProblem(value: string): string | undefined {
 }
 
 /** Any JSON, kept as its exact source text; `''` when absent, written as `null`. */
-export const raw = withCodec(z.string().meta({ description: 'any JSON, kept verbatim' }), {
+export const raw = withCodec(z.string(), {
   zero: () => '',
   read: (node, _previous, place) => tokenOf(node, place),
   write: (value) => (value === '' ? 'null' : (value as string)),
-  json: {},
+  about: { json: { type: ['object', 'array', 'string', 'number', 'boolean', 'null'] } },
 });

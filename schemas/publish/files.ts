@@ -1,0 +1,73 @@
+/** Every generated file of this folder: path from the project's root, and its text. */
+import { z } from 'zod';
+import { Capacity } from '../capacity.ts';
+import { commands } from '../commands/index.ts';
+import { Deployment, Result, Workload } from '../deployment.ts';
+import { errorTable } from '../errors/index.ts';
+import type { ErrorEntry } from '../errors/table.ts';
+import { workloadTypes } from '../workloads/index.ts';
+import { errorsPage, sample } from './errors-page.ts';
+import { type JsonSchema, Publication } from './json-schema.ts';
+
+const DIALECT = 'https://json-schema.org/draft/2020-12/schema';
+
+/** Name of all schemas together; its last part is the version that the promise of `docs/schemas.md` is about. */
+export const SCHEMA_ID = 'urn:gridnode:schema:v1';
+
+export function generatedFiles(): Map<string, string> {
+  const files = new Map<string, string>();
+  const add = (path: string, name: string, schema: JsonSchema) => {
+    const $id = name === '' ? SCHEMA_ID : `${SCHEMA_ID}:${name}`;
+    files.set(`schemas/json/${path}.schema.json`, jsonText({ $schema: DIALECT, $id, ...schema }));
+  };
+  add('gridnode', '', {
+    title: 'gridnode',
+    description:
+      "Every type of a node's interface as nodes accept and answer it. A value of this schema itself is a deployment; the other types are in `$defs`.",
+    $ref: '#/$defs/Deployment',
+    $defs: new Publication('accepted').definitions(),
+  });
+  add('types', 'types', {
+    title: 'gridnode types',
+    description:
+      'The same types as nodes and proper clients write them, for programs that make code of them. Less is tolerated here than nodes tolerate.',
+    $ref: '#/$defs/Deployment',
+    $defs: new Publication('written').definitions(),
+  });
+  const shared = new Publication('accepted', (name) => `${SCHEMA_ID}#/$defs/${name}`);
+  add('deployment', 'deployment', { title: 'deployment', ...shared.request(Deployment) });
+  add('workload', 'workload', { title: 'workload', ...shared.request(Workload) });
+  add('result', 'result', { title: 'result', ...shared.answer(Result) });
+  add('capacity', 'capacity', { title: 'capacity', ...shared.answer(Capacity) });
+  for (const { name, summary, data, result } of workloadTypes) {
+    add(`workloads/${name}`, `workloads:${name}`, { title: name, description: summary, ...shared.request(data) });
+    if (result === undefined) continue;
+    const title = `result of ${name}`;
+    add(`workloads/${name}.result`, `workloads:${name}.result`, { title, ...shared.answer(result) });
+  }
+  for (const { name, summary, caller, input, output } of commands) {
+    add(`commands/${name}`, `commands:${name}`, {
+      title: name,
+      description: summary,
+      $comment: `caller: ${caller}`,
+      $defs: { input: shared.request(input), output: shared.answer(output) },
+    });
+  }
+  add('errors', 'errors', { title: 'details of every error, by code', $defs: errorDetails() });
+  files.set('docs/errors.md', errorsPage());
+  return files;
+}
+
+/** JSON Schema of each error's details; its description is the error's sentence with the details' names in ‹›. */
+export function errorDetails(): Record<string, JsonSchema> {
+  const entries = Object.entries<ErrorEntry>(errorTable).map(([code, { details, message }]) => {
+    const { $schema: _dialect, ...json } = z.toJSONSchema(details, { io: 'input', unrepresentable: 'any' });
+    return [code, { description: sample(details, message), ...json }] as const;
+  });
+  return Object.fromEntries(entries);
+}
+
+/** Indented text; the largest integer of 64 bits, which is no number of this language, in full. */
+export function jsonText(value: unknown): string {
+  return `${JSON.stringify(value, null, 2).replaceAll(String(2 ** 64), '18446744073709551615')}\n`;
+}
