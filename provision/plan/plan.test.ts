@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { MINIMUM_FORMATTED_BYTES } from '../../schemas/capacity.ts';
 import { type Account, countCapacity, type Reservation, reservedMemoryBytes, type Snapshot } from './capacity.ts';
-import { type NodeAbilities, type Plan, planDeployment, planUpdate, type Refusal } from './plan.ts';
+import { type NodeAbilities, type Plan, planDeployment, type Refusal } from './plan.ts';
 import type { DeploymentRequest, WorkloadRequest } from './request.ts';
 
 const GIB = 1024 ** 3;
@@ -305,110 +305,5 @@ describe('plan, for any node and any deployments', () => {
         expect(countCapacity(snapshot({ reservations, pools: made })).ssd).toEqual(before.ssd);
       }),
     );
-  });
-});
-
-describe('plan of an update', () => {
-  const running = (workloads: readonly WorkloadRequest[], given: Partial<Snapshot> = {}): Snapshot => {
-    const plan = planDeployment(request(workloads), snapshot(given), abilities);
-    if (!plan.fits) throw new Error('the first version fits');
-    const [pool, ...pools] = snapshot(given).pools;
-    const allocations = plan.reservation.workloads.flatMap((one) => one.allocations);
-    const inPool = allocations.filter((one) => one.pool === pool?.name);
-    const made = inPool.reduce((sum, { bytes }) => sum + bytes, 0);
-    const existing = new Map(inPool.map(({ resource, bytes }) => [resource, bytes]));
-    return snapshot({
-      ...given,
-      pools: pool === undefined ? [] : [{ ...pool, usedBytes: pool.usedBytes + made, existing }, ...pools],
-      reservations: [
-        { ...plan.reservation, workloads: plan.reservation.workloads.map((one) => ({ ...one, state: 'committed' })) },
-      ],
-    });
-  };
-  const first = [network('net1', 4127), disk('disk1', 30 * GIB), machine('vm1', { mounts: ['disk1'] })];
-
-  it('asks for growth alone, in the pool where the disk lies', () => {
-    const now = running(first);
-    const grown = (bytes: number): Plan =>
-      planUpdate(
-        request([network('net1', 4127), disk('disk1', bytes), machine('vm1', { mounts: ['disk1'] })]),
-        [{ kind: 'update', workload: 'disk1' }],
-        now,
-        abilities,
-      );
-    const free = countCapacity(now).pools[0]?.free ?? 0;
-    const fitting = grown(30 * GIB + free);
-    expect(fitting).toMatchObject({
-      fits: true,
-      steps: [{ name: 'disk1', type: 'zmount', after: [] }],
-      reservation: {
-        workloads: [
-          {
-            name: 'disk1',
-            state: 'committed',
-            allocations: [{ resource: '7-1-disk1', bytes: 30 * GIB + free, pool: 'a' }],
-          },
-        ],
-      },
-    });
-    // There is room in the other pool, but a disk does not move.
-    expect(refusals(grown(30 * GIB + free + 1))).toEqual([
-      {
-        code: 'capacity_single_disk',
-        details: { workload: 'disk1', media: 'ssd', requested: free + 1, largest: free, pool: 'a' },
-      },
-    ]);
-  });
-
-  it('leaves alone what is not changed, whatever the new document says of it', () => {
-    const plan = planUpdate(
-      request([
-        network('net1', 4127),
-        disk('disk1', 900 * GIB),
-        machine('vm1', { mounts: ['disk1'], memoryBytes: 900 * GIB }),
-      ]),
-      [],
-      running(first),
-      abilities,
-    );
-    expect(plan).toMatchObject({ fits: true, steps: [], reservation: { workloads: [] } });
-  });
-
-  it('gives what comes the address and port of what goes, and not its memory', () => {
-    const now = running(first);
-    const replaced = (memoryBytes: number): Plan =>
-      planUpdate(
-        request([
-          network('net2', 4127),
-          disk('disk1', 30 * GIB),
-          machine('vm2', { memoryBytes, address: { network: 'net2', ip: '10.1.2.5' } }),
-        ]),
-        [
-          { kind: 'add', workload: 'net2' },
-          { kind: 'add', workload: 'vm2' },
-          { kind: 'remove', workload: 'net1' },
-          { kind: 'remove', workload: 'vm1' },
-        ],
-        now,
-        abilities,
-      );
-    const { free } = countCapacity(now).memory;
-    expect(replaced(free).fits).toBe(true);
-    expect(refusals(replaced(free + 1))).toMatchObject([
-      { code: 'capacity_memory', details: { requested: free + 1, available: free } },
-    ]);
-  });
-
-  it('refuses an address that a machine of the deployment keeps, and a mount of what goes', () => {
-    const plan = planUpdate(
-      request([network('net1', 4127), machine('vm1', { mounts: ['disk1'] }), machine('vm2')]),
-      [
-        { kind: 'add', workload: 'vm2' },
-        { kind: 'remove', workload: 'disk1' },
-      ],
-      running(first),
-      abilities,
-    );
-    expect(codes(plan)).toEqual(['address_taken', 'mount_missing']);
   });
 });
