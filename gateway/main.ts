@@ -13,6 +13,7 @@ import { collectDefaultMetrics, Histogram, Registry } from 'prom-client';
 import type { NodeFacts } from '../modules/api-gateway/interface.ts';
 import { chain } from '../modules/api-gateway/interface.ts';
 import { network } from '../modules/networkd/interface.ts';
+import { nodeMachine, performanceMonitor } from '../modules/noded/interface.ts';
 import { storage } from '../modules/storaged/interface.ts';
 import { runDaemon } from '../modules/zbus/daemon.ts';
 import type { Client } from '../modules/zbus/definition.ts';
@@ -156,6 +157,9 @@ await runDaemon({
         provision: bus.of(provision),
         statistics: bus.of(statistics),
         planner: bus.of(planner),
+        machine: bus.of(nodeMachine),
+        performance: bus.of(performanceMonitor),
+        status: (module, asking) => bus.status(module, asking),
       },
       log,
       limits: () =>

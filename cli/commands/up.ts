@@ -3,6 +3,7 @@ import { resolve } from 'node:path';
 import { readLimits } from '../../gateway/door/limits-file.ts';
 import { readLocalOptions } from '../../gateway/local/options.ts';
 import { type IdentityOptions, identityOptions, readKey, refuseSecretArguments } from '../../gateway/rmb/index.ts';
+import { parseLocation } from '../../modules/noded/location.ts';
 import { commands } from '../../schemas/index.ts';
 import { CliError, type Command, readOptions } from '../command.ts';
 import { Stages } from '../demo/stages.ts';
@@ -38,6 +39,8 @@ chain and a relay of its own, and makes a farmer, a node and a user on them.
                       this Redis, see docs/local-services.md
   --local-commands NAME,...  what they answer
   --local-send        they may call others as the node
+  --location longitude=DEG,latitude=DEG[,continent=NAME][,country=CODE:NAME][,city=NAME]
+                      where the node stands (default: what the chain says of the node)
   --accel auto|kvm|tcg
   --log-level LEVEL   trace, debug, info, warn, error
 
@@ -63,6 +66,7 @@ const options = {
   'local-redis': { type: 'string' },
   'local-commands': { type: 'string', default: '' },
   'local-send': { type: 'boolean', default: false },
+  location: { type: 'string' },
   accel: { type: 'string', default: 'auto' },
   'log-level': { type: 'string', default: 'info' },
 } as const;
@@ -104,6 +108,7 @@ export const command: Command = {
       limitsFile,
       requireEncryption: values['require-encryption'],
       local: checkedLocal(layout, values),
+      location: values.location === undefined ? null : checkedLocation(values.location),
       logLevel: values['log-level'],
       ...(values.chain === undefined ? {} : { chain: values.chain.split(',') }),
       ...(values.relay === undefined ? {} : { relay: values.relay.split(',') }),
@@ -158,6 +163,16 @@ function checkedLocal(
   } catch (error) {
     throw new CliError((error as Error).message);
   }
+}
+
+/** A place that noded will accept. */
+function checkedLocation(text: string): string {
+  try {
+    parseLocation(text);
+  } catch (error) {
+    throw new CliError((error as Error).message);
+  }
+  return text;
 }
 
 /** The path of a file that the gateway will accept. */

@@ -49,6 +49,8 @@ export const nodeConfig = z.object({
     .object({ redis: z.string(), commands: z.array(z.string()), send: z.boolean() })
     .nullable()
     .default(null),
+  /** Where the node stands, as noded reads it; null for what the chain says. */
+  location: z.string().nullable().default(null),
   logLevel: z.string(),
 });
 

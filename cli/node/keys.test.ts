@@ -41,6 +41,7 @@ const config: NodeConfig = {
   limitsFile: null,
   requireEncryption: false,
   local: null,
+  location: null,
   logLevel: 'info',
 };
 

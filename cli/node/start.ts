@@ -25,6 +25,7 @@ export interface Wishes {
   readonly limitsFile?: string | null;
   readonly requireEncryption?: boolean;
   readonly local?: NodeConfig['local'];
+  readonly location?: string | null;
   readonly logLevel: string;
   /** Chain and relay of the grid; without them the node runs its own. */
   readonly chain?: readonly string[];
@@ -61,6 +62,7 @@ export async function decideConfig(layout: Layout, wishes: Wishes): Promise<Node
     limitsFile: wishes.limitsFile ?? null,
     requireEncryption: wishes.requireEncryption ?? false,
     local: wishes.local ?? null,
+    location: wishes.location ?? null,
     logLevel: wishes.logLevel,
   };
   await saveConfig(layout, config);

@@ -156,6 +156,12 @@ export function unitFiles(layout: Layout, config: NodeConfig): Record<string, Un
       after: ['redis', 'networkd', 'flistd'],
       env,
     },
+    noded: {
+      exec: daemon('modules/noded/main.ts', ...(config.location === null ? [] : ['--location', config.location])),
+      test: answers('node'),
+      after: ['redis'],
+      env,
+    },
     provisiond: {
       exec: daemon(
         'provision/main.ts',

@@ -2,7 +2,9 @@
 import type { z } from 'zod';
 import type { chain } from '../../modules/api-gateway/interface.ts';
 import type { network } from '../../modules/networkd/interface.ts';
+import type { nodeMachine, performanceMonitor } from '../../modules/noded/interface.ts';
 import type { storage } from '../../modules/storaged/interface.ts';
+import type { ZbusClient } from '../../modules/zbus/client.ts';
 import type { Client } from '../../modules/zbus/definition.ts';
 import type { planner, provision, statistics } from '../../provision/interface.ts';
 import type { Command, Limits } from '../../schemas/index.ts';
@@ -15,6 +17,10 @@ export interface Node {
   readonly statistics: Client<typeof statistics>;
   readonly planner: Client<typeof planner>;
   readonly chain: Client<typeof chain>;
+  readonly machine: Client<typeof nodeMachine>;
+  readonly performance: Client<typeof performanceMonitor>;
+  /** What a module serves and what its workers do. Throws `ZbusError` when it is silent. */
+  readonly status: ZbusClient['status'];
 }
 
 export interface Call {

@@ -130,3 +130,77 @@ export const performanceMonitor = defineInterface({
   },
   streams: {},
 });
+
+export const DmiProperty = struct('gridnode.DmiProperty', {
+  Name: str,
+  Value: str,
+  /** Lines below the value, and further values of the same name. */
+  Items: slice(str),
+});
+
+export const DmiSubSection = struct('gridnode.DmiSubSection', {
+  Title: str,
+  Properties: slice(DmiProperty),
+});
+
+export const DmiSection = struct('gridnode.DmiSection', {
+  HandleLine: str,
+  /** Name of the type; empty for types of a vendor. */
+  Type: str,
+  TypeNumber: count64,
+  SubSections: slice(DmiSubSection),
+});
+
+export const DmiTable = struct('gridnode.DmiTable', {
+  /** Program that read the table, with version. */
+  Aggregator: str,
+  /** Program that made this of its output, with version. */
+  Decoder: str,
+  Sections: slice(DmiSection),
+});
+
+export const Gpu = struct('gridnode.Gpu', {
+  /** `0000:28:00.0/1002/731f`: PCI slot, vendor, device. */
+  ID: str,
+  Vendor: str,
+  Device: str,
+  /** MiB, 0 when unknown. */
+  Vram: count64,
+});
+
+export const NodeLocation = struct('gridnode.Location', {
+  /** Degrees east and north. */
+  Longitude: float64,
+  Latitude: float64,
+  Continent: str,
+  CountryName: str,
+  /** ISO 3166-1, two letters. */
+  CountryCode: str,
+  CityName: str,
+});
+
+/** What existing interfaces cannot say of the machine that the node runs on. */
+export const nodeMachine = defineInterface({
+  module: 'node',
+  object: 'machine',
+  version: '0.1.0',
+  methods: {
+    Dmi: { args: {}, returns: [DmiTable], fails: true, order: 'read', doc: 'The DMI table as dmidecode reads it.' },
+    Gpus: { args: {}, returns: [slice(Gpu)], fails: true, order: 'read', doc: 'GPUs that a machine could be given.' },
+    Hypervisor: {
+      args: {},
+      returns: [str],
+      fails: true,
+      order: 'read',
+      doc: 'Under which hypervisor the node itself runs; empty on bare metal.',
+    },
+    Location: {
+      args: {},
+      returns: [NodeLocation],
+      fails: true,
+      order: 'read',
+      doc: "As configured, else as the node's record on the chain has it.",
+    },
+  },
+  streams: {},
+});

@@ -9,6 +9,7 @@ import { deploymentErrors } from './deployment.ts';
 import { doorErrors } from './door.ts';
 import { envelopeErrors } from './envelope.ts';
 import { flistErrors } from './flist.ts';
+import { hostErrors } from './host.ts';
 import { localErrors } from './local.ts';
 import { machineErrors } from './machine.ts';
 import { networkErrors } from './network.ts';
@@ -29,6 +30,7 @@ export const errorTable = {
   ...machineErrors,
   ...flistErrors,
   ...chainErrors,
+  ...hostErrors,
 } as const satisfies Record<string, ErrorEntry>;
 
 export type ErrorCode = keyof typeof errorTable;

@@ -47,6 +47,7 @@ export const rooms: readonly Room[] = [
       /^gateway\/door\/limits-file\.ts$/,
       /^gateway\/local\/options\.ts$/,
       /^modules\/flistd\/format\//,
+      /^modules\/noded\/location\.ts$/,
       /^modules\/vmd\/guest\/build\.ts$/,
       /^modules\/vmd\/qemu\/kvm\.ts$/,
     ],
