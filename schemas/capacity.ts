@@ -1,23 +1,22 @@
 /** What workloads need and nodes have: logical CPUs, bytes, public IPv4 addresses. */
 import type { z } from 'zod';
-import { struct } from './gojson/codec.ts';
+import { described, struct } from './gojson/codec.ts';
 import { count, unit } from './gojson/values.ts';
 
 export const GiB = 1024 ** 3;
 export const MiB = 1024 ** 2;
 
-export const Capacity = struct('gridtypes.Capacity', {
-  /** Logical CPUs. */
-  cru: count,
-  /** SSD bytes. */
-  sru: unit,
-  /** HDD bytes. */
-  hru: unit,
-  /** Memory bytes. */
-  mru: unit,
-  /** Public IPv4 addresses. */
-  ipv4u: count,
-});
+export const Capacity = struct(
+  'gridtypes.Capacity',
+  {
+    cru: described(count, 'logical CPUs'),
+    sru: described(unit, 'bytes of SSD'),
+    hru: described(unit, 'bytes of HDD'),
+    mru: described(unit, 'bytes of memory'),
+    ipv4u: described(count, 'public IPv4 addresses'),
+  },
+  'What workloads take and nodes have.',
+);
 export type Capacity = z.output<typeof Capacity>;
 export type Resource = keyof Capacity;
 

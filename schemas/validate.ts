@@ -1,9 +1,9 @@
 /** The structure of a deployment: rules a node checks before anything else, in its order and words. */
 import type { z } from 'zod';
 import { add, type Capacity } from './capacity.ts';
-import type { Deployment, Workload } from './deployment.ts';
+import { type Deployment, MAX_WORKLOADS, type Workload } from './deployment.ts';
 import { GridError } from './errors/index.ts';
-import { decode, decodeNode, keptSource } from './gojson/codec.ts';
+import { decode } from './gojson/codec.ts';
 import { Memory } from './gojson/memory.ts';
 import { DecodeProblem } from './gojson/problem.ts';
 import { workloadType, workloadTypeNames } from './workloads/index.ts';
@@ -13,8 +13,8 @@ const MAX_NAME = 36;
 /** Data is part of a bounded text already; this bounds data that was built in memory. */
 const MAX_DATA_BYTES = 1024 * 1024;
 
-/** A network takes no capacity but a process and a namespace, and every workload takes a node's time. */
-const MAX_AMOUNTS = { workloads: 256, networks: 16 } as const;
+/** A network takes no capacity, but a process and a namespace. */
+const MAX_AMOUNTS = { workloads: MAX_WORKLOADS, networks: 16 } as const;
 
 export interface ValidateOptions {
   /** Workload types the node runs; all types of the grid when left out. */
@@ -89,8 +89,6 @@ export function loadData<S extends z.ZodType>(type: WorkloadType<S>, workload: W
 function decodeData<S extends z.ZodType>({ goType, data: schema }: WorkloadType<S>, workload: Workload): z.output<S> {
   const struct = goType.slice(goType.indexOf('.') + 1);
   try {
-    const source = keptSource(workload, workload.data);
-    if (source !== undefined) return decodeNode(schema, source, struct);
     return decode(schema, workload.data, { struct, maxBytes: MAX_DATA_BYTES });
   } catch (error) {
     if (!(error instanceof DecodeProblem)) throw error;

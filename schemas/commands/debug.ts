@@ -12,21 +12,33 @@ export const debugDeploymentList = defineCommand({
   summary: 'Active deployments of one twin, or of all.',
   caller: 'admin',
   input: struct('args', { twin_id: described(optional(uint32), '0 stands for all twins') }),
-  output: struct('debugcmd.ListResponse', {
-    deployments: list(
-      struct('debugcmd.ListDeployment', {
-        twin_id: described(uint32, 'owner'),
-        contract_id: described(uint64, 'node contract'),
-        workloads: list(
-          struct('debugcmd.ListWorkload', {
-            type: described(text, 'type of the workload'),
-            name: described(text, 'name of the workload'),
-            state: described(text, 'state of its last change'),
-          }),
+  output: struct(
+    'debugcmd.ListResponse',
+    {
+      deployments: list(
+        struct(
+          'debugcmd.ListDeployment',
+          {
+            twin_id: described(uint32, 'owner'),
+            contract_id: described(uint64, 'node contract'),
+            workloads: list(
+              struct(
+                'debugcmd.ListWorkload',
+                {
+                  type: described(text, 'type of the workload'),
+                  name: described(text, 'name of the workload'),
+                  state: described(text, 'state of its last change'),
+                },
+                'A workload in short.',
+              ),
+            ),
+          },
+          'A deployment in short.',
         ),
-      }),
-    ),
-  }),
+      ),
+    },
+    'Active deployments.',
+  ),
 });
 
 export const debugDeploymentGet = defineCommand({
@@ -34,7 +46,7 @@ export const debugDeploymentGet = defineCommand({
   summary: 'One deployment of any twin.',
   caller: 'admin',
   input: struct('args', { deployment: identifier }),
-  output: struct('debugcmd.GetResponse', { deployment: Deployment }),
+  output: struct('debugcmd.GetResponse', { deployment: Deployment }, 'A deployment of any twin.'),
 });
 
 export const debugDeploymentHistory = defineCommand({
@@ -42,19 +54,27 @@ export const debugDeploymentHistory = defineCommand({
   summary: 'Every state change of a deployment of any twin, oldest first.',
   caller: 'admin',
   input: struct('args', { deployment: identifier }),
-  output: struct('debugcmd.HistoryResponse', {
-    deployment: identifier,
-    history: list(
-      struct('debugcmd.HistoryEntry', {
-        seq: described(count, 'counts from 1'),
-        type: described(text, 'type of the workload'),
-        name: described(text, 'name of the workload'),
-        created: described(timestamp, 'Unix seconds'),
-        state: described(text, 'state it came into'),
-        message: described(text, 'why; empty on success'),
-      }),
-    ),
-  }),
+  output: struct(
+    'debugcmd.HistoryResponse',
+    {
+      deployment: identifier,
+      history: list(
+        struct(
+          'debugcmd.HistoryEntry',
+          {
+            seq: described(count, 'counts from 1'),
+            type: described(text, 'type of the workload'),
+            name: described(text, 'name of the workload'),
+            created: described(timestamp, 'Unix seconds'),
+            state: described(text, 'state it came into'),
+            message: described(text, 'why; empty on success'),
+          },
+          'One change of the state of a workload.',
+        ),
+      ),
+    },
+    'What became of a deployment, step by step.',
+  ),
 });
 
 export const debugDeploymentInfo = defineCommand({
@@ -66,13 +86,17 @@ export const debugDeploymentInfo = defineCommand({
     workload: described(text, 'name of the workload'),
     verbose: described(optional(bool), 'the whole log instead of its last 2 KiB'),
   }),
-  output: struct('debugcmd.InfoResponse', {
-    workload_id: workloadId,
-    type: described(text, 'type of the workload'),
-    name: described(text, 'name of the workload'),
-    info: described(omitEmpty(raw), 'of a machine: HtEnabled, Memory, CPU; of a network: net_id, namespace, state'),
-    logs: described(omitEmpty(text), "end of a machine's console"),
-  }),
+  output: struct(
+    'debugcmd.InfoResponse',
+    {
+      workload_id: workloadId,
+      type: described(text, 'type of the workload'),
+      name: described(text, 'name of the workload'),
+      info: described(omitEmpty(raw), 'of a machine: HtEnabled, Memory, CPU; of a network: net_id, namespace, state'),
+      logs: described(omitEmpty(text), "end of a machine's console"),
+    },
+    'What runs for a workload.',
+  ),
 });
 
 export const debugDeploymentHealth = defineCommand({
@@ -87,24 +111,36 @@ export const debugDeploymentHealth = defineCommand({
       }),
     ),
   }),
-  output: struct('debugcmd.HealthResponse', {
-    twin_id: described(uint32, 'owner'),
-    contract_id: described(uint64, 'node contract'),
-    workloads: list(
-      struct('debugcmd.WorkloadHealth', {
-        workload_id: workloadId,
-        type: described(text, 'type of the workload'),
-        name: described(text, 'name of the workload'),
-        status: described(text, '`healthy` or `unhealthy`'),
-        checks: list(
-          struct('checks.HealthCheck', {
-            name: described(text, 'what was looked at'),
-            ok: described(bool, 'whether it is as it should be'),
-            message: described(omitEmpty(text), 'what is wrong; left out otherwise'),
-            evidence: described(omitEmpty(raw), 'an object of details; left out when there are none'),
-          }),
+  output: struct(
+    'debugcmd.HealthResponse',
+    {
+      twin_id: described(uint32, 'owner'),
+      contract_id: described(uint64, 'node contract'),
+      workloads: list(
+        struct(
+          'debugcmd.WorkloadHealth',
+          {
+            workload_id: workloadId,
+            type: described(text, 'type of the workload'),
+            name: described(text, 'name of the workload'),
+            status: described(text, '`healthy` or `unhealthy`'),
+            checks: list(
+              struct(
+                'checks.HealthCheck',
+                {
+                  name: described(text, 'what was looked at'),
+                  ok: described(bool, 'whether it is as it should be'),
+                  message: described(omitEmpty(text), 'what is wrong; left out otherwise'),
+                  evidence: described(omitEmpty(raw), 'an object of details; left out when there are none'),
+                },
+                'One thing that was looked at.',
+              ),
+            ),
+          },
+          'Whether a workload is on the host as it should be.',
         ),
-      }),
-    ),
-  }),
+      ),
+    },
+    'Whether a deployment is on the host as it should be.',
+  ),
 });

@@ -41,6 +41,7 @@ export const deploymentGet = defineCommand({
   caller: 'own',
   input: ContractReference,
   output: Deployment,
+  errors: ['deployment_not_found'],
 });
 
 export const deploymentList = defineCommand({
@@ -57,34 +58,47 @@ export const deploymentChanges = defineCommand({
   caller: 'own',
   input: ContractReference,
   output: list(Workload),
+  errors: ['deployment_not_found'],
 });
 
-export const PlanReason = struct('gridnode.PlanReason', {
-  code: described(text, 'code of the error table'),
-  workload: described(text, 'workload it is about; empty for the deployment as a whole'),
-  message: described(text, 'what happened, with the numbers'),
-  remedy: described(text, 'what to do; empty where the message says it'),
-  retryable: described(bool, 'whether the same deployment may be accepted later'),
-  details: described(raw, "the error's details as the error table describes them"),
-});
+export const PlanReason = struct(
+  'gridnode.PlanReason',
+  {
+    code: described(text, 'code of the error table'),
+    workload: described(text, 'workload it is about; empty for the deployment as a whole'),
+    message: described(text, 'what happened, with the numbers'),
+    remedy: described(text, 'what to do; empty where the message says it'),
+    retryable: described(bool, 'whether the same deployment may be accepted later'),
+    details: described(raw, "the error's details as the error table describes them"),
+  },
+  'Why a node would not accept a deployment now.',
+);
 
-export const PlannedWorkload = struct('gridnode.PlannedWorkload', {
-  name: described(text, 'name of the workload'),
-  type: described(text, 'type of the workload'),
-  action: described(text, '`add`, `update`, `remove` or `keep`'),
-  needs: described(Capacity, 'what the workload takes of the node once it runs'),
-  pool: described(text, 'storage pool of its disk or root file system; empty without one or where none fits'),
-});
+export const PlannedWorkload = struct(
+  'gridnode.PlannedWorkload',
+  {
+    name: described(text, 'name of the workload'),
+    type: described(text, 'type of the workload'),
+    action: described(text, '`add`, `update`, `remove` or `keep`'),
+    needs: described(Capacity, 'what the workload takes of the node once it runs'),
+    pool: described(text, 'storage pool of its disk or root file system; empty without one or where none fits'),
+  },
+  'What would happen to a workload.',
+);
 
 /** The decision that deploying would come to now, by the code that decides. */
-export const Plan = struct('gridnode.Plan', {
-  fits: described(bool, 'whether the node would accept it now, the contract on the chain aside'),
-  version: described(uint32, 'version of the deployment that was planned'),
-  needs: described(Capacity, 'what all its workloads take together'),
-  workloads: described(list(PlannedWorkload), 'in the order in which they would be worked on'),
-  reasons: described(list(PlanReason), 'every reason against it; empty when it fits'),
-  capacity: described(CapacityReport, "the node's capacity before it"),
-});
+export const Plan = struct(
+  'gridnode.Plan',
+  {
+    fits: described(bool, 'whether the node would accept it now, the contract on the chain aside'),
+    version: described(uint32, 'version of the deployment that was planned'),
+    needs: described(Capacity, 'what all its workloads take together'),
+    workloads: described(list(PlannedWorkload), 'in the order in which they would be worked on'),
+    reasons: described(list(PlanReason), 'every reason against it; empty when it fits'),
+    capacity: described(CapacityReport, "the node's capacity before it"),
+  },
+  'The decision that deploying would come to now.',
+);
 export type Plan = z.output<typeof Plan>;
 
 export const deploymentPlan = defineCommand({
@@ -107,21 +121,29 @@ export const WaitRequest = struct('args', {
   ),
 });
 
-export const WaitedWorkload = struct('gridnode.WaitedWorkload', {
-  name: described(text, 'name of the workload'),
-  type: described(text, 'type of the workload'),
-  version: described(uint32, 'version that the state is of'),
-  state: described(text, '`init`, `ok`, `error`, `paused`, `deleted` or `unchanged`'),
-  message: described(text, 'why, where it failed or was left as it was; else empty'),
-});
+export const WaitedWorkload = struct(
+  'gridnode.WaitedWorkload',
+  {
+    name: described(text, 'name of the workload'),
+    type: described(text, 'type of the workload'),
+    version: described(uint32, 'version that the state is of'),
+    state: described(text, '`init`, `ok`, `error`, `paused`, `deleted` or `unchanged`'),
+    message: described(text, 'why, where it failed or was left as it was; else empty'),
+  },
+  'How far a workload has come.',
+);
 
-export const WaitReport = struct('gridnode.WaitReport', {
-  settled: described(bool, 'whether nothing of that version is left to do; else ask again'),
-  ok: described(bool, 'whether it settled and every workload is as the version wants it'),
-  version: described(uint32, 'version of the deployment on the node'),
-  step: described(text, 'what the node works on now, empty when settled'),
-  workloads: list(WaitedWorkload),
-});
+export const WaitReport = struct(
+  'gridnode.WaitReport',
+  {
+    settled: described(bool, 'whether nothing of that version is left to do; else ask again'),
+    ok: described(bool, 'whether it settled and every workload is as the version wants it'),
+    version: described(uint32, 'version of the deployment on the node'),
+    step: described(text, 'what the node works on now, empty when settled'),
+    workloads: list(WaitedWorkload),
+  },
+  'How far a version of a deployment has come.',
+);
 export type WaitReport = z.output<typeof WaitReport>;
 
 export const deploymentWait = defineCommand({
@@ -130,4 +152,5 @@ export const deploymentWait = defineCommand({
   caller: 'own',
   input: WaitRequest,
   output: WaitReport,
+  errors: ['deployment_not_found'],
 });

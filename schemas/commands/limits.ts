@@ -1,69 +1,106 @@
 /** zos.limits.*: what a node accepts, so that a client need not find out by being refused. */
 import type { z } from 'zod';
-import { struct } from '../gojson/codec.ts';
+import { described, struct } from '../gojson/codec.ts';
 import { bool, count, timestamp, unit } from '../gojson/values.ts';
 import { defineCommand, nothing } from './command.ts';
 
-export const Limits = struct('gridnode.Limits', {
-  /** Of a request. */
-  envelope: struct('gridnode.EnvelopeLimits', {
-    size_bytes: unit,
-    /** As sent: encryption adds 28 bytes. */
-    payload_bytes: unit,
-    uid_characters: count,
-    tags_characters: count,
-    session_characters: count,
-    command_characters: count,
-    schema_characters: count,
-    federation_characters: count,
-    relays: count,
-    relay_characters: count,
-  }),
-  clock: struct('gridnode.ClockLimits', {
-    /** Unix seconds by the node's clock. */
-    now: timestamp,
-    /** A request's expiration is from 1 to this. */
-    lifetime_seconds: count,
-    /** The sender's clock may be ahead by this. */
-    ahead_seconds: count,
-  }),
-  /** Unexpired requests that are remembered; beyond, new ones are refused. */
-  replay: struct('gridnode.ReplayLimits', { requests_per_twin: count, requests_in_all: count }),
-  /** Bursts are what is accepted at once after a pause. */
-  rate: struct('gridnode.RateLimits', {
-    per_second_per_twin: count,
-    burst_per_twin: count,
-    per_second_in_all: count,
-    burst_in_all: count,
-  }),
-  /** Requests that are being answered. */
-  concurrency: struct('gridnode.ConcurrencyLimits', {
-    requests_per_twin: count,
-    requests_in_all: count,
-    bytes_in_all: unit,
-    twin_lookups: count,
-  }),
-  /** Requests are turned away when for `interval_ms` none passed the door within `wait_ms`. */
-  overload: struct('gridnode.OverloadLimits', { wait_ms: count, interval_ms: count }),
-  /** Refusals a second that are answered although the sender had not been verified when they were found. */
-  refusals_answered: struct('gridnode.RefusalLimits', {
-    per_second_per_twin: count,
-    burst_per_twin: count,
-    per_second_in_all: count,
-  }),
-  /** Requests of twins that have a key on the chain must be encrypted. */
-  encryption_required: bool,
-  /** How long what the chain said of a twin is believed, if it tells of no change. */
-  twins: struct('gridnode.TwinLimits', { cache_seconds: count }),
-  command: struct('gridnode.CommandLimits', {
-    /** After it an answer says that the command was not finished. */
-    deadline_seconds: count,
-    /** Of a command's input, in clear. */
-    input_bytes: unit,
-    deployment_bytes: unit,
-  }),
-  answer: struct('gridnode.AnswerLimits', { size_bytes: unit }),
-});
+export const Limits = struct(
+  'gridnode.Limits',
+  {
+    envelope: struct(
+      'gridnode.EnvelopeLimits',
+      {
+        size_bytes: described(unit, 'bytes of a whole envelope'),
+        payload_bytes: described(unit, 'bytes of its payload as sent; encryption adds 28'),
+        uid_characters: described(count, 'characters of the uid'),
+        tags_characters: described(count, 'characters of the tags'),
+        session_characters: described(count, 'characters of a session'),
+        command_characters: described(count, 'characters of the command'),
+        schema_characters: described(count, 'characters of the schema'),
+        federation_characters: described(count, 'characters of the federation'),
+        relays: described(count, 'relays an envelope may name'),
+        relay_characters: described(count, "characters of a relay's name"),
+      },
+      'Of a request.',
+    ),
+    clock: struct(
+      'gridnode.ClockLimits',
+      {
+        now: described(timestamp, "Unix seconds by the node's clock"),
+        lifetime_seconds: described(count, "seconds: a request's expiration is from 1 to this"),
+        ahead_seconds: described(count, "seconds that the sender's clock may be ahead"),
+      },
+      'Of times.',
+    ),
+    replay: struct(
+      'gridnode.ReplayLimits',
+      { requests_per_twin: described(count, 'of one twin'), requests_in_all: described(count, 'of all twins') },
+      'Unexpired requests that are remembered; beyond, new ones are refused.',
+    ),
+    rate: struct(
+      'gridnode.RateLimits',
+      {
+        per_second_per_twin: described(count, 'of one twin, a second'),
+        burst_per_twin: described(count, 'of one twin, at once'),
+        per_second_in_all: described(count, 'of all twins, a second'),
+        burst_in_all: described(count, 'of all twins, at once'),
+      },
+      'Requests a second; bursts are what is accepted at once after a pause.',
+    ),
+    concurrency: struct(
+      'gridnode.ConcurrencyLimits',
+      {
+        requests_per_twin: described(count, 'of one twin'),
+        requests_in_all: described(count, 'of all twins'),
+        bytes_in_all: described(unit, 'bytes of all their payloads'),
+        twin_lookups: described(count, 'questions to the chain at once'),
+        waits_per_twin: described(count, 'of them, `zos.deployment.wait` of one twin'),
+        waits_in_all: described(count, 'of them, `zos.deployment.wait` of all twins'),
+        slow_per_twin: described(
+          count,
+          'of them, of one twin, those that look at many things: plan, diagnostics, debug',
+        ),
+        slow_in_all: described(count, 'of them, such of all twins'),
+      },
+      'Requests that are being answered.',
+    ),
+    overload: struct(
+      'gridnode.OverloadLimits',
+      { wait_ms: described(count, 'milliseconds'), interval_ms: described(count, 'milliseconds') },
+      'Requests are turned away when for `interval_ms` none passed the door within `wait_ms`.',
+    ),
+    refusals_answered: struct(
+      'gridnode.RefusalLimits',
+      {
+        per_second_per_twin: described(count, 'of one twin, a second'),
+        burst_per_twin: described(count, 'of one twin, at once'),
+        per_second_in_all: described(count, 'of all twins, a second'),
+      },
+      'Refusals that are answered although the sender had not been verified when they were found.',
+    ),
+    encryption_required: described(bool, 'whether requests of twins that have a key on the chain must be encrypted'),
+    twins: struct(
+      'gridnode.TwinLimits',
+      { cache_seconds: described(count, 'seconds') },
+      'How long what the chain said of a twin is believed, if it tells of no change.',
+    ),
+    command: struct(
+      'gridnode.CommandLimits',
+      {
+        deadline_seconds: described(count, 'seconds after which an answer says that the command was not finished'),
+        input_bytes: described(unit, 'bytes of its input, in clear'),
+        deployment_bytes: described(unit, 'bytes of a deployment as its input'),
+      },
+      'Of a command.',
+    ),
+    answer: struct(
+      'gridnode.AnswerLimits',
+      { size_bytes: described(unit, 'bytes of a whole envelope') },
+      'Of an answer.',
+    ),
+  },
+  'Every limit that a node has in force.',
+);
 export type Limits = z.output<typeof Limits>;
 
 export const limitsGet = defineCommand({

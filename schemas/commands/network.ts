@@ -19,14 +19,18 @@ export const networkWireguardPorts = defineCommand({
   output: described(list(uint16), 'UDP ports'),
 });
 
-export const PublicConfig = struct('pkg.PublicConfig', {
-  type: described(text, '`vlan`, `macvlan` or empty; full nodes leave it empty'),
-  ipv4: described(cidr, 'public IPv4 address of the node with prefix length'),
-  ipv6: described(cidr, 'public IPv6 address of the node with prefix length'),
-  gw4: described(ip, 'gateway of the IPv4 address'),
-  gw6: described(ip, 'gateway of the IPv6 address'),
-  domain: described(text, 'domain under which the node offers name gateways'),
-});
+export const PublicConfig = struct(
+  'pkg.PublicConfig',
+  {
+    type: described(text, '`vlan`, `macvlan` or empty; full nodes leave it empty'),
+    ipv4: described(cidr, 'public IPv4 address of the node with prefix length'),
+    ipv6: described(cidr, 'public IPv6 address of the node with prefix length'),
+    gw4: described(ip, 'gateway of the IPv4 address'),
+    gw6: described(ip, 'gateway of the IPv6 address'),
+    domain: described(text, 'domain under which the node offers name gateways'),
+  },
+  "A node's public addresses.",
+);
 
 export const networkPublicConfig = defineCommand({
   name: 'zos.network.public_config_get',
@@ -60,10 +64,14 @@ export const networkPrivateIps = defineCommand({
   output: described(list(text), 'addresses; empty also for an unknown network'),
 });
 
-export const AdminInterface = struct('pkg.Interface', {
-  ips: described(list(text), 'addresses with prefix length'),
-  mac: described(text, 'hardware address'),
-});
+export const AdminInterface = struct(
+  'pkg.Interface',
+  {
+    ips: described(list(text), 'addresses with prefix length'),
+    mac: described(text, 'hardware address'),
+  },
+  'Addresses of a network device.',
+);
 
 export const adminInterfaces = defineCommand({
   name: 'zos.admin.interfaces',
@@ -74,11 +82,15 @@ export const adminInterfaces = defineCommand({
   output: map(AdminInterface),
 });
 
-export const ExitDevice = struct('pkg.ExitDevice', {
-  is_single: described(bool, 'public traffic leaves by the same card as the rest'),
-  is_dual: described(bool, 'public traffic has a card of its own'),
-  dual_interface: described(text, 'name of that card; empty with a single one'),
-});
+export const ExitDevice = struct(
+  'pkg.ExitDevice',
+  {
+    is_single: described(bool, 'public traffic leaves by the same card as the rest'),
+    is_dual: described(bool, 'public traffic has a card of its own'),
+    dual_interface: described(text, 'name of that card; empty with a single one'),
+  },
+  'The device through which a node reaches the public network.',
+);
 
 export const adminGetPublicNic = defineCommand({
   name: 'zos.admin.get_public_nic',

@@ -1,24 +1,31 @@
 /** zos.statistics.*: capacity in the form existing clients read. */
 import { Capacity } from '../capacity.ts';
-import { struct } from '../gojson/codec.ts';
+import { described, struct } from '../gojson/codec.ts';
 import { count, timestamp } from '../gojson/values.ts';
 import { defineCommand, nothing } from './command.ts';
 
-export const Counters = struct('pkg.Counters', {
-  total: Capacity,
-  /** Workloads that run, plus `system`. */
-  used: Capacity,
-  system: Capacity,
-  users: struct('pkg.UsersCounters', {
-    /** Deployments with at least one running or paused workload. */
-    deployments: count,
-    workloads: count,
-    /** Unix seconds of the newest of those workloads. */
-    last_deployment_timestamp: timestamp,
-  }),
-  /** Established TCP connections of the host. */
-  open_connections: count,
-});
+export const Counters = struct(
+  'pkg.Counters',
+  {
+    total: described(Capacity, 'what the node has'),
+    used: described(Capacity, 'what workloads that run or are paused declare, plus `system`'),
+    system: described(Capacity, 'kept for the node itself'),
+    users: described(
+      struct(
+        'pkg.UsersCounters',
+        {
+          deployments: described(count, 'deployments with at least one running or paused workload'),
+          workloads: described(count, 'those workloads'),
+          last_deployment_timestamp: described(timestamp, 'when the newest of them was made, Unix seconds'),
+        },
+        'How much a node hosts.',
+      ),
+      'how much it hosts',
+    ),
+    open_connections: described(count, 'established TCP connections of the host'),
+  },
+  'Capacity and use of a node.',
+);
 
 export const statisticsGet = defineCommand({
   name: 'zos.statistics.get',

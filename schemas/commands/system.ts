@@ -8,10 +8,14 @@ export const systemVersion = defineCommand({
   summary: 'Versions of the node software and its supervisor; clients use it as ping.',
   caller: 'any',
   input: nothing,
-  output: struct('Version', {
-    zos: described(text, 'version of the node software'),
-    zinit: described(text, 'version of its supervisor'),
-  }),
+  output: struct(
+    'Version',
+    {
+      zos: described(text, 'version of the node software'),
+      zinit: described(text, 'version of its supervisor'),
+    },
+    'Versions of what runs on a node.',
+  ),
 });
 
 export const systemHypervisor = defineCommand({
@@ -30,30 +34,50 @@ export const systemNodeFeatures = defineCommand({
   output: list(text),
 });
 
-export const DmiProperty = struct('dmi.PropertyData', {
-  value: described(text, 'what stands behind the name'),
-  items: described(omitEmpty(list(text)), 'lines that belong to it; left out when there are none'),
-});
+export const DmiProperty = struct(
+  'dmi.PropertyData',
+  {
+    value: described(text, 'what stands behind the name'),
+    items: described(omitEmpty(list(text)), 'lines that belong to it; left out when there are none'),
+  },
+  'A property of a piece of hardware.',
+);
 
-export const DmiSection = struct('dmi.Section', {
-  handleline: described(text, 'first line of the section: handle, type number and bytes'),
-  typestr: described(omitEmpty(text), 'name of the type; left out when unknown'),
-  typenum: described(count, 'DMI type'),
-  subsections: list(
-    struct('dmi.SubSection', {
-      title: described(text, 'heading'),
-      properties: described(omitEmpty(map(DmiProperty)), 'by name; left out when there are none'),
-    }),
-  ),
-});
+export const DmiSection = struct(
+  'dmi.Section',
+  {
+    handleline: described(text, 'first line of the section: handle, type number and bytes'),
+    typestr: described(omitEmpty(text), 'name of the type; left out when unknown'),
+    typenum: described(count, 'DMI type'),
+    subsections: list(
+      struct(
+        'dmi.SubSection',
+        {
+          title: described(text, 'heading'),
+          properties: described(omitEmpty(map(DmiProperty)), 'by name; left out when there are none'),
+        },
+        'A part of a section.',
+      ),
+    ),
+  },
+  'A piece of hardware as its firmware describes it.',
+);
 
-export const Dmi = struct('dmi.DMI', {
-  tooling: struct('dmi.Tooling', {
-    aggregator: described(text, 'program that read the table, with version'),
-    decoder: described(text, 'program that made this of its output, with version'),
-  }),
-  sections: list(DmiSection),
-});
+export const Dmi = struct(
+  'dmi.DMI',
+  {
+    tooling: struct(
+      'dmi.Tooling',
+      {
+        aggregator: described(text, 'program that read the table, with version'),
+        decoder: described(text, 'program that made this of its output, with version'),
+      },
+      'What read the firmware.',
+    ),
+    sections: list(DmiSection),
+  },
+  "The machine's hardware as its firmware describes it.",
+);
 
 export const systemDmi = defineCommand({
   name: 'zos.system.dmi',
@@ -63,32 +87,55 @@ export const systemDmi = defineCommand({
   output: Dmi,
 });
 
-export const ModuleStatus = struct('zbus.Status', {
-  objects: list(
-    struct('zbus.ObjectID', {
-      Name: described(text, 'name of the object'),
-      Version: described(text, 'its version'),
-    }),
-  ),
-  workers: list(
-    struct('zbus.WorkerStatus', {
-      state: described(text, '`free` or `busy`'),
-      time: described(text, 'since when, RFC 3339'),
-      action: described(text, 'what it works on; empty when free'),
-    }),
-  ),
-});
+export const ModuleStatus = struct(
+  'zbus.Status',
+  {
+    objects: list(
+      struct(
+        'zbus.ObjectID',
+        {
+          Name: described(text, 'name of the object'),
+          Version: described(text, 'its version'),
+        },
+        'An object of a module.',
+      ),
+    ),
+    workers: list(
+      struct(
+        'zbus.WorkerStatus',
+        {
+          state: described(text, '`free` or `busy`'),
+          time: described(text, 'since when, RFC 3339'),
+          action: described(text, 'what it works on; empty when free'),
+        },
+        'What one worker of a module does.',
+      ),
+    ),
+  },
+  'Objects and workers of a module.',
+);
 
-export const Diagnostics = struct('diagnostics.Diagnostics', {
-  system_status_ok: described(bool, 'whether every module told its state'),
-  modules: map(
-    struct('diagnostics.ModuleStatus', {
-      status: ModuleStatus,
-      error: described(pointer(struct('error', {})), 'there, as an empty object, when the module told nothing'),
-    }),
-  ),
-  healthy: described(bool, 'whether the last health check found nothing'),
-});
+export const Diagnostics = struct(
+  'diagnostics.Diagnostics',
+  {
+    system_status_ok: described(bool, 'whether every module told its state'),
+    modules: described(
+      map(
+        struct(
+          'diagnostics.ModuleStatus',
+          {
+            status: ModuleStatus,
+            error: described(pointer(struct('error', {})), 'there, as an empty object, when the module told nothing'),
+          },
+          'How a module of the node is.',
+        ),
+      ),
+      'by name of the module',
+    ),
+    healthy: described(bool, 'whether the last health check found nothing'),
+  },
+  'How all modules of a node are.',
+);
 
 export const systemDiagnostics = defineCommand({
   name: 'zos.system.diagnostics',
@@ -98,13 +145,17 @@ export const systemDiagnostics = defineCommand({
   output: Diagnostics,
 });
 
-export const Gpu = struct('pkg.GPUInfo', {
-  id: described(text, 'PCI slot / vendor id / device id, lower-case hex'),
-  vendor: described(text, 'name of the vendor, or `unknown`'),
-  device: described(text, 'name of the device, or `unknown`'),
-  vram: described(count, 'MiB of memory, 0 when unknown'),
-  contract: described(uint64, 'contract that has it, 0 when free'),
-});
+export const Gpu = struct(
+  'pkg.GPUInfo',
+  {
+    id: described(text, 'PCI slot / vendor id / device id, lower-case hex'),
+    vendor: described(text, 'name of the vendor, or `unknown`'),
+    device: described(text, 'name of the device, or `unknown`'),
+    vram: described(count, 'MiB of memory, 0 when unknown'),
+    contract: described(uint64, 'contract that has it, 0 when free'),
+  },
+  'A graphics card.',
+);
 
 export const gpuList = defineCommand({
   name: 'zos.gpu.list',
@@ -114,14 +165,18 @@ export const gpuList = defineCommand({
   output: list(Gpu),
 });
 
-export const Location = struct('geoip.Location', {
-  longitude: described(float64, 'degrees east'),
-  latitude: described(float64, 'degrees north'),
-  continent: described(text, 'name of the continent'),
-  country_name: described(text, 'name of the country'),
-  country_code: described(text, 'ISO 3166-1 code of two letters'),
-  city_name: described(text, 'name of the city'),
-});
+export const Location = struct(
+  'geoip.Location',
+  {
+    longitude: described(float64, 'degrees east'),
+    latitude: described(float64, 'degrees north'),
+    continent: described(text, 'name of the continent'),
+    country_name: described(text, 'name of the country'),
+    country_code: described(text, 'ISO 3166-1 code of two letters'),
+    city_name: described(text, 'name of the city'),
+  },
+  'Where a node stands.',
+);
 
 export const locationGet = defineCommand({
   name: 'zos.location.get',

@@ -3,7 +3,7 @@
  * that everything else refers to.
  */
 import { z } from 'zod';
-import { commands } from '../commands/index.ts';
+import { commands, taskResults } from '../commands/index.ts';
 import { Deployment, Workload } from '../deployment.ts';
 import { type About, aboutOf } from '../gojson/codec.ts';
 import { workloadTypeNames, workloadTypes } from '../workloads/index.ts';
@@ -46,6 +46,7 @@ export class Publication {
     for (const { input } of commands) this.request(input);
     for (const { result } of workloadTypes) if (result !== undefined) this.answer(result);
     for (const { output } of commands) this.answer(output);
+    for (const result of Object.values(taskResults)) this.answer(result);
   }
 
   /** Schema of what a client sends; a `$ref` where the value has a name. */

@@ -8,17 +8,23 @@ import { defineWorkload } from './type.ts';
 
 const LABEL = /^[a-zA-Z0-9-_]+$/;
 
-export const GatewayFqdnProxy = struct('zos.GatewayFQDNProxy', {
-  fqdn: described(text, 'a domain whose DNS record points to the node'),
-  ...gatewayFields,
-});
+export const GatewayFqdnProxy = struct(
+  'zos.GatewayFQDNProxy',
+  {
+    fqdn: described(text, 'a domain whose DNS record points to the node', {
+      pattern: '^([a-zA-Z0-9_-]+\\.)+[a-zA-Z0-9_-]{2,}$',
+    }),
+    ...gatewayFields,
+  },
+  "A domain of the tenant's own and what answers behind it.",
+);
 
 export const gatewayFqdnProxy = defineWorkload({
   name: 'gateway-fqdn-proxy',
   summary: "a domain of the tenant's own, proxied to backends",
   goType: '*zos.GatewayFQDNProxy',
   data: GatewayFqdnProxy,
-  result: struct('zos.GatewayFQDNResult', {}),
+  result: struct('zos.GatewayFQDNResult', {}, 'A running gateway has nothing to add to its domain.'),
   change: undefined,
   pausable: false,
   validate: (data, { workload }) => {

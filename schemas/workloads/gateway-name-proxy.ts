@@ -8,17 +8,25 @@ import { defineWorkload } from './type.ts';
 
 const NAME = /^[a-zA-Z0-9-_]+$/;
 
-export const GatewayNameProxy = struct('zos.GatewayNameProxy', {
-  name: described(text, 'one label; its name contract must belong to the twin'),
-  ...gatewayFields,
-});
+export const GatewayNameProxy = struct(
+  'zos.GatewayNameProxy',
+  {
+    name: described(text, 'one label; its name contract must belong to the twin', { pattern: '^[a-zA-Z0-9_-]+$' }),
+    ...gatewayFields,
+  },
+  "A name below the node's domain and what answers behind it.",
+);
 
 export const gatewayNameProxy = defineWorkload({
   name: 'gateway-name-proxy',
   summary: "a name below the node's domain, proxied to backends",
   goType: '*zos.GatewayNameProxy',
   data: GatewayNameProxy,
-  result: struct('zos.GatewayProxyResult', { fqdn: described(text, 'the whole name') }),
+  result: struct(
+    'zos.GatewayProxyResult',
+    { fqdn: described(text, 'the whole name') },
+    'The name as browsers reach it.',
+  ),
   change: undefined,
   pausable: false,
   validate: (data, { workload }) => {

@@ -10,7 +10,9 @@ import type { Piece, Reference } from './type.ts';
 /** Fields beside `name` or `fqdn`. */
 export const gatewayFields = {
   tls_passthrough: optional(described(bool, 'hand TLS on to the backend instead of ending it')),
-  backends: described(list(text), 'at least one: `http://address[:port]`, with pass-through `address:port`'),
+  backends: described(list(text), 'at least one: `http://address[:port]`, with pass-through `address:port`', {
+    minItems: 1,
+  }),
   network: described(pointer(text), 'name of the private network of this node in which the backends are'),
 };
 

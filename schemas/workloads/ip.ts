@@ -5,16 +5,24 @@ import { described, optional, struct } from '../gojson/codec.ts';
 import { ip as address, bool, cidr } from '../gojson/values.ts';
 import { defineWorkload } from './type.ts';
 
-export const PublicIp = struct('zos.PublicIP', {
-  v4: optional(described(bool, 'an IPv4 address, of those the contract reserves')),
-  v6: optional(described(bool, "an IPv6 address of the node's prefix")),
-});
+export const PublicIp = struct(
+  'zos.PublicIP',
+  {
+    v4: optional(described(bool, 'an IPv4 address, of those the contract reserves')),
+    v6: optional(described(bool, "an IPv6 address of the node's prefix")),
+  },
+  'Public addresses for a machine; at least one of both.',
+);
 
-export const PublicIpResult = struct('zos.PublicIPResult', {
-  ip: optional(cidr),
-  ip6: optional(cidr),
-  gateway: optional(described(address, 'of the IPv4 address')),
-});
+export const PublicIpResult = struct(
+  'zos.PublicIPResult',
+  {
+    ip: optional(described(cidr, 'the IPv4 address; empty without one')),
+    ip6: optional(described(cidr, 'the IPv6 address; empty without one')),
+    gateway: optional(described(address, 'of the IPv4 address')),
+  },
+  'The addresses that were given.',
+);
 
 export const ip = defineWorkload({
   name: 'ip',

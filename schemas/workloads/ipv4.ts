@@ -8,7 +8,7 @@ export const ipv4 = defineWorkload({
   name: 'ipv4',
   summary: 'a public IPv4 address for a machine; deprecated, use `ip`',
   goType: '*zos.PublicIP4',
-  data: struct('zos.PublicIP4', {}),
+  data: struct('zos.PublicIP4', {}, 'A public IPv4 address; there is nothing to choose.'),
   result: PublicIpResult,
   change: undefined,
   pausable: false,

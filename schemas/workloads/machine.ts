@@ -12,31 +12,47 @@ const SEED_BYTES = 6;
 const MAX_MOUNTS = 23;
 const RESERVED_NETWORKS = ['ygg', 'pub', 'mycelium'];
 
-export const MachineInterface = struct('zos.MachineInterface', {
-  network: described(text, 'name of a network of this twin on this node'),
-  ip: described(ip, "the machine's address in the network"),
-});
+export const MachineInterface = struct(
+  'zos.MachineInterface',
+  {
+    network: described(text, 'name of a network of this twin on this node'),
+    ip: described(ip, "the machine's address in the network", { minLength: 1 }),
+  },
+  "A machine's place in a private network.",
+);
 
-export const MyceliumIp = struct('zos.MyceliumIP', {
-  network: optional(described(text, 'name of the network; Go clients spell the key `Network`')),
-  hex_seed: described(hex, '6 bytes'),
-});
+export const MyceliumIp = struct(
+  'zos.MyceliumIP',
+  {
+    network: optional(described(text, 'name of the network; Go clients spell the key `Network`')),
+    hex_seed: described(hex, '6 bytes, of which the address is made'),
+  },
+  'An address of the Mycelium network.',
+);
 
-const MachineCapacity = struct('zos.MachineCapacity', {
-  cpu: described(uint8, 'logical CPUs', { minimum: 1 }),
-  memory: described(size, 'bytes, at least 250 MiB', { minimum: MINIMUM_MEMORY }),
-});
+const MachineCapacity = struct(
+  'zos.MachineCapacity',
+  {
+    cpu: described(uint8, 'logical CPUs', { minimum: 1 }),
+    memory: described(size, 'bytes, at least 250 MiB', { minimum: MINIMUM_MEMORY }),
+  },
+  'What a machine computes with.',
+);
 
-const MachineMount = struct('zos.MachineMount', {
-  name: described(text, 'name of a zmount, volume or qsfs of this deployment'),
-  mountpoint: described(text, 'absolute path in the machine'),
-});
+const MachineMount = struct(
+  'zos.MachineMount',
+  {
+    name: described(text, 'name of a zmount, volume or qsfs of this deployment'),
+    mountpoint: described(text, 'absolute path in the machine'),
+  },
+  'A disk in a machine.',
+);
 
 /** Fields after `network`. */
 export const machineFields = {
   size: optional(described(size, 'root file system in bytes; 0 asks for the minimum')),
-  compute_capacity: MachineCapacity,
-  mounts: list(MachineMount),
+  compute_capacity: described(MachineCapacity, 'CPUs and memory'),
+  mounts: described(list(MachineMount), 'disks, in the order in which the machine sees them', { maxItems: MAX_MOUNTS }),
   entrypoint: optional(described(text, 'first program and its arguments')),
   env: described(map(text), 'environment; `SSH_KEY` holds keys of root, one a line'),
   corex: optional(described(bool, 'not part of the challenge')),

@@ -7,14 +7,18 @@ import { cidr, text, uint16 } from '../gojson/values.ts';
 import { Mycelium, myceliumPieces, Peer, validateMycelium, wireguardPieces } from './network.ts';
 import { applied, defineWorkload, printed } from './type.ts';
 
-export const NetworkLight = struct('zos.NetworkLight', {
-  ip_range: optional(described(cidr, "the whole network's range, /16 by convention")),
-  subnet: described(cidr, "this node's part, /24 by convention"),
-  wireguard_private_key: optional(described(text, 'base64; without it there is no WireGuard interface')),
-  wireguard_listen_port: optional(described(uint16, 'UDP port on the node')),
-  peers: list(Peer),
-  mycelium: Mycelium,
-});
+export const NetworkLight = struct(
+  'zos.NetworkLight',
+  {
+    ip_range: optional(described(cidr, "the whole network's range, /16 by convention")),
+    subnet: described(cidr, "this node's part, /24 by convention", { minLength: 1 }),
+    wireguard_private_key: optional(described(text, 'base64; without it there is no WireGuard interface')),
+    wireguard_listen_port: optional(described(uint16, 'UDP port on the node')),
+    peers: described(list(Peer), 'everyone else of the network, reached over WireGuard'),
+    mycelium: described(Mycelium, 'how the network is reached'),
+  },
+  "One light node's part of a private network.",
+);
 export type NetworkLight = z.output<typeof NetworkLight>;
 
 export const networkLight = defineWorkload({

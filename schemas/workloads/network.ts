@@ -8,28 +8,40 @@ import { applied, defineWorkload, type Piece, printed } from './type.ts';
 
 const MYCELIUM_KEY_BYTES = 32;
 
-export const Peer = struct('zos.Peer', {
-  subnet: described(cidr, "the peer's part of the network"),
-  wireguard_public_key: described(text, 'base64'),
-  allowed_ips: described(list(cidr), 'at least one; where traffic of the peer may come from and go to'),
-  endpoint: optional(described(text, '`address:port`; empty for a hidden peer')),
-});
+export const Peer = struct(
+  'zos.Peer',
+  {
+    subnet: described(cidr, "the peer's part of the network"),
+    wireguard_public_key: described(text, "the peer's public key, base64"),
+    allowed_ips: described(list(cidr), 'at least one; where traffic of the peer may come from and go to'),
+    endpoint: optional(described(text, '`address:port`; empty for a hidden peer')),
+  },
+  'Another node, or a person, of the same network.',
+);
 export type Peer = z.output<typeof Peer>;
 
-export const Mycelium = struct('zos.Mycelium', {
-  hex_key: described(hex, '32 bytes'),
-  peers: described(list(text), 'must be empty'),
-});
+export const Mycelium = struct(
+  'zos.Mycelium',
+  {
+    hex_key: described(hex, 'private key of the Mycelium daemon, 32 bytes', { pattern: '^[0-9a-fA-F]{64}$' }),
+    peers: described(list(text), 'must be empty', { maxItems: 0 }),
+  },
+  "A network's own Mycelium daemon.",
+);
 export type Mycelium = z.output<typeof Mycelium>;
 
-export const Network = struct('zos.Network', {
-  ip_range: described(cidr, "the whole network's range, /16 by convention"),
-  subnet: described(cidr, "this node's part, /24 by convention"),
-  wireguard_private_key: described(text, 'base64'),
-  wireguard_listen_port: optional(described(uint16, 'UDP port on the node')),
-  peers: list(Peer),
-  mycelium: pointer(Mycelium),
-});
+export const Network = struct(
+  'zos.Network',
+  {
+    ip_range: described(cidr, "the whole network's range, /16 by convention", { minLength: 1 }),
+    subnet: described(cidr, "this node's part, /24 by convention", { minLength: 1 }),
+    wireguard_private_key: described(text, "this node's private key, base64", { minLength: 1 }),
+    wireguard_listen_port: optional(described(uint16, 'UDP port on the node')),
+    peers: described(list(Peer), 'everyone else of the network'),
+    mycelium: described(pointer(Mycelium), 'left out: no Mycelium in this network'),
+  },
+  "One node's part of a private network.",
+);
 export type Network = z.output<typeof Network>;
 
 export const network = defineWorkload({

@@ -6,51 +6,94 @@ import { described, list, optional, struct } from '../gojson/codec.ts';
 import { hex, size, text, uint32 } from '../gojson/values.ts';
 import { applied, defineWorkload, type Piece } from './type.ts';
 
-const Encryption = struct('zos.Encryption', {
-  algorithm: described(text, '`AES`'),
-  key: described(hex, '32 bytes by convention'),
-});
+const Encryption = struct(
+  'zos.Encryption',
+  {
+    algorithm: described(text, '`AES`'),
+    key: described(hex, '32 bytes by convention'),
+  },
+  'How blocks are encrypted.',
+);
 
-const Backend = struct('zos.ZdbBackend', {
-  address: described(text, '`address:port` of a 0-db'),
-  namespace: described(text, 'its namespace there'),
-  password: optional(described(text, 'of the namespace')),
-});
+const Backend = struct(
+  'zos.ZdbBackend',
+  {
+    address: described(text, '`address:port` of a 0-db'),
+    namespace: described(text, 'its namespace there'),
+    password: optional(described(text, 'of the namespace')),
+  },
+  'A namespace of a 0-db on some node.',
+);
 type Backend = z.output<typeof Backend>;
 
-const Config = struct('zos.QuantumSafeFSConfig', {
-  minimal_shards: described(uint32, 'shards that are enough to read; at most `expected_shards`'),
-  expected_shards: described(uint32, 'shards that are written'),
-  redundant_groups: optional(described(uint32, 'groups that may be lost')),
-  redundant_nodes: optional(described(uint32, 'nodes of a group that may be lost')),
-  max_zdb_data_dir_size: optional(described(uint32, 'MiB of the local 0-db')),
-  encryption: Encryption,
-  meta: struct('zos.QuantumSafeMeta', {
-    type: described(text, '`zdb`'),
-    config: struct('zos.QuantumSafeConfig', {
-      prefix: described(text, 'of the keys'),
-      encryption: Encryption,
-      backends: list(Backend),
-    }),
-  }),
-  groups: list(struct('zos.ZdbGroup', { backends: list(Backend) })),
-  compression: struct('zos.QuantumCompression', { algorithm: described(text, '`snappy`') }),
-});
+const Config = struct(
+  'zos.QuantumSafeFSConfig',
+  {
+    minimal_shards: described(uint32, 'shards that are enough to read; at most `expected_shards`'),
+    expected_shards: described(uint32, 'shards that are written'),
+    redundant_groups: optional(described(uint32, 'groups that may be lost')),
+    redundant_nodes: optional(described(uint32, 'nodes of a group that may be lost')),
+    max_zdb_data_dir_size: optional(described(uint32, 'MiB of the local 0-db')),
+    encryption: described(Encryption, 'of the data'),
+    meta: struct(
+      'zos.QuantumSafeMeta',
+      {
+        type: described(text, '`zdb`'),
+        config: struct(
+          'zos.QuantumSafeConfig',
+          {
+            prefix: described(text, 'of the keys'),
+            encryption: described(Encryption, 'of the metadata'),
+            backends: described(list(Backend), 'where the metadata is kept'),
+          },
+          'Where and how metadata is kept.',
+        ),
+      },
+      'The store of metadata.',
+    ),
+    groups: described(
+      list(
+        struct(
+          'zos.ZdbGroup',
+          {
+            backends: described(list(Backend), 'its 0-dbs'),
+          },
+          '0-dbs that may be lost together.',
+        ),
+      ),
+      'where the shards are kept',
+    ),
+    compression: struct(
+      'zos.QuantumCompression',
+      { algorithm: described(text, '`snappy`') },
+      'How blocks are compressed.',
+    ),
+  },
+  'How the file system is spread, encrypted and compressed.',
+);
 
-export const Qsfs = struct('zos.QuantumSafeFS', {
-  cache: described(size, 'bytes of local cache'),
-  config: Config,
-});
+export const Qsfs = struct(
+  'zos.QuantumSafeFS',
+  {
+    cache: described(size, 'bytes of local cache'),
+    config: described(Config, 'how it is spread'),
+  },
+  'A file system spread over 0-dbs of other nodes.',
+);
 
 export const qsfs = defineWorkload({
   name: 'qsfs',
   summary: 'a file system spread over 0-dbs of other nodes',
   goType: '*zos.QuantumSafeFS',
   data: Qsfs,
-  result: struct('zos.QuatumSafeFSResult', {
-    path: described(text, 'where the node has it mounted'),
-    metrics_endpoint: described(text, 'URL'),
-  }),
+  result: struct(
+    'zos.QuantumSafeFSResult',
+    {
+      path: described(text, 'where the node has it mounted'),
+      metrics_endpoint: described(text, 'URL of its metrics'),
+    },
+    'Where the file system is.',
+  ),
   change: applied,
   pausable: false,
   validate: ({ config: { minimal_shards: minimal, expected_shards: expected } }, { workload }) => {

@@ -5,16 +5,24 @@ import { described, struct } from '../gojson/codec.ts';
 import { size, text } from '../gojson/values.ts';
 import { defineWorkload } from './type.ts';
 
-export const Volume = struct('zos.Volume', {
-  size: described(size, 'bytes, at least 1', { minimum: 1 }),
-});
+export const Volume = struct(
+  'zos.Volume',
+  {
+    size: described(size, 'bytes, at least 1', { minimum: 1 }),
+  },
+  'A folder with a quota.',
+);
 
 export const volume = defineWorkload({
   name: 'volume',
   summary: 'a folder with a quota, shared into a machine',
   goType: '*zos.Volume',
   data: Volume,
-  result: struct('zos.VolumeResult', { id: described(text, 'workload id of the volume') }),
+  result: struct(
+    'zos.VolumeResult',
+    { id: described(text, 'workload id of the volume') },
+    'What a running volume says of itself.',
+  ),
   change: (from, to) => {
     if (to.size >= from.size) return { kind: 'apply' };
     const sizes = `old: ${from.size}, requested: ${to.size}`;

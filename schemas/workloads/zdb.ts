@@ -7,23 +7,31 @@ import { defineWorkload } from './type.ts';
 
 const MODES = ['user', 'seq'];
 
-export const Zdb = struct('zos.ZDB', {
-  size: described(size, 'bytes, at least 1', { minimum: 1 }),
-  mode: described(text, '`user` or `seq`', { enum: MODES }),
-  password: optional(described(text, 'empty: none')),
-  public: optional(described(bool, 'readable without the password')),
-});
+export const Zdb = struct(
+  'zos.ZDB',
+  {
+    size: described(size, 'bytes, at least 1', { minimum: 1 }),
+    mode: described(text, '`user` or `seq`', { enum: MODES }),
+    password: optional(described(text, 'empty: none')),
+    public: optional(described(bool, 'readable without the password')),
+  },
+  'A namespace of a 0-db.',
+);
 
 export const zdb = defineWorkload({
   name: 'zdb',
   summary: 'a namespace of a 0-db on a hard disk',
   goType: '*zos.ZDB',
   data: Zdb,
-  result: struct('zos.ZDBResult', {
-    Namespace: described(text, 'workload id of the namespace'),
-    IPs: described(list(text), 'addresses it answers on'),
-    Port: described(uint, 'TCP port'),
-  }),
+  result: struct(
+    'zos.ZDBResult',
+    {
+      Namespace: described(text, 'workload id of the namespace'),
+      IPs: described(list(text), 'addresses it answers on'),
+      Port: described(uint, 'TCP port'),
+    },
+    'Where a namespace is reached.',
+  ),
   change: (from, to) => {
     if (to.mode !== from.mode) return { kind: 'unchanged', reason: 'cannot change namespace mode' };
     if (to.size < from.size) return { kind: 'unchanged', reason: 'cannot shrink zdb namespace' };

@@ -9,10 +9,14 @@ import { workloadsByName } from './zmachine.ts';
 
 const SCHEMES = ['redis', 'ws', 'wss'];
 
-export const ZLogs = struct('zos.ZLogs', {
-  zmachine: described(text, 'name of a zmachine of this deployment'),
-  output: described(text, 'URL, `redis:`, `ws:` or `wss:`, opened from the network of the machine'),
-});
+export const ZLogs = struct(
+  'zos.ZLogs',
+  {
+    zmachine: described(text, 'name of a zmachine of this deployment', { minLength: 1 }),
+    output: described(text, 'URL, `redis:`, `ws:` or `wss:`, opened from the network of the machine', { minLength: 1 }),
+  },
+  'Where what a machine prints goes.',
+);
 
 export const zlogs = defineWorkload({
   name: 'zlogs',

@@ -18,18 +18,26 @@ import { type Context, defineWorkload } from './type.ts';
 
 const PUBLIC_IP_TYPES = ['ip', 'ipv4'];
 
-const MachineNetwork = struct('zos.MachineNetwork', {
-  public_ip: optional(described(text, 'name of an `ip` workload of this deployment, or empty')),
-  planetary: optional(described(bool, 'an address of the Planetary Network')),
-  mycelium: pointer(MyceliumIp),
-  interfaces: described(list(MachineInterface), 'exactly one'),
-});
+const MachineNetwork = struct(
+  'zos.MachineNetwork',
+  {
+    public_ip: optional(described(text, 'name of an `ip` workload of this deployment, or empty')),
+    planetary: optional(described(bool, 'an address of the Planetary Network')),
+    mycelium: described(pointer(MyceliumIp), 'an address of Mycelium; left out: none'),
+    interfaces: described(list(MachineInterface), 'exactly one', { minItems: 1, maxItems: 1 }),
+  },
+  'How a machine is reached.',
+);
 
-export const ZMachine = struct('zos.ZMachine', {
-  flist: optional(described(text, 'URL of the image')),
-  network: MachineNetwork,
-  ...machineFields,
-});
+export const ZMachine = struct(
+  'zos.ZMachine',
+  {
+    flist: optional(described(text, 'URL of the image')),
+    network: described(MachineNetwork, 'how it is reached'),
+    ...machineFields,
+  },
+  'A virtual machine.',
+);
 export type ZMachine = z.output<typeof ZMachine>;
 
 export const zmachine = defineWorkload({
@@ -37,13 +45,17 @@ export const zmachine = defineWorkload({
   summary: 'a virtual machine',
   goType: '*zos.ZMachine',
   data: ZMachine,
-  result: struct('zos.ZMachineResult', {
-    id: described(text, 'workload id of the machine'),
-    ip: described(text, 'its address in the private network'),
-    planetary_ip: optional(described(text, 'IPv6 address, or empty')),
-    mycelium_ip: optional(described(text, 'IPv6 address, or empty')),
-    console_url: optional(described(text, '`address:port`, on the private network')),
-  }),
+  result: struct(
+    'zos.ZMachineResult',
+    {
+      id: described(text, 'workload id of the machine'),
+      ip: described(text, 'its address in the private network'),
+      planetary_ip: optional(described(text, 'IPv6 address, or empty')),
+      mycelium_ip: optional(described(text, 'IPv6 address, or empty')),
+      console_url: optional(described(text, '`address:port`, on the private network')),
+    },
+    'Where a running machine is reached.',
+  ),
   change: undefined,
   pausable: true,
   validate: (data, context) => {

@@ -6,16 +6,24 @@ import { size, text } from '../gojson/values.ts';
 import { type Context, defineWorkload } from './type.ts';
 import { zmachine } from './zmachine.ts';
 
-export const ZMount = struct('zos.ZMount', {
-  size: described(size, 'bytes, at least 1', { minimum: 1 }),
-});
+export const ZMount = struct(
+  'zos.ZMount',
+  {
+    size: described(size, 'bytes, at least 1', { minimum: 1 }),
+  },
+  'A disk.',
+);
 
 export const zmount = defineWorkload({
   name: 'zmount',
   summary: 'a disk for a machine; its name is the tag a machine sees it under',
   goType: '*zos.ZMount',
   data: ZMount,
-  result: struct('zos.ZMountResult', { volume_id: described(text, 'workload id of the disk') }),
+  result: struct(
+    'zos.ZMountResult',
+    { volume_id: described(text, 'workload id of the disk') },
+    'What a running disk says of itself.',
+  ),
   change: (from, to, context) => {
     if (to.size === from.size) return { kind: 'nothing' };
     if (to.size < from.size) return { kind: 'unchanged', reason: 'not safe to shrink a disk' };

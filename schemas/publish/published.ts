@@ -1,7 +1,7 @@
 /** The published schemas as a validator of another project sees them. */
 import { Ajv2020, type ValidateFunction } from 'ajv/dist/2020.js';
-import { generatedFiles, SCHEMA_ID } from '../publish/files.ts';
-import type { JsonSchema } from '../publish/json-schema.ts';
+import { generatedFiles, SCHEMA_ID } from './files.ts';
+import type { JsonSchema } from './json-schema.ts';
 
 const published = [...generatedFiles()].filter(([path]) => path.startsWith('schemas/json/'));
 
