@@ -21,6 +21,8 @@ export interface Command<I extends z.ZodType = z.ZodType, O extends z.ZodType = 
   /** `nothing` where the payload is ignored. */
   readonly input: I;
   readonly output: O;
+  /** How the refusal of a payload that cannot be read begins, where existing clients know it. */
+  readonly unreadable?: string;
 }
 
 /** Bytes of a command's input; a deployment has a bound of its own. */
@@ -37,12 +39,12 @@ export function defineCommand<I extends z.ZodType, O extends z.ZodType>(command:
 
 /**
  * A request's payload as the command's input. Commands without input ignore the payload. Throws
- * `GridError` `payload_invalid`, for deployments the codes of `parseDeployment`.
+ * `GridError` `payload_invalid` or `payload_undecodable`, for deployments the codes of `parseDeployment`.
  */
 export function parseInput<I extends z.ZodType>(command: Command<I>, payload: string | Uint8Array): z.output<I> {
   if ((command.input as z.ZodType) === nothing) return null as z.output<I>;
   if ((command.input as z.ZodType) === Deployment) return parseDeployment(payload) as z.output<I>;
-  return read(command.input, payload, command.name, MAX_INPUT_BYTES);
+  return read(command.input, payload, command, MAX_INPUT_BYTES);
 }
 
 /** A handler's result as the answer's payload. */
@@ -61,19 +63,21 @@ export function parseOutput<O extends z.ZodType>(
   payload: string | Uint8Array,
 ): z.output<O> {
   if ((command.output as z.ZodType) === nothing) return null as z.output<O>;
-  return read(command.output, payload, command.name, MAX_ANSWER_BYTES);
+  return read(command.output, payload, { name: command.name }, MAX_ANSWER_BYTES);
 }
 
 function read<S extends z.ZodType>(
   schema: S,
   payload: string | Uint8Array,
-  command: string,
+  { name, unreadable }: Pick<Command, 'name' | 'unreadable'>,
   maxBytes: number,
 ): z.output<S> {
   try {
     return decode(schema, payload, { struct: 'args', maxBytes });
   } catch (error) {
     if (!(error instanceof DecodeProblem)) throw error;
-    throw new GridError('payload_invalid', { command, field: error.field, reason: error.message });
+    const details = { command: name, field: error.field, reason: error.message };
+    if (unreadable !== undefined) throw new GridError('payload_undecodable', { ...details, words: unreadable });
+    throw new GridError('payload_invalid', details);
   }
 }

@@ -19,6 +19,15 @@ export const commandErrors = {
     details: z.object({ command: z.string(), twin: z.int() }),
     message: () => 'unauthorized',
   }),
+  payload_undecodable: entry({
+    number: 0,
+    stage: 'command',
+    fault: 'caller',
+    retryable: false,
+    details: z.object({ command: z.string(), field: z.string(), words: z.string(), reason: z.string() }),
+    // Existing clients know how this sentence begins; which words they are depends on the command.
+    message: (d) => `${d.words}: ${d.reason}`,
+  }),
   command_failed: entry({
     number: 0,
     stage: 'command',

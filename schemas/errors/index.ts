@@ -13,6 +13,7 @@ import { hostErrors } from './host.ts';
 import { localErrors } from './local.ts';
 import { machineErrors } from './machine.ts';
 import { networkErrors } from './network.ts';
+import { perfErrors } from './perf.ts';
 import { storageErrors } from './storage.ts';
 import type { ErrorEntry, Fault, Stage } from './table.ts';
 
@@ -31,6 +32,7 @@ export const errorTable = {
   ...flistErrors,
   ...chainErrors,
   ...hostErrors,
+  ...perfErrors,
 } as const satisfies Record<string, ErrorEntry>;
 
 export type ErrorCode = keyof typeof errorTable;
