@@ -15,7 +15,7 @@ import { chain } from '../modules/api-gateway/interface.ts';
 import { network } from '../modules/networkd/interface.ts';
 import { nodeMachine, performanceMonitor } from '../modules/noded/interface.ts';
 import { storage } from '../modules/storaged/interface.ts';
-import { runDaemon } from '../modules/zbus/daemon.ts';
+import { defineDaemon, runDaemon } from '../modules/zbus/daemon.ts';
 import type { Client } from '../modules/zbus/definition.ts';
 import { withTrace } from '../modules/zbus/trace.ts';
 import type { Infer } from '../modules/zbus/wire.ts';
@@ -49,8 +49,7 @@ const REFUSING_BYTES = 16 * 1024 * 1024;
 /** What the chain said of a twin is believed so long; its events end it sooner. */
 const TWIN_CACHE_MS = 300_000;
 
-refuseSecretArguments(process.argv.slice(2));
-await runDaemon({
+export const gateway = defineDaemon({
   name: 'gateway',
   module: MODULE,
   options: [
@@ -213,6 +212,11 @@ await runDaemon({
     };
   },
 });
+
+if (import.meta.main) {
+  refuseSecretArguments(process.argv.slice(2));
+  await runDaemon(gateway);
+}
 
 /** What the operator wants the chain to say of this twin. @throws Error, GridError `chain_relays` for what it cannot say */
 function readTwinWishes(

@@ -63,9 +63,14 @@ export class ChainClient extends ChainReader {
   readonly #transactions: Transactions | undefined;
 
   /** Connects in the background; `connect` waits for it. */
-  constructor(options: ChainClientOptions) {
-    super(new ChainConnection(options));
+  constructor(options: ChainClientOptions, connection: ChainConnection = new ChainConnection(options)) {
+    super(connection);
     if (options.identity !== undefined) this.#transactions = new Transactions(this.connection, options.identity);
+  }
+
+  /** The same connection for another identity. It ends with the `close` of any of its clients. */
+  actingAs(identity: ChainSigner): ChainClient {
+    return new ChainClient({ endpoints: this.connection.endpoints, identity }, this.connection);
   }
 
   /** A client that is connected. @throws GridError `chain_lost` after `deadlineMs` */

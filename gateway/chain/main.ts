@@ -3,7 +3,7 @@
  * `--key-file FILE`, `--key-env NAME`, `--key-fd NUMBER`.
  */
 import { chain, substrateGateway } from '../../modules/api-gateway/interface.ts';
-import { runDaemon } from '../../modules/zbus/daemon.ts';
+import { defineDaemon, runDaemon } from '../../modules/zbus/daemon.ts';
 import { finishStartup } from '../../modules/zbus/startup.ts';
 import { identityOptions, readIdentity, refuseSecretArguments } from '../rmb/identity-source.ts';
 import { chainService } from './chain-service.ts';
@@ -13,8 +13,7 @@ import { redirectLibraryLog } from './library-log.ts';
 import { NodeMembership } from './membership.ts';
 import type { EnsuredTwin } from './twin-update.ts';
 
-refuseSecretArguments(process.argv.slice(2), ['genesis']);
-await runDaemon({
+export const chaind = defineDaemon({
   name: 'chaind',
   module: 'api-gateway',
   options: ['chain', ...identityOptions, 'genesis'],
@@ -43,3 +42,8 @@ await runDaemon({
     return () => client.close();
   },
 });
+
+if (import.meta.main) {
+  refuseSecretArguments(process.argv.slice(2), ['genesis']);
+  await runDaemon(chaind);
+}

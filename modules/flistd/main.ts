@@ -17,6 +17,7 @@ import { Bases } from './drivers/bases.ts';
 import { Mounts } from './drivers/mounts.ts';
 import { Records } from './drivers/records.ts';
 import { FlistSource } from './drivers/source.ts';
+import { FetchedTrees } from './drivers/trees.ts';
 import { DEFAULT_LIMITS } from './format/limits.ts';
 import { flist } from './interface.ts';
 import { flistService } from './service.ts';
@@ -79,7 +80,7 @@ await runDaemon({
       limitBytes: DEFAULT_LIMITS.fileBytes,
       isKept: (hash) => bases.get(hash) !== undefined,
     });
-    server.serve(flist, flistService({ bases, mounts, records, source, bus, log }));
+    server.serve(flist, flistService({ trees: new FetchedTrees({ bases, source }), mounts, records, bus, log }));
     return undefined;
   },
 });

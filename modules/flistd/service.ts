@@ -6,11 +6,9 @@ import { storage } from '../storaged/interface.ts';
 import type { ZbusClient } from '../zbus/client.ts';
 import type { Service } from '../zbus/definition.ts';
 import type { Infer } from '../zbus/wire.ts';
-import type { Bases } from './drivers/bases.ts';
+import type { FlistMount, FlistMounts, FlistTree, FlistTrees } from './drivers/driver.ts';
 import { shownUrl } from './drivers/http.ts';
-import type { FlistMount, Mounts } from './drivers/mounts.ts';
 import type { MountRecord, Records } from './drivers/records.ts';
-import { type FlistFile, type FlistSource, parseFlistUrl } from './drivers/source.ts';
 import type { flist, MountOptions } from './interface.ts';
 import { checkMountName } from './names.ts';
 
@@ -18,10 +16,9 @@ const VOLUME_DEADLINE_MS = 30_000;
 const RESIZE_DEADLINE_MS = 10_000;
 
 export interface FlistParts {
-  readonly bases: Bases;
-  readonly mounts: Mounts;
+  readonly trees: FlistTrees;
+  readonly mounts: FlistMounts;
   readonly records: Records;
-  readonly source: FlistSource;
   readonly bus: ZbusClient;
   readonly log: Logger;
 }
@@ -33,7 +30,7 @@ function describe(url: string, readOnly: boolean): string {
   return `${shownUrl(url)} (${readOnly ? 'read-only' : 'writable'})`;
 }
 
-export function flistService({ bases, mounts, records, source, bus, log }: FlistParts): Service<typeof flist> {
+export function flistService({ trees, mounts, records, bus, log }: FlistParts): Service<typeof flist> {
   const volumes = bus.of(storage);
 
   /** The path of what is mounted under this name, if it is what is asked for. */
@@ -42,15 +39,6 @@ export function flistService({ bases, mounts, records, source, bus, log }: Flist
     if (record?.url === url && found.readOnly === readOnly) return found.path;
     const now = record === undefined ? 'another flist' : describe(record.url, found.readOnly);
     throw new GridError('flist_mounted_otherwise', { name, mounted: now, requested: describe(url, readOnly) });
-  };
-
-  /** What the name was given, if it is the same address and still at hand: it needs no network. */
-  const kept = (name: string, url: string): FlistFile | undefined => {
-    const record = records.get(name);
-    const base = record?.url === url ? bases.get(record.sha256) : undefined;
-    if (base === undefined) return undefined;
-    const { sha256, md5 } = base;
-    return { url: shownUrl(url), sha256, md5, path: undefined, discard: async () => undefined };
   };
 
   const deleteVolume = async (name: string): Promise<boolean> => {
@@ -68,7 +56,7 @@ export function flistService({ bases, mounts, records, source, bus, log }: Flist
    * that fails or the caller has given up, who then believes that nothing is
    * mounted; a record from before stands.
    */
-  const mountTree = async (name: string, tree: string, record: Mounting, opt: Options, signal: AbortSignal) => {
+  const mountTree = async (name: string, tree: FlistTree, record: Mounting, opt: Options, signal: AbortSignal) => {
     const wantsVolume = !opt.ReadOnly && opt.PersistedVolume === '';
     if (wantsVolume && opt.Limit === 0) {
       const reason = 'missing disk type: neither Limit nor PersistedVolume';
@@ -114,27 +102,21 @@ export function flistService({ bases, mounts, records, source, bus, log }: Flist
      */
     async Mount({ name, url, opt }, { signal, trace }) {
       checkMountName(name);
-      parseFlistUrl(url);
+      trees.check(url);
       const found = mounts.find(name);
       if (found !== undefined) return mounted(found, name, url, opt.ReadOnly);
 
       const started = performance.now();
-      const again = kept(name, url);
-      const file = again ?? (await source.get(url, signal));
-      try {
-        return await bases.with(file, signal, async (tree, { sha256 }) => {
-          const path = await mountTree(name, tree, { url, sha256, readOnly: opt.ReadOnly }, opt, signal);
-          const milliseconds = Math.round(performance.now() - started);
-          const said = { trace, name, url: file.url, sha256, readOnly: opt.ReadOnly, milliseconds };
-          log.info(
-            said,
-            again === undefined ? 'flist mounted' : 'flist mounted again from the cache, as first mounted',
-          );
-          return path;
-        });
-      } finally {
-        await file.discard();
-      }
+      const record = records.get(name);
+      const known = record?.url === url ? record.sha256 : undefined;
+      return trees.with(url, known, signal, async (tree) => {
+        const { sha256 } = tree;
+        const path = await mountTree(name, tree, { url, sha256, readOnly: opt.ReadOnly }, opt, signal);
+        const milliseconds = Math.round(performance.now() - started);
+        const said = { trace, name, url: tree.shown, sha256, readOnly: opt.ReadOnly, milliseconds };
+        log.info(said, tree.kept ? 'flist mounted again from the cache, as first mounted' : 'flist mounted');
+        return path;
+      });
     },
 
     async Unmount({ name }, { trace }) {
@@ -157,7 +139,7 @@ export function flistService({ bases, mounts, records, source, bus, log }: Flist
       return mounts.find(name) !== undefined;
     },
 
-    FlistHash: ({ url }, { signal }) => source.hash(url, signal),
+    FlistHash: ({ url }, { signal }) => trees.hash(url, signal),
 
     HashFromRootPath({ name }) {
       // Callers give the name of a mount or the path that Mount returned.
@@ -165,9 +147,9 @@ export function flistService({ bases, mounts, records, source, bus, log }: Flist
       checkMountName(mountName);
       const sha256 = mounts.find(mountName)?.sha256;
       if (sha256 === undefined) throw new GridError('flist_not_mounted', { name });
-      const base = bases.get(sha256);
-      if (base === undefined) throw new GridError('flist_not_mounted', { name });
-      return base.md5;
+      const md5 = trees.md5(sha256);
+      if (md5 === undefined) throw new GridError('flist_not_mounted', { name });
+      return md5;
     },
   };
 }

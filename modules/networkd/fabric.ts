@@ -1,6 +1,7 @@
 /** Puts a network's plan on the host: what is missing is made, what is surplus goes, what fits stays. */
 import type { DevicePlace, WireguardDriver } from '../wireguard/index.ts';
 import { applyInside, inspectInside, ipBatch, ipForced } from './drivers/commands.ts';
+import type { NetworkFabric } from './drivers/driver.ts';
 import { interfaceNames, portsOf } from './drivers/links.ts';
 import type { Namespaces } from './drivers/namespaces.ts';
 import { setOwn } from './drivers/settings.ts';
@@ -17,7 +18,7 @@ interface Inside {
 
 const NOTHING: Inside = { addresses: new Set(), routes: new Set(), devices: new Set() };
 
-export class Fabric {
+export class Fabric implements NetworkFabric {
   readonly #namespaces: Namespaces;
   readonly #wireguard: WireguardDriver;
 

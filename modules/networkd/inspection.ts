@@ -2,16 +2,9 @@
 import { isIP } from 'node:net';
 import { GridError } from '../../schemas/errors/index.ts';
 import { ipJson, type LinkJson } from './drivers/commands.ts';
+import type { InterfaceReport, NetIPNet } from './drivers/driver.ts';
 import type { Namespaces } from './drivers/namespaces.ts';
 import { contains, parseIp, parsePrefix, toIpNet } from './plan/address.ts';
-
-type NetIPNet = ReturnType<typeof toIpNet>;
-
-export interface InterfaceReport {
-  readonly Name: string;
-  readonly IPs: NetIPNet[];
-  readonly Mac: string;
-}
 
 const PRIVATE_IPV6 = parsePrefix('fc00::/7');
 /** Name by which clients know a node's main interface. */

@@ -2,6 +2,7 @@
 import { join, resolve } from 'node:path';
 import { openWireguard } from '../wireguard/index.ts';
 import { runDaemon } from '../zbus/daemon.ts';
+import { kernelHost } from './drivers/kernel-host.ts';
 import { Namespaces } from './drivers/namespaces.ts';
 import { HostSettings } from './drivers/settings.ts';
 import { Fabric } from './fabric.ts';
@@ -71,7 +72,10 @@ await runDaemon({
     }, TUNNEL_PERIOD_MS);
 
     const inspection = new Inspection({ namespaces, uplink: () => router.uplink });
-    server.serve(network, networkService({ networks, taps, ports, router, inspection, namespaces, log }));
+    server.serve(
+      network,
+      networkService({ networks, taps, ports, host: kernelHost({ router, inspection, namespaces }), log }),
+    );
     // Networks go on without networkd; only purge takes them away.
     return async () => {
       clearInterval(timer);

@@ -6,19 +6,18 @@ import type { Logger } from 'pino';
 import { GridError, isGridError } from '../../schemas/errors/index.ts';
 import { HostCommandError } from '../host/run.ts';
 import { WireguardError } from '../wireguard/index.ts';
-import type { Fabric } from './fabric.ts';
+import type { NetworkFabric, NetworkTaps } from './drivers/driver.ts';
 import { Lanes } from './lanes.ts';
 import { type NetworkPlan, planNetwork } from './plan/network.ts';
 import type { NetworkSpec } from './plan/spec.ts';
 import type { WireguardPorts } from './ports.ts';
 import type { NetworkRecord, NetworkStore } from './store.ts';
-import type { Taps } from './taps.ts';
 
 export interface NetworksOptions {
   readonly store: NetworkStore;
   readonly ports: WireguardPorts;
-  readonly fabric: Fabric;
-  readonly taps: Taps;
+  readonly fabric: NetworkFabric;
+  readonly taps: NetworkTaps;
   readonly log: Logger;
 }
 
@@ -27,8 +26,8 @@ const planOf = (record: NetworkRecord): NetworkPlan => planNetwork(record.spec, 
 export class Networks {
   readonly #store: NetworkStore;
   readonly #ports: WireguardPorts;
-  readonly #fabric: Fabric;
-  readonly #taps: Taps;
+  readonly #fabric: NetworkFabric;
+  readonly #taps: NetworkTaps;
   readonly #log: Logger;
   readonly #lanes = new Lanes();
   /** Networks whose tunnel alone could not be made again, until the next `mend`. */

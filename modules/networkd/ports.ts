@@ -7,6 +7,12 @@ const RESERVED = [9943, 9944, 9945, 9651, 300, 80, 443, 8082] as const;
 
 export class WireguardPorts {
   readonly #holders = new Map<number, string>();
+  readonly #open: () => Promise<ReadonlySet<number>>;
+
+  /** `open`: ports that others on the host hold. */
+  constructor(open: () => Promise<ReadonlySet<number>> = openUdpPorts) {
+    this.#open = open;
+  }
 
   /**
    * Gives a port to a network, beside the one it may hold already. Throws
@@ -15,7 +21,7 @@ export class WireguardPorts {
   async claim(port: number, netid: string): Promise<void> {
     if (port === 0 || this.#holders.get(port) === netid) return;
     this.#check(port);
-    const open = await openUdpPorts();
+    const open = await this.#open();
     // Once more: another network may have claimed it while the sockets were read.
     this.#check(port);
     if (open.has(port)) throw new GridError('network_port_taken', { port, holder: 'socket' });

@@ -3,9 +3,7 @@ import type { Logger } from 'pino';
 import { GridError } from '../../schemas/errors/index.ts';
 import type { Service } from '../zbus/definition.ts';
 import type { Infer } from '../zbus/wire.ts';
-import { ipJson, type LinkJson } from './drivers/commands.ts';
-import type { Namespaces } from './drivers/namespaces.ts';
-import { globalAddresses, type Inspection } from './inspection.ts';
+import type { NetworkHost, NetworkTaps } from './drivers/driver.ts';
 import type { NetResourceMetrics, network } from './interface.ts';
 import type { Networks } from './networks.ts';
 import { gatewayOf, ipv6Of, normalizeIp, parsePrefix, toIpNet } from './plan/address.ts';
@@ -13,8 +11,6 @@ import { macBytes } from './plan/mac.ts';
 import { networkNames } from './plan/names.ts';
 import { checkNetworkId, specFrom } from './plan/spec.ts';
 import type { WireguardPorts } from './ports.ts';
-import type { Router } from './router.ts';
-import type { Taps } from './taps.ts';
 
 const MAX_WORKLOAD_ID_CHARACTERS = 256;
 /** Streams of addresses repeat themselves this often, for listeners that come later. */
@@ -22,11 +18,9 @@ const STREAM_PERIOD_MS = 10_000;
 
 export interface NetworkServiceOptions {
   readonly networks: Networks;
-  readonly taps: Taps;
+  readonly taps: NetworkTaps;
   readonly ports: WireguardPorts;
-  readonly router: Router;
-  readonly inspection: Inspection;
-  readonly namespaces: Namespaces;
+  readonly host: NetworkHost;
   readonly log: Logger;
 }
 
@@ -41,7 +35,7 @@ function checkWorkload(workload: string): string {
 }
 
 export function networkService(parts: NetworkServiceOptions): Service<typeof network> {
-  const { networks, taps, ports, router, inspection, namespaces, log } = parts;
+  const { networks, taps, ports, host, log } = parts;
   const subnetOf = (netid: string) => parsePrefix(networks.get(checkNetworkId(netid)).spec.subnet);
 
   /** Logs what was done, for whom, and how long it took. */
@@ -60,11 +54,11 @@ export function networkService(parts: NetworkServiceOptions): Service<typeof net
       const facts = { workload: checkWorkload(wl), network: spec.netid };
       if (request.Mycelium !== null) log.warn({ trace, ...facts }, 'mycelium is asked for and not offered yet');
       await logged(trace, 'network ready', facts, () => networks.create(wl, spec));
-      return namespaces.nameFor(networkNames(spec.netid).namespace);
+      return host.nameFor(networkNames(spec.netid).namespace);
     },
     DeleteNR: ({ wl }, { trace }) =>
       logged(trace, 'network released', { workload: checkWorkload(wl) }, () => networks.delete(wl)),
-    Namespace: ({ id }) => namespaces.nameFor(networkNames(id).namespace),
+    Namespace: ({ id }) => host.nameFor(networkNames(id).namespace),
     GetNet: ({ networkID }) => toIpNet(parsePrefix(networks.get(checkNetworkId(networkID)).spec.range)),
     GetSubnet: ({ networkID }) => toIpNet(subnetOf(networkID)),
     GetDefaultGwIP: ({ networkID }) => {
@@ -78,7 +72,7 @@ export function networkService(parts: NetworkServiceOptions): Service<typeof net
       return toIpNet(ipv6Of(checkNetworkId(networkID), ipv4));
     },
     WireguardPorts: () => ports.list(),
-    Metrics: async () => metricsOf(networks),
+    Metrics: async () => metricsOf(networks, host),
 
     SetupPrivTap: ({ networkID, name }, { trace }) =>
       logged(trace, 'tap ready', { network: checkNetworkId(networkID), tap: name.slice(0, 32) }, () =>
@@ -88,10 +82,10 @@ export function networkService(parts: NetworkServiceOptions): Service<typeof net
     RemoveTap: ({ name }) => taps.remove(name),
 
     Addrs: async ({ iface, netns }) => {
-      const { ips, mac } = await inspection.addresses(iface, netns);
+      const { ips, mac } = await host.addresses(iface, netns);
       return [ips, mac];
     },
-    Interfaces: async ({ iface, netns }) => ({ Interfaces: new Map(await inspection.interfaces(iface, netns)) }),
+    Interfaces: async ({ iface, netns }) => ({ Interfaces: new Map(await host.interfaces(iface, netns)) }),
 
     GetPublicConfig: () => {
       throw new GridError('network_no_public_config', {});
@@ -113,7 +107,7 @@ export function networkService(parts: NetworkServiceOptions): Service<typeof net
     DisconnectPubTap: () => undefined,
     QSFSDestroy: () => undefined,
     ZDBDestroy: () => undefined,
-    QSFSNamespace: ({ id }) => namespaces.nameFor(`qfs-ns-${macBytes(`qsfs:${id}`).toString('hex')}`),
+    QSFSNamespace: ({ id }) => host.nameFor(`qfs-ns-${macBytes(`qsfs:${id}`).toString('hex')}`),
 
     SetPublicConfig: () => notOffered('a public configuration'),
     GetPublicExitDevice: () => notOffered('a public exit device'),
@@ -126,14 +120,8 @@ export function networkService(parts: NetworkServiceOptions): Service<typeof net
     QSFSPrepare: () => notOffered('qsfs'),
     QSFSYggIP: () => notOffered('qsfs'),
 
-    ZOSAddresses$: (signal) =>
-      repeated(signal, async () => {
-        const uplink = router.uplink;
-        if (uplink === undefined) return [];
-        const links = await ipJson<LinkJson>(['address', 'show', 'dev', uplink]).catch(() => []);
-        return links.flatMap(globalAddresses);
-      }),
-    DMZAddresses$: (signal) => repeated(signal, async () => (await router.addresses()).flatMap(globalAddresses)),
+    ZOSAddresses$: (signal) => repeated(signal, () => host.uplinkAddresses()),
+    DMZAddresses$: (signal) => repeated(signal, () => host.routerAddresses()),
     PublicAddresses$: (signal) =>
       repeated(signal, async () => {
         const none = { IP: null, Mask: null };
@@ -143,22 +131,13 @@ export function networkService(parts: NetworkServiceOptions): Service<typeof net
 }
 
 /** Traffic between each network and the router, by workload, seen from the network. */
-async function metricsOf(networks: Networks): Promise<Infer<typeof NetResourceMetrics>> {
-  const links = await ipJson<LinkJson>(['-s', 'link', 'show', 'type', 'veth']);
-  const byName = new Map(links.map((link) => [link.ifname, link]));
+async function metricsOf(networks: Networks, host: NetworkHost): Promise<Infer<typeof NetResourceMetrics>> {
+  const records = networks.all();
+  const traffic = await host.traffic(records.map((record) => record.spec.netid));
   const metrics: Infer<typeof NetResourceMetrics> = new Map();
-  for (const record of networks.all()) {
-    const stats = byName.get(networkNames(record.spec.netid).uplinkPort)?.stats64;
-    if (stats === undefined) continue;
-    for (const workload of record.workloads) {
-      // This is the host's end of the cable: what it sends, the network receives.
-      metrics.set(workload, {
-        NetRxPackets: stats.tx.packets,
-        NetRxBytes: stats.tx.bytes,
-        NetTxPackets: stats.rx.packets,
-        NetTxBytes: stats.rx.bytes,
-      });
-    }
+  for (const { spec, workloads } of records) {
+    const found = traffic.get(spec.netid);
+    if (found !== undefined) for (const workload of workloads) metrics.set(workload, found);
   }
   return metrics;
 }

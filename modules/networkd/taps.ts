@@ -1,14 +1,15 @@
 /** Private taps: one for each machine's interface on a network's bridge, and the guard that says what may come in by them. */
 import { GridError } from '../../schemas/errors/index.ts';
 import { ipBatch, ipForced, ipJson, type LinkJson, nftApply } from './drivers/commands.ts';
+import type { NetworkTaps } from './drivers/driver.ts';
 import { interfaceNames } from './drivers/links.ts';
 import { setOwn } from './drivers/settings.ts';
 import { admitTap, dismissTap, guardRules, type TapGuard } from './plan/firewall.ts';
-import { INTERFACE_NAME_CHARACTERS, networkNames, privateTapName } from './plan/names.ts';
+import { checkedTapName, networkNames } from './plan/names.ts';
 import { LINK_MTU, planTapGuard } from './plan/network.ts';
 import type { NetworkSpec } from './plan/spec.ts';
 
-export class Taps {
+export class Taps implements NetworkTaps {
   readonly #owner: number | undefined;
   readonly #guards = new Map<string, TapGuard>();
   /** nftables answers one transaction at a time, and the sets and this map must say the same. */
@@ -21,7 +22,7 @@ export class Taps {
 
   /** Makes a tap on the network's bridge and lets it send. Resolves with its name; an existing one is kept. */
   async ensure(spec: NetworkSpec, name: string): Promise<string> {
-    const tap = checkedName(name);
+    const tap = checkedTapName(name);
     const { bridge } = networkNames(spec.netid);
     if ((await interfaceNames()).has(tap)) {
       const [link] = await ipJson<LinkJson>(['link', 'show', 'dev', tap]);
@@ -40,14 +41,14 @@ export class Taps {
 
   /** Removes a tap; a missing one is success. */
   async remove(name: string): Promise<void> {
-    const tap = checkedName(name);
+    const tap = checkedTapName(name);
     if ((await interfaceNames()).has(tap)) await ipForced([`link del dev ${tap}`]);
     if ((await interfaceNames()).has(tap)) throw new Error(`interface ${tap} is still there after its removal`);
     await this.#dismiss(tap);
   }
 
   async exists(name: string): Promise<boolean> {
-    return (await interfaceNames()).has(checkedName(name));
+    return (await interfaceNames()).has(checkedTapName(name));
   }
 
   /** Writes the guard anew for the taps that are there: at start, and when networks have changed or gone. */
@@ -89,14 +90,4 @@ export class Taps {
     this.#turn = done.catch(() => undefined);
     return done;
   }
-}
-
-function checkedName(name: string): string {
-  const tap = privateTapName(name);
-  if (tap !== undefined) return tap;
-  const limit = INTERFACE_NAME_CHARACTERS - 2;
-  throw new GridError('network_invalid', {
-    field: 'tap name',
-    reason: `must be 1 to ${limit} letters, digits, _ or -; ${name.length} characters came`,
-  });
 }

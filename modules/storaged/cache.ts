@@ -1,12 +1,12 @@
 /** The cache volume: a reserve on one pool whose size follows its content. */
 import type { Logger } from 'pino';
-import type { Pool } from './drivers/pool.ts';
+import type { StoragePool } from './drivers/driver.ts';
 import { cacheLimit, candidates, fits } from './fit.ts';
 import { CACHE_VOLUME } from './names.ts';
 
 export const CACHE_CHECK_MS = 5 * 60_000;
 
-export function cachePool(pools: readonly Pool[]): Pool | undefined {
+export function cachePool(pools: readonly StoragePool[]): StoragePool | undefined {
   return pools.find((pool) => pool.has(CACHE_VOLUME));
 }
 
@@ -14,7 +14,7 @@ export function cachePool(pools: readonly Pool[]): Pool | undefined {
  * Makes the cache volume where there is none and moves its limit by the rule
  * of `cacheLimit`, as far as the pool has room. `step` is bytes.
  */
-export async function ensureCache(pools: readonly Pool[], step: number, log: Logger): Promise<void> {
+export async function ensureCache(pools: readonly StoragePool[], step: number, log: Logger): Promise<void> {
   const pool = cachePool(pools);
   if (pool === undefined) {
     const [roomiest] = candidates(pools, step);

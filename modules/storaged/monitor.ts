@@ -1,65 +1,20 @@
 /** Numbers of every pool for the Monitor stream. */
-import { readFileSync } from 'node:fs';
-import { statfs } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Infer } from '../zbus/wire.ts';
-import { deviceName } from './drivers/open.ts';
-import type { Pool } from './drivers/pool.ts';
-import type { IOCountersStat, PoolStats, PoolsStats } from './interface.ts';
+import type { StoragePool } from './drivers/driver.ts';
+import type { PoolsStats } from './interface.ts';
 
 const EVERY_MS = 5000;
-const SECTOR_BYTES = 512;
-
-/** Fields of `/sys/class/block/<name>/stat`, kernel documentation block/stat. */
-export function ioCounters(name: string, label: string, stat: string): Infer<typeof IOCountersStat> {
-  const fields = stat.trim().split(/\s+/).map(Number);
-  const at = (index: number): number => fields[index] ?? 0;
-  return {
-    ReadCount: at(0),
-    MergedReadCount: at(1),
-    WriteCount: at(4),
-    MergedWriteCount: at(5),
-    ReadBytes: at(2) * SECTOR_BYTES,
-    WriteBytes: at(6) * SECTOR_BYTES,
-    ReadTime: at(3),
-    WriteTime: at(7),
-    IopsInProgress: at(8),
-    IoTime: at(9),
-    WeightedIO: at(10),
-    Name: name,
-    SerialNumber: '',
-    Label: label,
-  };
-}
-
-async function poolStats(pool: Pool): Promise<Infer<typeof PoolStats>> {
-  const fs = await statfs(pool.mountPoint);
-  const used = (fs.blocks - fs.bfree) * fs.bsize;
-  const free = fs.bavail * fs.bsize;
-  const inodesUsed = fs.files - fs.ffree;
-  const name = deviceName(pool);
-  const counters = ioCounters(name, pool.label, readFileSync(`/sys/class/block/${name}/stat`, 'utf8'));
-  return {
-    Path: pool.mountPoint,
-    Fstype: 'btrfs',
-    Total: fs.blocks * fs.bsize,
-    Free: free,
-    Used: used,
-    UsedPercent: used + free === 0 ? 0 : (used / (used + free)) * 100,
-    InodesTotal: fs.files,
-    InodesUsed: inodesUsed,
-    InodesFree: fs.ffree,
-    InodesUsedPercent: fs.files === 0 ? 0 : (inodesUsed / fs.files) * 100,
-    Counters: new Map([[name, counters]]),
-  };
-}
 
 /** One map of all pools at once, then every five seconds; a pool that cannot be read is left out. */
-export async function* monitor(pools: readonly Pool[], signal: AbortSignal): AsyncGenerator<Infer<typeof PoolsStats>> {
+export async function* monitor(
+  pools: readonly StoragePool[],
+  signal: AbortSignal,
+): AsyncGenerator<Infer<typeof PoolsStats>> {
   while (!signal.aborted) {
     const stats: Infer<typeof PoolsStats> = new Map();
     for (const pool of pools) {
-      const found = await poolStats(pool).catch(() => undefined);
+      const found = await pool.stats().catch(() => undefined);
       if (found !== undefined) stats.set(pool.label, found);
     }
     yield stats;

@@ -4,10 +4,7 @@ import { GridError } from '../../schemas/errors/index.ts';
 import type { Service } from '../zbus/definition.ts';
 import type { Infer } from '../zbus/wire.ts';
 import { cachePool } from './cache.ts';
-import * as disks from './drivers/disks.ts';
-import { type Disk, NoRoomError } from './drivers/disks.ts';
-import type { OpenedPools } from './drivers/open.ts';
-import type { Pool, PoolType } from './drivers/pool.ts';
+import { type Disk, NoRoomError, type OpenedPools, type PoolType, type StoragePool } from './drivers/driver.ts';
 import { candidates, fits, freeBytes } from './fit.ts';
 import type { Device, storage, VDisk, Volume } from './interface.ts';
 import { monitor } from './monitor.ts';
@@ -26,7 +23,7 @@ function checkSize(name: string, requested: number): void {
   }
 }
 
-function noRoom(pools: readonly Pool[], type: PoolType, requested: number): GridError {
+function noRoom(pools: readonly StoragePool[], type: PoolType, requested: number): GridError {
   const [roomiest] = [...pools].sort((a, b) => freeBytes(b) - freeBytes(a));
   return new GridError('storage_not_enough_space', {
     type,
@@ -39,7 +36,7 @@ function noRoom(pools: readonly Pool[], type: PoolType, requested: number): Grid
 
 /** `work` again until the space of lately deleted volumes is free; the books say that it fits. */
 async function whileCleaning<T>(
-  pool: Pool,
+  pool: StoragePool,
   requested: number,
   signal: AbortSignal,
   work: () => Promise<T>,
@@ -62,12 +59,12 @@ export function storageService(opened: OpenedPools, serial: Serial): Service<typ
   const ssd = opened.pools.filter((pool) => pool.type === 'ssd');
   const hdd = opened.pools.filter((pool) => pool.type === 'hdd');
 
-  const volumeOf = (pool: Pool, name: string): Infer<typeof Volume> | undefined => {
+  const volumeOf = (pool: StoragePool, name: string): Infer<typeof Volume> | undefined => {
     const volume = pool.volume(name);
     if (volume === undefined) return undefined;
     return { Name: name, Path: volume.path, Usage: { Size: volume.size, Used: volume.used } };
   };
-  const poolOf = (name: string): Pool => {
+  const poolOf = (name: string): StoragePool => {
     const pool = ssd.find((candidate) => candidate.has(name));
     if (pool === undefined) throw new GridError('storage_volume_not_found', { name });
     return pool;
@@ -79,23 +76,21 @@ export function storageService(opened: OpenedPools, serial: Serial): Service<typ
   };
 
   const vdisk = (disk: Disk): Infer<typeof VDisk> => ({ Path: disk.path, Size: disk.size });
-  const findDisk = (name: string): { pool: Pool; folder: string; disk: Disk } | undefined => {
+  const findDisk = (name: string): { pool: StoragePool; disk: Disk } | undefined => {
     for (const pool of ssd) {
-      if (!pool.has(DISKS_VOLUME)) continue;
-      const folder = pool.path(DISKS_VOLUME);
-      const disk = disks.findDisk(folder, name);
-      if (disk !== undefined) return { pool, folder, disk };
+      const disk = pool.disk(name);
+      if (disk !== undefined) return { pool, disk };
     }
     return undefined;
   };
-  const needDisk = (name: string): { pool: Pool; folder: string; disk: Disk } => {
+  const needDisk = (name: string): { pool: StoragePool; disk: Disk } => {
     checkDiskName(name);
     const found = findDisk(name);
     if (found === undefined) throw new GridError('storage_disk_not_found', { name });
     return found;
   };
 
-  const device = (pool: Pool): Infer<typeof Device> | undefined =>
+  const device = (pool: StoragePool): Infer<typeof Device> | undefined =>
     pool.has(DEVICE_VOLUME)
       ? { Path: pool.path(DEVICE_VOLUME), ID: pool.label, Usage: { Size: pool.size, Used: pool.used } }
       : undefined;
@@ -169,10 +164,8 @@ export function storageService(opened: OpenedPools, serial: Serial): Service<typ
         checkSize(name, size);
         const [pool] = candidates(ssd, size);
         if (pool === undefined) throw noRoom(ssd, 'ssd', size);
-        if (!pool.has(DISKS_VOLUME)) await pool.createVolume(DISKS_VOLUME);
-        const folder = pool.path(DISKS_VOLUME);
-        const disk = await whileCleaning(pool, size, signal, () => disks.createDisk(folder, name, size));
-        if (signal.aborted) await disks.deleteDisk(folder, name);
+        const disk = await whileCleaning(pool, size, signal, () => pool.createDisk(name, size));
+        if (signal.aborted) await pool.deleteDisk(name);
         signal.throwIfAborted();
         return vdisk(disk);
       }),
@@ -185,28 +178,25 @@ export function storageService(opened: OpenedPools, serial: Serial): Service<typ
           throw new GridError('storage_shrink', { kind: 'disk', name, size: disk.size, requested: size });
         }
         if (!fits(pool, size, disk.size)) throw noRoom([pool], 'ssd', size - disk.size);
-        return vdisk(await whileCleaning(pool, size - disk.size, signal, () => disks.growDisk(disk, size)));
+        return vdisk(await whileCleaning(pool, size - disk.size, signal, () => pool.growDisk(disk, size)));
       }),
     async DiskWrite({ name, image }, { signal }) {
-      const { folder, disk } = needDisk(name);
-      await disks.writeDisk(folder, disk, image, signal);
+      const { pool, disk } = needDisk(name);
+      await pool.writeDisk(disk, image, signal);
     },
     async DiskFormat({ name }) {
-      await disks.formatDisk(needDisk(name).disk);
+      const { pool, disk } = needDisk(name);
+      await pool.formatDisk(disk);
     },
     DiskDelete: ({ name }) =>
       serial.run(async () => {
         checkDiskName(name);
-        const found = findDisk(name);
-        if (found !== undefined) await disks.deleteDisk(found.folder, name);
+        await findDisk(name)?.pool.deleteDisk(name);
       }),
     DiskLookup: ({ name }) => vdisk(needDisk(name).disk),
     // Has no error to return: what cannot be a disk does not exist.
     DiskExists: ({ name }) => isDiskName(name) && findDisk(name) !== undefined,
-    DiskList: () =>
-      ssd
-        .filter((pool) => pool.has(DISKS_VOLUME))
-        .flatMap((pool) => disks.listDisks(pool.path(DISKS_VOLUME)).map(vdisk)),
+    DiskList: () => ssd.flatMap((pool) => pool.disks.map(vdisk)),
 
     Devices: () => hdd.flatMap((pool) => device(pool) ?? []),
     DeviceAllocate: ({ min }) =>

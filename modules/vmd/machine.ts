@@ -6,6 +6,7 @@ import type { MachineGroups } from './cgroup.ts';
 import type { MachineConfig } from './config.ts';
 import { consoleTail, LOG_TAIL_BYTES, printable } from './console.ts';
 import { type CrashPolicy, HOST_FULL_RETRY_MS, isHostFull, judgeCrash, shownReason } from './crashes.ts';
+import type { VirtualMachine } from './drivers/driver.ts';
 import { launch, startConsole } from './launch.ts';
 import { type MachinePaths, machineUser, type Paths } from './paths.ts';
 import { isAlive, killGroup, type ProcessIdentity, waitGone } from './processes.ts';
@@ -36,7 +37,7 @@ export interface MachineContext {
   readonly removed: (name: string) => void;
 }
 
-export class Machine {
+export class Machine implements VirtualMachine {
   readonly #context: MachineContext;
   readonly #record: MachineRecord;
   readonly #paths: MachinePaths;

@@ -7,6 +7,7 @@ import { isGridError } from '../../schemas/errors/index.ts';
 import { machineConfig } from './config.ts';
 import { consoleTail } from './console.ts';
 import type { CrashPolicy } from './crashes.ts';
+import { openQemu } from './drivers/qemu.ts';
 import { Machines } from './machines.ts';
 import { isAlive, type ProcessIdentity, waitGone } from './processes.ts';
 import { leftovers } from './testing/leftovers.ts';
@@ -27,10 +28,11 @@ describe.skipIf(!canRunMachines)('machines', { timeout: 180_000 }, () => {
   let machines: Machines;
   const gaveUp: { name: string; reason: string }[] = [];
 
-  const openMachines = (policy?: CrashPolicy): Promise<Machines> =>
-    Machines.open({
+  const openMachines = async (policy?: CrashPolicy): Promise<Machines> => {
+    const log = pino({ level: 'silent' });
+    const driver = await openQemu({
       stateDir: rig.state,
-      log: pino({ level: 'silent' }),
+      log,
       accelerator: 'tcg',
       user: 'own',
       ...(policy === undefined ? {} : { policy }),
@@ -39,6 +41,8 @@ describe.skipIf(!canRunMachines)('machines', { timeout: 180_000 }, () => {
         return Promise.resolve();
       },
     });
+    return Machines.open({ driver, log });
+  };
   const start = async (vm: TestVM): Promise<void> => machines.run(machineConfig(vm));
   const logOf = async (name: string): Promise<string> =>
     (await consoleTail(join(rig.state, 'vmd/logs', name), 4000)) ?? '';

@@ -1,58 +1,37 @@
 /** All virtual machines of a node: found again at start, tended, looked up by name. */
-
-import { mkdir, readdir, rm } from 'node:fs/promises';
-import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import type { Logger } from 'pino';
 import { GridError } from '../../schemas/errors/index.ts';
-import { MachineGroups } from './cgroup.ts';
 import type { MachineConfig } from './config.ts';
-import { CRASH_POLICY, type CrashPolicy } from './crashes.ts';
-import { Machine, type MachineContext } from './machine.ts';
-import { Paths } from './paths.ts';
-import { bootId } from './processes.ts';
-import { readRecords } from './record.ts';
+import type { MachineDriver, VirtualMachine } from './drivers/driver.ts';
+import type { TapCounters } from './taps.ts';
 
 const TEND_MS = 5000;
 
 export interface MachinesOptions {
-  /** The node's state folder. */
-  readonly stateDir: string;
+  readonly driver: MachineDriver;
   readonly log: Logger;
-  readonly accelerator: 'kvm' | 'tcg';
-  readonly user: MachineContext['user'];
-  readonly policy?: CrashPolicy;
-  readonly gaveUp: MachineContext['gaveUp'];
 }
 
 export class Machines {
-  readonly #machines = new Map<string, Machine>();
-  readonly #context: MachineContext;
+  readonly #machines = new Map<string, VirtualMachine>();
+  readonly #driver: MachineDriver;
+  readonly #log: Logger;
   readonly #tending: NodeJS.Timeout;
+  readonly #removed = (name: string): void => {
+    this.#machines.delete(name);
+  };
 
-  private constructor(context: MachineContext) {
-    this.#context = context;
+  private constructor({ driver, log }: MachinesOptions) {
+    this.#driver = driver;
+    this.#log = log;
     this.#tending = setInterval(() => this.#tend(), TEND_MS);
     this.#tending.unref();
   }
 
   /** Adopts what runs, removes what belongs to nothing. */
   static async open(options: MachinesOptions): Promise<Machines> {
-    const paths = new Paths(options.stateDir);
-    for (const folder of [paths.root, paths.records, paths.logs, paths.runtimes]) {
-      await mkdir(folder, { recursive: true, mode: 0o700 });
-    }
-    const machines: Machines = new Machines({
-      paths,
-      groups: await MachineGroups.open(paths.group),
-      log: options.log,
-      bootId: await bootId(),
-      accelerator: options.accelerator,
-      user: options.user,
-      policy: options.policy ?? CRASH_POLICY,
-      gaveUp: options.gaveUp,
-      removed: (name) => machines.#machines.delete(name),
-    });
+    const machines = new Machines(options);
     await machines.#adopt();
     return machines;
   }
@@ -69,7 +48,7 @@ export class Machines {
     }
     await present?.delete();
     this.#checkDevices(config);
-    const machine = Machine.fresh(this.#context, config);
+    const machine = this.#driver.fresh(config, this.#removed);
     this.#machines.set(config.name, machine);
     await machine.start();
   }
@@ -80,19 +59,19 @@ export class Machines {
   }
 
   /** The machine that runs or is about to. */
-  find(name: string): Machine | undefined {
+  find(name: string): VirtualMachine | undefined {
     const machine = this.#machines.get(name);
     return machine?.exists === true ? machine : undefined;
   }
 
   /** Also one that ended and whose log is still there. */
-  get(name: string): Machine {
+  get(name: string): VirtualMachine {
     const machine = this.#machines.get(name);
     if (machine === undefined) throw new GridError('machine_unknown', { name });
     return machine;
   }
 
-  list(): Machine[] {
+  list(): VirtualMachine[] {
     return [...this.#machines.values()].filter((machine) => machine.exists);
   }
 
@@ -102,20 +81,18 @@ export class Machines {
     await Promise.all([...this.#machines.values()].map((machine) => machine.detach()));
   }
 
+  /** Counters of the host's network devices by name. */
+  traffic(): Promise<ReadonlyMap<string, TapCounters>> {
+    return this.#driver.traffic();
+  }
+
   async #adopt(): Promise<void> {
-    const { paths, groups, log } = this.#context;
-    const records = await readRecords(paths.records, (file, error) =>
-      log.error({ err: error, file }, 'unreadable record'),
-    );
-    for (const record of records) this.#machines.set(record.config.name, new Machine(this.#context, record));
-    const known = new Set([...this.#machines.values()].map(({ id }) => id));
-    for (const id of await groups.list()) if (!known.has(id)) await groups.remove(id);
-    for (const id of await readdir(paths.runtimes)) {
-      if (!known.has(id)) await rm(join(paths.runtimes, id), { recursive: true, force: true });
-    }
+    for (const machine of await this.#driver.found(this.#removed)) this.#machines.set(machine.config.name, machine);
     await Promise.all(
       [...this.#machines.values()].map((machine) =>
-        machine.adopt().catch((error: unknown) => log.error({ err: error, vm: machine.config.name }, 'not adopted')),
+        machine.adopt().catch((error: unknown) => {
+          this.#log.error({ err: error, vm: machine.config.name }, 'not adopted');
+        }),
       ),
     );
   }
@@ -131,7 +108,7 @@ export class Machines {
   #tend(): void {
     for (const machine of this.list()) {
       machine.tend().catch((error: unknown) => {
-        this.#context.log.error({ err: error, vm: machine.config.name }, 'vm could not be tended');
+        this.#log.error({ err: error, vm: machine.config.name }, 'vm could not be tended');
       });
     }
   }

@@ -2,6 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import { provision } from '../../provision/interface.ts';
 import { runDaemon } from '../zbus/daemon.ts';
+import { openQemu } from './drivers/qemu.ts';
 import { vmd } from './interface.ts';
 import type { MachineContext } from './machine.ts';
 import { Machines } from './machines.ts';
@@ -19,7 +20,7 @@ await runDaemon({
     const user = await chooseUser(options['vm-user']);
     log.info({ accelerator, user }, 'virtual machines run with');
     const owner = bus.of(provision);
-    const machines = await Machines.open({
+    const driver = await openQemu({
       stateDir: state,
       log,
       accelerator,
@@ -27,6 +28,7 @@ await runDaemon({
       gaveUp: (id, reason) =>
         owner.DecommissionCached({ id, reason }, { deadlineMs: DECOMMISSION_DEADLINE_MS, signal }),
     });
+    const machines = await Machines.open({ driver, log });
     server.serve(vmd, vmdService(machines, log));
     return () => machines.close();
   },

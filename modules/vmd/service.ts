@@ -7,12 +7,12 @@ import { CONSOLE_LIMIT_BYTES, consoleTail, LOG_TAIL_BYTES, NO_LOGS } from './con
 import type { vmd } from './interface.ts';
 import type { Machines } from './machines.ts';
 import { machineMetric } from './metrics.ts';
-import { readTaps } from './taps.ts';
 
-export function vmdService(machines: Machines, log: Logger): Service<typeof vmd> {
+/** `hostCpus`: logical CPUs that a machine may have at most; this host's where left out. */
+export function vmdService(machines: Machines, log: Logger, hostCpus?: number): Service<typeof vmd> {
   return {
     async Run({ vm }, { trace }) {
-      const config = machineConfig(vm);
+      const config = machineConfig(vm, hostCpus);
       log.info({ trace, vm: config.name, cpus: config.cpus, memoryBytes: config.memoryBytes }, 'run');
       await machines.run(config);
       // Web consoles are not offered here; clients take an empty address as that.
@@ -39,7 +39,7 @@ export function vmdService(machines: Machines, log: Logger): Service<typeof vmd>
       return machines.list().map((machine) => machine.config.name);
     },
     async Metrics() {
-      const taps = await readTaps();
+      const taps = await machines.traffic();
       const metricOf = (names: readonly string[]) => machineMetric(names, taps);
       return new Map(
         machines.list().map(({ config }) => [config.name, metricOf(config.interfaces.map(({ tap }) => tap))]),

@@ -1,4 +1,4 @@
-/** Runs one bus module as a process: arguments, log, signals, start and stop. */
+/** Bus modules as processes, or as parts of one: arguments, log, signals, start and stop. */
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -37,6 +37,66 @@ export interface DaemonDefinition<O extends readonly string[]> {
 /** Milliseconds a daemon may take to stop before it gives up and exits anyway. */
 const STOP_DEADLINE_MS = 10_000;
 
+/** Where a daemon runs and what its flags say. */
+export interface DaemonPlace {
+  readonly broker: string;
+  readonly state: string;
+  readonly logLevel: string;
+  readonly options: { readonly [name: string]: string | undefined };
+}
+
+export interface RunningDaemon {
+  readonly log: Logger;
+  /** Settles when it answers, or when it could not start. */
+  readonly ready: Promise<void>;
+  /** Stops serving, runs what `start` returned and lets go of the bus; also while it still starts. */
+  readonly stop: () => Promise<void>;
+}
+
+/** A definition that keeps the names of its flags. */
+export function defineDaemon<const O extends readonly string[] = []>(
+  definition: DaemonDefinition<O>,
+): DaemonDefinition<O> {
+  return definition;
+}
+
+/** Begins to run one bus module in this process, which may hold others. */
+export function beginDaemon<O extends readonly string[]>(
+  definition: DaemonDefinition<O>,
+  { broker, state, logLevel, options: given }: DaemonPlace,
+): RunningDaemon {
+  const log = openLog({
+    name: definition.name,
+    level: logLevel,
+    // What is logged while a request is worked on names it, wherever in the code that is.
+    mixin: () => {
+      const trace = currentTrace();
+      return trace === undefined ? {} : { trace };
+    },
+  });
+  const root = join(state, definition.name);
+  const stopping = new AbortController();
+  const server = new ZbusServer({ module: definition.module, broker, log });
+  const bus = new ZbusClient({ broker, log });
+  const options = given as { readonly [K in O[number]]?: string };
+  let end: (() => Promise<void>) | undefined;
+
+  const begin = async (): Promise<void> => {
+    await mkdir(root, { recursive: true, mode: 0o700 });
+    end = await definition.start({ server, bus, log, root, state, options, signal: stopping.signal });
+    await server.start();
+    log.info({ module: definition.module }, 'ready');
+  };
+  const stop = async (): Promise<void> => {
+    stopping.abort();
+    await server.stop();
+    await end?.();
+    await bus.close();
+  };
+  return { log, ready: begin(), stop };
+}
+
+/** Runs one bus module as this process: arguments, log, signals, start and stop. */
 export async function runDaemon<const O extends readonly string[] = []>(
   definition: DaemonDefinition<O>,
 ): Promise<void> {
@@ -49,49 +109,36 @@ export async function runDaemon<const O extends readonly string[] = []>(
       ...Object.fromEntries(names.map((name) => [name, { type: 'string' as const }])),
     },
   });
-  const state = values.state;
+  const { state } = values;
   if (state === undefined) throw new Error(`${definition.name}: --state DIR is required`);
-  const log = openLog({
-    name: definition.name,
-    level: values['log-level'],
-    // What is logged while a request is worked on names it, wherever in the code that is.
-    mixin: () => {
-      const trace = currentTrace();
-      return trace === undefined ? {} : { trace };
-    },
-  });
-  const root = join(state, definition.name);
-  await mkdir(root, { recursive: true, mode: 0o700 });
   process.title = definition.name;
+  const daemon = beginDaemon(definition, {
+    state,
+    broker: values.broker ?? `unix://${join(state, 'redis.sock')}`,
+    logLevel: values['log-level'],
+    options: values,
+  });
+  stopOnSignal(daemon.log, daemon.stop);
+  await daemon.ready;
+  finishStartup();
+}
 
-  const stopping = new AbortController();
-  const broker = values.broker ?? `unix://${join(state, 'redis.sock')}`;
-  const server = new ZbusServer({ module: definition.module, broker, log });
-  const bus = new ZbusClient({ broker, log });
-  const options = values as { readonly [K in O[number]]?: string };
-  let stop: (() => Promise<void>) | undefined;
-
-  const shutDown = async (signal: string): Promise<void> => {
-    if (stopping.signal.aborted) return;
-    log.info({ signal }, 'stopping');
-    setTimeout(() => process.exit(1), STOP_DEADLINE_MS).unref();
-    stopping.abort();
-    await server.stop();
-    await stop?.();
-    await bus.close();
-    process.exit(0);
-  };
+/** Ends the process after `stop` when it is told to, once and within a deadline. */
+export function stopOnSignal(log: Logger, stop: () => Promise<void>): void {
+  let stopping = false;
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     process.on(signal, () => {
-      shutDown(signal).catch((error: unknown) => {
-        log.error({ err: error }, 'stop failed');
-        process.exit(1);
-      });
+      if (stopping) return;
+      stopping = true;
+      log.info({ signal }, 'stopping');
+      setTimeout(() => process.exit(1), STOP_DEADLINE_MS).unref();
+      stop().then(
+        () => process.exit(0),
+        (error: unknown) => {
+          log.error({ err: error }, 'stop failed');
+          process.exit(1);
+        },
+      );
     });
   }
-
-  stop = await definition.start({ server, bus, log, root, state, options, signal: stopping.signal });
-  await server.start();
-  log.info({ module: definition.module }, 'ready');
-  finishStartup();
 }

@@ -14,6 +14,7 @@ import { localErrors } from './local.ts';
 import { machineErrors } from './machine.ts';
 import { networkErrors } from './network.ts';
 import { perfErrors } from './perf.ts';
+import { simulationErrors } from './simulation.ts';
 import { storageErrors } from './storage.ts';
 import type { ErrorEntry, Fault, Stage } from './table.ts';
 
@@ -33,6 +34,7 @@ export const errorTable = {
   ...chainErrors,
   ...hostErrors,
   ...perfErrors,
+  ...simulationErrors,
 } as const satisfies Record<string, ErrorEntry>;
 
 export type ErrorCode = keyof typeof errorTable;

@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pino } from 'pino';
 import { machineConfig } from '../../modules/vmd/config.ts';
+import { openQemu } from '../../modules/vmd/drivers/qemu.ts';
 import { Machines } from '../../modules/vmd/machines.ts';
 import { probeKvm } from '../../modules/vmd/qemu/kvm.ts';
 import { makeRig, type Rig, testVM } from '../../modules/vmd/testing/rig.ts';
@@ -47,7 +48,8 @@ async function throughRun(rig: Rig, accelerator: 'kvm' | 'tcg', round: number): 
   const root = await rig.root(`run${round}`, SCRIPT);
   const log = pino({ level: 'silent' });
   const gaveUp = (): Promise<void> => Promise.resolve();
-  const machines = await Machines.open({ stateDir: rig.state, log, accelerator, user: 'own', gaveUp });
+  const driver = await openQemu({ stateDir: rig.state, log, accelerator, user: 'own', gaveUp });
+  const machines = await Machines.open({ driver, log });
   try {
     const since = performance.now();
     await machines.run(machineConfig(testVM(rig, `bench${round}`, root)));

@@ -7,6 +7,7 @@ import { GridError } from '../../../schemas/errors/index.ts';
 import { listMounts, mountAt } from '../../host/mounts.ts';
 import { HostCommandError, run } from '../../host/run.ts';
 import { hashInPath } from './bases.ts';
+import type { FlistMount, FlistMounts, FlistTree } from './driver.ts';
 
 const DEADLINE_MS = 20_000;
 const BUSY_ATTEMPTS = 10;
@@ -16,16 +17,7 @@ const GUARDED = 'nodev,nosuid,noexec';
 const UPPER = 'rw';
 const WORK = 'wd';
 
-export interface FlistMount {
-  readonly path: string;
-  /** SHA-256 of the flist file. */
-  readonly sha256: string | undefined;
-  readonly readOnly: boolean;
-  /** Folder that holds what was written, of a writable mount. */
-  readonly volume: string | undefined;
-}
-
-export class Mounts {
+export class Mounts implements FlistMounts {
   readonly #folder: string;
 
   constructor(folder: string) {
@@ -49,7 +41,7 @@ export class Mounts {
     return { path: mount.target, sha256: hashInPath(option('lowerdir') ?? ''), readOnly: false, volume };
   }
 
-  async mountReadOnly(name: string, tree: string): Promise<string> {
+  async mountReadOnly(name: string, { path: tree }: FlistTree): Promise<string> {
     const path = this.path(name);
     await mkdir(path, { recursive: true, mode: 0o755 });
     await this.#mount(path, ['-o', `bind,ro,${GUARDED}`, tree, path]);
@@ -61,7 +53,7 @@ export class Mounts {
    * on a pool. Tree and volume are on different file systems: on one btrfs the
    * inode numbers of both would collide.
    */
-  async mountWritable(name: string, tree: string, volume: string): Promise<string> {
+  async mountWritable(name: string, { path: tree }: FlistTree, volume: string): Promise<string> {
     const refuse = (reason: string): GridError => new GridError('flist_option_refused', { name, reason });
     if (!lstatSync(volume, { throwIfNoEntry: false })?.isDirectory()) throw refuse(`'${volume}' is not a folder`);
     if (statSync(volume).dev === statSync(tree).dev) throw refuse(`'${volume}' is on the flist cache's file system`);

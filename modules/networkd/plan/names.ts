@@ -1,4 +1,5 @@
 /** Names of everything a network has on the host. Kernel-global inside the node's network namespace. */
+import { GridError } from '../../../schemas/errors/index.ts';
 
 /** Longest name of a Linux interface. */
 export const INTERFACE_NAME_CHARACTERS = 15;
@@ -43,4 +44,15 @@ export function networkNames(netid: string): NetworkNames {
 export function privateTapName(name: string): string | undefined {
   const tap = `t-${name}`;
   return /^[A-Za-z0-9_-]+$/.test(name) && tap.length <= INTERFACE_NAME_CHARACTERS ? tap : undefined;
+}
+
+/** The same; throws `network_invalid` where the name cannot be. */
+export function checkedTapName(name: string): string {
+  const tap = privateTapName(name);
+  if (tap !== undefined) return tap;
+  const limit = INTERFACE_NAME_CHARACTERS - 2;
+  throw new GridError('network_invalid', {
+    field: 'tap name',
+    reason: `must be 1 to ${limit} letters, digits, _ or -; ${name.length} characters came`,
+  });
 }

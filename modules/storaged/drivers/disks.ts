@@ -10,21 +10,11 @@ import { GridError } from '../../../schemas/errors/index.ts';
 import { HostCommandError, run } from '../../host/run.ts';
 import { UNFINISHED } from '../names.ts';
 import { makeFilesystem, probeContent } from './btrfs.ts';
-
-export interface Disk {
-  readonly name: string;
-  readonly path: string;
-  readonly size: number;
-}
+import { type Disk, NoRoomError } from './driver.ts';
 
 /** Beside a disk while an image is written to it: its content is no content yet. */
 const WRITING = '.writing-';
 const COPY_BYTES = 4 * 1024 ** 2;
-
-/** The kernel has no room although the pool's books say there is. */
-export class NoRoomError extends Error {
-  override readonly name = 'NoRoomError';
-}
 
 export function listDisks(folder: string): Disk[] {
   const isDisk = (entry: Dirent): boolean => entry.isFile() && !entry.name.startsWith('.');

@@ -4,15 +4,16 @@
  */
 import { readdirSync, statfsSync, statSync } from 'node:fs';
 import { mkdir, open, readFile, rename, rm, truncate, writeFile } from 'node:fs/promises';
-import { basename, join } from 'node:path';
+import { join } from 'node:path';
 import type { Logger } from 'pino';
 import { GridError } from '../../../schemas/errors/index.ts';
 import { mountAt } from '../../host/mounts.ts';
 import { run } from '../../host/run.ts';
 import { growFilesystem, makeFilesystem, newLabel, OWN_LABEL } from './btrfs.ts';
 import { deviceBytes, inspectDevice } from './device.ts';
+import type { OpenedPools, PoolType } from './driver.ts';
 import { attachLoop, refreshLoop } from './loop.ts';
-import { Pool, type PoolType } from './pool.ts';
+import { Pool } from './pool.ts';
 
 export interface NamedDevice {
   readonly path: string;
@@ -30,12 +31,6 @@ export interface PoolOptions {
   readonly log: Logger;
 }
 
-export interface OpenedPools {
-  readonly pools: Pool[];
-  readonly brokenPools: { Label: string; Err: string }[];
-  readonly brokenDevices: { Path: string; Err: string }[];
-}
-
 const FILE_SUFFIX = '.img';
 const UNFINISHED_SUFFIX = '.img.new';
 /** Device type as kept at a pool's root, where other node software looks for it too. */
@@ -43,12 +38,13 @@ const TYPE_FILE = '.seektime';
 
 /** Opens what can be opened; what cannot is listed with its reason and touched no further. */
 export async function openPools(options: PoolOptions): Promise<OpenedPools> {
-  const opened: OpenedPools = { pools: [], brokenPools: [], brokenDevices: [] };
+  const pools: Pool[] = [];
+  const opened: OpenedPools = { pools, brokenPools: [], brokenDevices: [] };
   await mkdir(options.pools, { recursive: true, mode: 0o700 });
   const sources = options.devices.length > 0 ? await namedSources(options, opened) : await fileSources(options, opened);
   for (const { label, device, type } of sources) {
     try {
-      opened.pools.push(await openPool(options, label, device, type));
+      pools.push(await openPool(options, label, device, type));
     } catch (error) {
       options.log.error({ err: error, pool: label }, 'pool cannot be used');
       opened.brokenPools.push({ Label: label, Err: (error as Error).message });
@@ -178,9 +174,4 @@ export function parseDevices(list: string | undefined): NamedDevice[] {
       const type = /:(ssd|hdd)$/.exec(part)?.[1] as PoolType | undefined;
       return { path: type === undefined ? part : part.slice(0, -1 - type.length), type };
     });
-}
-
-/** Name of a pool's device without its folder, as in `/sys/class/block`. */
-export function deviceName(pool: Pool): string {
-  return basename(pool.device);
 }

@@ -4,22 +4,12 @@ import { join } from 'node:path';
 import { promisableBytes } from '../fit.ts';
 import { DEVICE_VOLUME, DISKS_VOLUME, UNFINISHED } from '../names.ts';
 import * as btrfs from './btrfs.ts';
-import { diskBytes, removeUnfinishedDisks } from './disks.ts';
+import * as diskFiles from './disks.ts';
+import type { Disk, PoolType, PoolVolume, StoragePool } from './driver.ts';
+import { mountedStats } from './stats.ts';
 import { namespaceBytes } from './zdb.ts';
 
-export type PoolType = 'ssd' | 'hdd';
-
-export interface PoolVolume {
-  readonly name: string;
-  readonly path: string;
-  /** Bytes it may hold and bytes promised to it; size 0 where it has no limit. */
-  readonly size: number;
-  readonly used: number;
-  /** Bytes stored in it alone. */
-  readonly content: number;
-}
-
-export class Pool {
+export class Pool implements StoragePool {
   readonly label: string;
   readonly type: PoolType;
   readonly device: string;
@@ -63,7 +53,7 @@ export class Pool {
     }
     await btrfs.dropStaleQuotas(id, mountPoint, new Set(subvolumes.values()));
     const pool = new Pool(facts, id, subvolumes);
-    if (pool.has(DISKS_VOLUME)) await removeUnfinishedDisks(pool.path(DISKS_VOLUME));
+    if (pool.has(DISKS_VOLUME)) await diskFiles.removeUnfinishedDisks(pool.path(DISKS_VOLUME));
     return pool;
   }
 
@@ -97,7 +87,7 @@ export class Pool {
     const quota = btrfs.readQuota(this.#id, subvolume);
     const path = this.path(name);
     let used = quota.limit ?? quota.referenced;
-    if (name === DISKS_VOLUME) used = diskBytes(path);
+    if (name === DISKS_VOLUME) used = diskFiles.diskBytes(path);
     else if (name === DEVICE_VOLUME) used = namespaceBytes(path) ?? quota.referenced;
     return { name, path, size: quota.limit ?? 0, used, content: quota.exclusive };
   }
@@ -144,5 +134,42 @@ export class Pool {
 
   async commit(): Promise<void> {
     await btrfs.commit(this.mountPoint);
+  }
+
+  get #diskFolder(): string {
+    return this.path(DISKS_VOLUME);
+  }
+
+  get disks(): Disk[] {
+    return this.has(DISKS_VOLUME) ? diskFiles.listDisks(this.#diskFolder) : [];
+  }
+
+  disk(name: string): Disk | undefined {
+    return this.has(DISKS_VOLUME) ? diskFiles.findDisk(this.#diskFolder, name) : undefined;
+  }
+
+  async createDisk(name: string, size: number): Promise<Disk> {
+    if (!this.has(DISKS_VOLUME)) await this.createVolume(DISKS_VOLUME);
+    return diskFiles.createDisk(this.#diskFolder, name, size);
+  }
+
+  growDisk(disk: Disk, size: number): Promise<Disk> {
+    return diskFiles.growDisk(disk, size);
+  }
+
+  formatDisk(disk: Disk): Promise<void> {
+    return diskFiles.formatDisk(disk);
+  }
+
+  writeDisk(disk: Disk, image: string, signal: AbortSignal): Promise<void> {
+    return diskFiles.writeDisk(this.#diskFolder, disk, image, signal);
+  }
+
+  deleteDisk(name: string): Promise<void> {
+    return diskFiles.deleteDisk(this.#diskFolder, name);
+  }
+
+  stats(): ReturnType<StoragePool['stats']> {
+    return mountedStats(this);
   }
 }

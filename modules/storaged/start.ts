@@ -1,0 +1,46 @@
+/** What storaged does with its pools, whichever driver opened them: the cache volume, and the object on the bus. */
+import type { Logger } from 'pino';
+import type { ZbusServer } from '../zbus/server.ts';
+import { CACHE_CHECK_MS, ensureCache } from './cache.ts';
+import type { OpenedPools } from './drivers/driver.ts';
+import { storage } from './interface.ts';
+import { Serial } from './serial.ts';
+import { storageService } from './service.ts';
+
+/** The cache volume takes this share of the node's space, but not more than 5 GiB. */
+const CACHE_SHARE = 0.05;
+const CACHE_LIMIT_BYTES = 5 * 1024 ** 3;
+
+export interface StorageOptions {
+  readonly server: ZbusServer;
+  readonly log: Logger;
+  readonly opened: OpenedPools;
+  /** Bytes of the cache volume; 0 for none, undefined for the usual share. */
+  readonly cacheBytes: number | undefined;
+}
+
+/** Serves the pools; what it returns ends that. */
+export async function startStorage({ server, log, opened, cacheBytes }: StorageOptions): Promise<() => Promise<void>> {
+  const ssd = opened.pools.filter((pool) => pool.type === 'ssd');
+  const total = ssd.reduce((sum, pool) => sum + pool.size, 0);
+  const bytes = cacheBytes ?? Math.min(CACHE_LIMIT_BYTES, Math.floor(total * CACHE_SHARE));
+
+  const serial = new Serial();
+  const watchCache = (): void => {
+    serial
+      .run(() => ensureCache(ssd, bytes, log))
+      .catch((error: unknown) => log.error({ err: error }, 'cache volume not adjusted'));
+  };
+  if (bytes > 0) await serial.run(() => ensureCache(ssd, bytes, log));
+  const timer = bytes > 0 ? setInterval(watchCache, CACHE_CHECK_MS) : undefined;
+  timer?.unref();
+
+  server.serve(storage, storageService(opened, serial));
+  for (const pool of opened.pools) {
+    log.info({ pool: pool.label, type: pool.type, device: pool.device, size: pool.size, used: pool.used }, 'pool open');
+  }
+  return async () => {
+    clearInterval(timer);
+    await serial.run(async () => undefined);
+  };
+}
