@@ -5,14 +5,12 @@
  * is read over the former value, absent values are zero.
  */
 import { z } from 'zod';
-import { Memory } from './memory.ts';
-import type { JsonNode } from './parse.ts';
 import { DecodeProblem } from './problem.ts';
-import { readSource, type Source } from './source.ts';
+import { checkJson, JsonReader } from './reader.ts';
+import { readText } from './source.ts';
 
 /** Where a value stands, for Go's error sentence. */
 export interface Place {
-  readonly text: string;
   /** Of the object it is a field of. */
   readonly struct: string;
   readonly field: string;
@@ -37,10 +35,11 @@ export interface About {
 
 export interface Codec {
   readonly zero: () => unknown;
-  readonly read: (node: JsonNode, previous: unknown, place: Place) => unknown;
+  /** Reads the value that comes; throws `DecodeProblem` of kind `value`, before or behind it, if it is not of the type. */
+  readonly read: (json: JsonReader, previous: unknown, place: Place) => unknown;
   readonly write: (value: unknown) => string;
-  /** Left out of objects when zero, as Go's `omitempty`. */
-  readonly omitZero?: boolean;
+  /** Left out of objects when zero, as Go's `omitempty`; of what may be absent only when it is. */
+  readonly omitZero?: boolean | 'absent';
   readonly about?: About;
 }
 
@@ -75,13 +74,20 @@ export function decode<S extends z.ZodType>(
   input: string | Uint8Array,
   { struct, maxBytes }: { struct: string; maxBytes: number },
 ): z.output<S> {
-  return decodeNode(schema, readSource(input, maxBytes), struct);
-}
-
-/** The same for a value of a text that was parsed already. */
-export function decodeNode<S extends z.ZodType>(schema: S, { text, root }: Source, struct: string): z.output<S> {
+  const text = readText(input, maxBytes);
   const codec = codecOf(schema);
-  return codec.read(root, codec.zero(), { text, struct, field: '', within: undefined }) as z.output<S>;
+  const json = new JsonReader(text);
+  try {
+    const value = codec.read(json, codec.zero(), { struct, field: '', within: undefined });
+    json.end();
+    return value as z.output<S>;
+  } catch (error) {
+    // Go looks at the syntax of the whole text before it looks at any value.
+    if (error instanceof DecodeProblem && error.kind === 'value') checkJson(text);
+    throw error;
+  } finally {
+    json.close();
+  }
 }
 
 /** Writes a value as JSON text: schema's field order, 64-bit integers in full, raw data verbatim. */
@@ -89,26 +95,32 @@ export function encode<S extends z.ZodType>(schema: S, value: z.output<S>): stri
   return codecOf(schema).write(value);
 }
 
-/** A value's own text. */
-export function tokenOf(node: JsonNode, place: Place): string {
-  return place.text.slice(node.start, node.end);
-}
-
-/** Go's sentence for a value of the wrong kind; shows a number only where numbers are expected. */
-export function mismatch(node: JsonNode, go: string, place: Place): DecodeProblem {
-  const number = node.type === 'number' && /int|Unit|Timestamp/.test(go);
-  const shown = number ? `number ${place.text.slice(node.start, Math.min(node.end, node.start + 40))}` : node.type;
+/** Go's sentence for a value of the wrong kind that comes; shows a number only where numbers are expected. */
+export function mismatch(json: JsonReader, go: string, place: Place): DecodeProblem {
+  const number = /int|Unit|Timestamp/.test(go) ? json.number() : '';
+  const shown = number === '' ? json.kind() : `number ${number.slice(0, 40)}`;
   const path = pathOf(place);
   const where = path === '' ? 'value' : `struct field ${place.struct}.${path}`;
   return new DecodeProblem('value', `json: cannot unmarshal ${shown} into Go ${where} of type ${go}`, path);
 }
 
+interface Field {
+  readonly key: string;
+  readonly codec: Codec;
+}
+
 /** An object with named fields. `go` is the Go type's name, which its error texts show; `summary` says what it is. */
 export function struct<S extends z.ZodRawShape>(go: string, shape: S, summary?: string): z.ZodObject<S, z.core.$strip> {
   const name = go.slice(go.lastIndexOf('.') + 1);
-  const fields = Object.entries(shape).map(([key, schema]) => ({ key, codec: codecOf(schema as z.ZodType) }));
-  const byKey = new Map(fields.map((field) => [field.key, field]));
-  const byFold = new Map(fields.map((field) => [fold(field.key), field]));
+  const fields: Field[] = Object.entries(shape).map(([key, schema]) => ({ key, codec: codecOf(schema as z.ZodType) }));
+  const byKey = new Map(fields.map(({ key }, at) => [key, at]));
+  const byFold = new Map(fields.map(({ key }, at) => [fold(key), at]));
+  // Nearly all texts have their keys in the order and spelling of the type.
+  const find = (json: JsonReader, expected: number): number => {
+    for (let at = expected; at < fields.length; at++) if (json.isKey((fields[at] as Field).key)) return at;
+    const key = json.key();
+    return byKey.get(key) ?? byFold.get(fold(key)) ?? -1;
+  };
   const zero = () => {
     const value: Record<string, unknown> = {};
     for (const { key, codec } of fields) {
@@ -120,16 +132,22 @@ export function struct<S extends z.ZodRawShape>(go: string, shape: S, summary?: 
   return withCodec(z.object(shape), {
     about: summary === undefined ? { name } : { name, summary },
     zero,
-    read: (node, previous, place) => {
-      if (node.type === 'null') return previous;
-      if (node.type !== 'object') throw mismatch(node, go, place);
+    read: (json, previous, place) => {
+      if (json.null()) return previous;
+      if (json.kind() !== 'object') throw mismatch(json, go, place);
       const value = previous as Record<string, unknown>;
-      const here = { text: place.text, struct: name, field: '', within: place };
-      for (const member of node.members) {
-        const field = byKey.get(member.key) ?? byFold.get(fold(member.key));
-        if (field === undefined) continue;
+      const here = { struct: name, field: '', within: place };
+      let expected = 0;
+      for (let more = json.openObject(); more; more = json.nextMember()) {
+        const at = find(json, expected);
+        const field = fields[at];
+        if (field === undefined) {
+          json.skip();
+          continue;
+        }
+        expected = at + 1;
         here.field = field.key;
-        const read = field.codec.read(member.value, value[field.key], here);
+        const read = field.codec.read(json, value[field.key], here);
         if (read !== undefined) value[field.key] = read;
         else if (value[field.key] !== undefined) delete value[field.key];
       }
@@ -139,7 +157,7 @@ export function struct<S extends z.ZodRawShape>(go: string, shape: S, summary?: 
       const parts: string[] = [];
       for (const { key, codec } of fields) {
         const field = (value as Record<string, unknown>)[key];
-        if (codec.omitZero && isEmpty(field)) continue;
+        if (codec.omitZero && (codec.omitZero === 'absent' ? field === undefined : isEmpty(field))) continue;
         parts.push(`${JSON.stringify(key)}:${codec.write(field === undefined ? codec.zero() : field)}`);
       }
       return `{${parts.join(',')}}`;
@@ -150,27 +168,15 @@ export function struct<S extends z.ZodRawShape>(go: string, shape: S, summary?: 
 /** Elements of one list, before rules of its own are asked: a text of small ones must not cost seconds. */
 const MAX_ELEMENTS = 16_384;
 
-const kept = new Memory<{ readonly raw: string; readonly source: Source }>();
-
-/** An object schema whose values remember where the text of their field `key` (raw data) was parsed. */
-export function keepingSource<S extends z.ZodType>(schema: S, key: string): S {
-  const codec = codecOf(schema);
-  const isField = (member: { key: string }) => member.key.length === key.length && fold(member.key) === key;
-  return withCodec(schema, {
-    ...codec,
-    read: (node, previous, place) => {
-      const value = codec.read(node, previous, place) as Record<string, unknown>;
-      const root = node.type === 'object' ? node.members.findLast(isField)?.value : undefined;
-      if (root !== undefined) kept.keep(value, { raw: value[key] as string, source: { text: place.text, root } });
-      return value;
-    },
-  });
-}
-
-/** The parsed text of a value's raw field, if it still is the field's text. */
-export function keptSource(value: object, raw: string): Source | undefined {
-  const found = kept.recall(value);
-  return found?.raw === raw ? found.source : undefined;
+/** The refusal of a list of which so many were read; counts the others. */
+function tooMany(json: JsonReader, place: Place): DecodeProblem {
+  let found = MAX_ELEMENTS;
+  for (let more = true; more; more = json.nextItem()) {
+    json.skip();
+    found++;
+  }
+  const reason = `has ${found} elements, at most ${MAX_ELEMENTS} are read`;
+  return new DecodeProblem('value', `list ${pathOf(place)} ${reason}`, pathOf(place));
 }
 
 /** A list; absent and `null` are the empty list. */
@@ -183,14 +189,15 @@ export function list<S extends z.ZodType>(element: S, { omitEmpty = false } = {}
   return withCodec(schema, {
     omitZero: omitEmpty,
     zero: () => [],
-    read: (node, _previous, place) => {
-      if (node.type === 'null') return [];
-      if (node.type !== 'array') throw mismatch(node, '[]', place);
-      if (node.items.length > MAX_ELEMENTS) {
-        const reason = `has ${node.items.length} elements, at most ${MAX_ELEMENTS} are read`;
-        throw new DecodeProblem('value', `list ${pathOf(place)} ${reason}`, pathOf(place));
+    read: (json, _previous, place) => {
+      if (json.null()) return [];
+      if (json.kind() !== 'array') throw mismatch(json, '[]', place);
+      const items: unknown[] = [];
+      for (let more = json.openArray(); more; more = json.nextItem()) {
+        if (items.length === MAX_ELEMENTS) throw tooMany(json, place);
+        items.push(codec.read(json, codec.zero(), place));
       }
-      return node.items.map((child) => codec.read(child, codec.zero(), place));
+      return items;
     },
     write: (value) => `[${(value as unknown[]).map((item) => codec.write(item)).join(',')}]`,
   });
@@ -205,11 +212,14 @@ export function map<S extends z.ZodType>(element: S) {
     .transform((value) => value ?? {});
   return withCodec(schema, {
     zero: () => Object.create(null) as Record<string, unknown>,
-    read: (node, previous, place) => {
-      if (node.type === 'null') return Object.create(null);
-      if (node.type !== 'object') throw mismatch(node, 'map[string]', place);
+    read: (json, previous, place) => {
+      if (json.null()) return Object.create(null);
+      if (json.kind() !== 'object') throw mismatch(json, 'map[string]', place);
       const value = previous as Record<string, unknown>;
-      for (const member of node.members) value[member.key] = codec.read(member.value, codec.zero(), place);
+      for (let more = json.openObject(); more; more = json.nextMember()) {
+        const key = json.key();
+        value[key] = codec.read(json, codec.zero(), place);
+      }
       return value;
     },
     write: (value) =>
@@ -224,10 +234,9 @@ export function pointer<S extends z.ZodType>(target: S) {
   const codec = codecOf(target);
   const schema = target.nullish().transform((value) => value ?? undefined);
   return withCodec(schema, {
-    omitZero: true,
+    omitZero: 'absent',
     zero: () => undefined,
-    read: (node, previous, place) =>
-      node.type === 'null' ? undefined : codec.read(node, previous ?? codec.zero(), place),
+    read: (json, previous, place) => (json.null() ? undefined : codec.read(json, previous ?? codec.zero(), place)),
     write: (value) => (value === undefined ? 'null' : codec.write(value)),
   });
 }

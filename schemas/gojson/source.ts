@@ -1,14 +1,8 @@
 /** JSON text from a peer: its size is bounded and its encoding checked before it is parsed. */
-import { type JsonNode, parseJson } from './parse.ts';
 import { DecodeProblem } from './problem.ts';
 
-export interface Source {
-  readonly text: string;
-  readonly root: JsonNode;
-}
-
-/** Parses JSON text or its UTF-8 bytes of at most `maxBytes`; throws `DecodeProblem`. */
-export function readSource(input: string | Uint8Array, maxBytes: number): Source {
+/** JSON text, or its UTF-8 bytes, of at most `maxBytes`, without unpaired surrogates; throws `DecodeProblem`. */
+export function readText(input: string | Uint8Array, maxBytes: number): string {
   const length = typeof input === 'string' ? utf8Length(input, maxBytes) : input.length;
   if (length > maxBytes) {
     throw new DecodeProblem('size', `JSON text of ${length} bytes exceeds ${maxBytes}`, '', {
@@ -16,8 +10,7 @@ export function readSource(input: string | Uint8Array, maxBytes: number): Source
       allowed: maxBytes,
     });
   }
-  const text = typeof input === 'string' ? input.toWellFormed() : decodeUtf8(input);
-  return { text, root: parseJson(text) };
+  return typeof input === 'string' ? input.toWellFormed() : decodeUtf8(input);
 }
 
 /** A text of n units has n to 3n bytes, so most need no count. */

@@ -1,41 +1,45 @@
 /** The values of the grid's JSON: integers of Go's widths, text, addresses, raw data. */
 import { z } from 'zod';
 import { normaliseCidr, normaliseIp } from '../addresses.ts';
-import { type About, mismatch, type Place, pathOf, tokenOf, withCodec } from './codec.ts';
-import type { JsonNode } from './parse.ts';
+import { type About, mismatch, type Place, pathOf, withCodec } from './codec.ts';
 import { ADDRESS_TEXT, HEX_TEXT, PREFIX_TEXT, RFC3339_TEXT } from './patterns.ts';
 import { DecodeProblem } from './problem.ts';
+import type { JsonReader } from './reader.ts';
 
 export const text = withCodec(z.string(), {
   zero: () => '',
-  read: (node, previous, place) => {
-    if (node.type === 'null') return previous;
-    if (node.type !== 'string') throw mismatch(node, 'string', place);
-    return node.value;
+  read: (json, previous, place) => {
+    if (json.null()) return previous;
+    const value = json.string();
+    if (value === undefined) throw mismatch(json, 'string', place);
+    return value;
   },
   write: (value) => JSON.stringify(value),
 });
 
 export const bool = withCodec(z.boolean(), {
   zero: () => false,
-  read: (node, previous, place) => {
-    if (node.type === 'null') return previous;
-    if (node.type !== 'bool') throw mismatch(node, 'bool', place);
-    return tokenOf(node, place) === 'true';
+  read: (json, previous, place) => {
+    if (json.null()) return previous;
+    const value = json.bool();
+    if (value === undefined) throw mismatch(json, 'bool', place);
+    return value;
   },
   write: (value) => String(value),
 });
 
 function integer(go: string, min: number, max: number) {
+  const pattern = min < 0 ? /^-?\d{1,20}$/ : /^\d{1,20}$/;
   return withCodec(z.int().min(min).max(max), {
     zero: () => 0,
-    read: (node, previous, place) => {
-      if (node.type === 'null') return previous;
-      const token = tokenOf(node, place);
-      const pattern = min < 0 ? /^-?\d{1,20}$/ : /^\d{1,20}$/;
-      if (node.type !== 'number' || !pattern.test(token)) throw mismatch(node, go, place);
-      const value = Number(token);
-      if (value < min || value > max) throw mismatch(node, go, place);
+    read: (json, previous, place) => {
+      const plain = json.digits(max);
+      if (plain !== undefined) return plain;
+      if (json.null()) return previous;
+      const token = json.number();
+      const value = pattern.test(token) ? Number(token) : Number.NaN;
+      if (!(value >= min && value <= max)) throw mismatch(json, go, place);
+      json.skip();
       return value === 0 ? 0 : value;
     },
     write: (value) => String(value),
@@ -54,10 +58,12 @@ export const count = integer('uint64', 0, Number.MAX_SAFE_INTEGER);
 /** A number that may have a fraction; never infinite. */
 export const float64 = withCodec(z.number(), {
   zero: () => 0,
-  read: (node, previous, place) => {
-    if (node.type === 'null') return previous;
-    const value = node.type === 'number' ? Number(tokenOf(node, place)) : Number.NaN;
-    if (!Number.isFinite(value)) throw mismatch(node, 'float64', place);
+  read: (json, previous, place) => {
+    if (json.null()) return previous;
+    const token = json.number();
+    const value = token === '' ? Number.NaN : Number(token);
+    if (!Number.isFinite(value)) throw mismatch(json, 'float64', place);
+    json.skip();
     return value;
   },
   write: (value) => JSON.stringify(value),
@@ -69,18 +75,19 @@ const UINT64_SCHEMA = { type: 'integer', minimum: 0, maximum: Number(MAX_UINT64)
 const UINT64_NOTE =
   'JavaScript: `JSON.parse` rounds above 2^53 - 1 (9007199254740991); use a reader that keeps such integers as bigint.';
 
-function readUint64(node: JsonNode, go: string, place: Place): bigint {
-  const token = tokenOf(node, place);
-  if (node.type !== 'number' || !/^\d{1,20}$/.test(token)) throw mismatch(node, go, place);
+function readUint64(json: JsonReader, go: string, place: Place): bigint {
+  const token = json.number();
+  if (!/^\d{1,20}$/.test(token)) throw mismatch(json, go, place);
   const value = BigInt(token);
-  if (value > MAX_UINT64) throw mismatch(node, go, place);
+  if (value > MAX_UINT64) throw mismatch(json, go, place);
+  json.skip();
   return value;
 }
 
 /** Ids of 64 bits, a bigint here and an integer in JSON. */
 export const uint64 = withCodec(z.bigint().min(0n).max(MAX_UINT64), {
   zero: () => 0n,
-  read: (node, previous, place) => (node.type === 'null' ? previous : readUint64(node, 'uint64', place)),
+  read: (json, previous, place) => (json.null() ? previous : readUint64(json, 'uint64', place)),
   write: (value) => String(value),
   about: { name: 'Uint64', summary: `An unsigned integer of 64 bits. ${UINT64_NOTE}`, json: UINT64_SCHEMA },
 });
@@ -88,11 +95,11 @@ export const uint64 = withCodec(z.bigint().min(0n).max(MAX_UINT64), {
 /** Bytes a tenant asks for: a number where it is exact, a bigint beyond 2^53 - 1. */
 export const size = withCodec(z.union([z.int().nonnegative(), z.bigint().min(0n).max(MAX_UINT64)]), {
   zero: () => 0,
-  read: (node, previous, place) => {
-    if (node.type === 'null') return previous;
-    const token = node.type === 'number' && node.end - node.start < 16 ? tokenOf(node, place) : '';
-    if (/^\d+$/.test(token)) return Number(token);
-    const value = readUint64(node, 'gridtypes.Unit', place);
+  read: (json, previous, place) => {
+    if (json.null()) return previous;
+    const plain = json.digits();
+    if (plain !== undefined) return plain;
+    const value = readUint64(json, 'gridtypes.Unit', place);
     return value <= Number.MAX_SAFE_INTEGER ? Number(value) : value;
   },
   write: (value) => String(value),
@@ -106,12 +113,16 @@ export const timestamp = withCodec(
     .transform((value) => (typeof value === 'number' ? value : Math.floor(Date.parse(value) / 1000))),
   {
     zero: () => 0,
-    read: (node, previous, place) => {
-      if (node.type === 'null') return previous;
-      if (node.type === 'string') return rfc3339(node.value, pathOf(place));
-      const token = tokenOf(node, place);
-      const value = node.type === 'number' && /^-?\d{1,19}$/.test(token) ? Number(token) : Number.NaN;
-      if (!Number.isSafeInteger(value)) throw mismatch(node, 'gridtypes.Timestamp', place);
+    read: (json, previous, place) => {
+      if (json.null()) return previous;
+      const plain = json.digits();
+      if (plain !== undefined) return plain;
+      const time = json.string();
+      if (time !== undefined) return rfc3339(time, pathOf(place));
+      const token = json.number();
+      const value = /^-?\d{1,19}$/.test(token) ? Number(token) : Number.NaN;
+      if (!Number.isSafeInteger(value)) throw mismatch(json, 'gridtypes.Timestamp', place);
+      json.skip();
       return value === 0 ? 0 : value;
     },
     write: (value) => String(value),
@@ -172,10 +183,10 @@ function address(
 ) {
   return withCodec(normalised(parse, describe), {
     zero: () => '',
-    read: (node, previous, place) => {
-      if (node.type === 'null') return previous;
-      if (node.type !== 'string') throw mismatch(node, go, place);
-      const value = node.value;
+    read: (json, previous, place) => {
+      if (json.null()) return previous;
+      const value = json.string();
+      if (value === undefined) throw mismatch(json, go, place);
       if (value === '') return '';
       const printed = parse(value);
       if (printed === undefined)
@@ -209,10 +220,10 @@ export const hex = withCodec(
     .overwrite((value) => value.toLowerCase()),
   {
     zero: () => '',
-    read: (node, previous, place) => {
-      if (node.type === 'null') return previous;
-      if (node.type !== 'string') throw mismatch(node, 'zos.Bytes', place);
-      const value = node.value;
+    read: (json, previous, place) => {
+      if (json.null()) return previous;
+      const value = json.string();
+      if (value === undefined) throw mismatch(json, 'zos.Bytes', place);
       const problem = hexProblem(value);
       if (problem !== undefined) throw new DecodeProblem('value', problem, pathOf(place));
       return value.toLowerCase();
@@ -239,7 +250,7 @@ export function hexProblem(value: string): string | undefined {
 /** Any JSON, kept as its exact source text; `''` when absent, written as `null`. */
 export const raw = withCodec(z.string(), {
   zero: () => '',
-  read: (node, _previous, place) => tokenOf(node, place),
+  read: (json) => json.token(),
   write: (value) => (value === '' ? 'null' : (value as string)),
   about: { json: { type: ['object', 'array', 'string', 'number', 'boolean', 'null'] } },
 });

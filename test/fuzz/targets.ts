@@ -25,7 +25,8 @@ import {
 } from '../../gateway/rmb/index.ts';
 import { isGridError } from '../../schemas/errors/index.ts';
 import { DecodeProblem } from '../../schemas/gojson/problem.ts';
-import { readSource } from '../../schemas/gojson/source.ts';
+import { checkJson, JsonReader } from '../../schemas/gojson/reader.ts';
+import { readText } from '../../schemas/gojson/source.ts';
 import { type Command, commands, formatDeployment, parseDeployment, parseInput } from '../../schemas/index.ts';
 import { meaning } from '../security/vector-envelopes.ts';
 import type { Reshape } from './mutate.ts';
@@ -117,7 +118,11 @@ function runJson(bytes: Uint8Array): string {
   } catch {
     theirs = false;
   }
-  const ours = named(() => readSource(bytes, MAX_JSON).root.type);
+  const ours = named(() => {
+    const text = readText(bytes, MAX_JSON);
+    checkJson(text);
+    return new JsonReader(text).kind();
+  });
   if (ours === 'syntax') {
     // A byte order mark and bytes that are not UTF-8 are read away by the language's decoder.
     const exact = Buffer.from(textOf(bytes)).equals(bytes) && textOf(bytes).codePointAt(0) !== 0xfeff;

@@ -1,17 +1,40 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { type JsonNode, MAX_DEPTH, parseJson } from './parse.ts';
 import { DecodeProblem } from './problem.ts';
+import { checkJson, JsonReader, MAX_DEPTH } from './reader.ts';
 
-function plain(node: JsonNode, text: string): unknown {
-  if (node.type === 'string') return node.value;
-  if (node.type === 'array') return node.items.map((item) => plain(item, text));
-  if (node.type === 'object') {
-    const value: Record<string, unknown> = Object.create(null);
-    for (const member of node.members) value[member.key] = plain(member.value, text);
-    return value;
+function plain(json: JsonReader): unknown {
+  switch (json.kind()) {
+    case 'null':
+      return json.null() ? null : undefined;
+    case 'bool':
+      return json.bool();
+    case 'string':
+      return json.string();
+    case 'number':
+      return json.digits() ?? JSON.parse(json.token());
+    case 'array': {
+      const items: unknown[] = [];
+      for (let more = json.openArray(); more; more = json.nextItem()) items.push(plain(json));
+      return items;
+    }
+    case 'object': {
+      const value: Record<string, unknown> = Object.create(null);
+      for (let more = json.openObject(); more; more = json.nextMember()) {
+        const key = json.isKey('') ? '' : json.key();
+        value[key] = plain(json);
+      }
+      return value;
+    }
   }
-  return JSON.parse(text.slice(node.start, node.end));
+}
+
+function read(text: string): unknown {
+  const json = new JsonReader(text);
+  const value = plain(json);
+  json.end();
+  json.close();
+  return value;
 }
 
 /** What the platform's parser says; numbers it rounds to zero or infinity included. */
@@ -25,23 +48,31 @@ function reference(text: string): { value: unknown } | 'refused' {
 
 function ours(text: string): { value: unknown } | 'refused' {
   try {
-    return { value: plain(parseJson(text), text) };
+    return { value: read(text) };
   } catch (error) {
     if (error instanceof DecodeProblem && error.kind === 'syntax') return 'refused';
     throw error;
   }
 }
 
-function complaint(text: string): string {
+function complaintOf(work: () => unknown): string {
   try {
-    parseJson(text);
+    work();
     return 'accepted';
   } catch (error) {
     return (error as Error).message;
   }
 }
 
-describe('parseJson', () => {
+function complaint(text: string): string {
+  return complaintOf(() => checkJson(text));
+}
+
+function unended(text: string): string {
+  return text === '12' ? 'accepted' : 'unexpected end of JSON input';
+}
+
+describe('JsonReader', () => {
   it('reads what JSON.parse reads', () => {
     fc.assert(
       fc.property(fc.json({ maxDepth: 6 }), fc.nat(3), (json, indent) => {
@@ -88,6 +119,31 @@ describe('parseJson', () => {
     ['/* */1', "invalid character '/' looking for beginning of value at offset 0"],
   ])('says what is wrong with %j', (text, expected) => {
     expect(complaint(text)).toBe(expected);
+  });
+
+  it('says the same whether a text is read or checked', () => {
+    fc.assert(
+      fc.property(
+        fc.json({ maxDepth: 3 }),
+        fc.nat(),
+        fc.constantFrom(...'{}[]",:\\t0.-e \n\u00e9'),
+        (json, at, letter) => {
+          const i = at % (json.length + 1);
+          const text = json.slice(0, i) + letter + json.slice(i);
+          expect(complaintOf(() => read(text))).toBe(complaint(text));
+        },
+      ),
+      { numRuns: 500 },
+    );
+  });
+
+  it('reads a text that is a part of another, shorter than the one before, or beyond ASCII', () => {
+    const long = `${JSON.stringify({ key: 'x'.repeat(100_000) })} `.slice(0, -1);
+    expect(read(long)).toEqual(JSON.parse(long));
+    for (const text of ['{"k', '"', '12', 'tru', '{"a":1', '[1']) expect(complaint(text)).toBe(unended(text));
+    expect(ours('{"\u00e9\ud83d\ude00":"\u2028\u0122","\u0122":[7]}')).toEqual({
+      value: { 'é😀': '\u2028\u0122', Ģ: [7] },
+    });
   });
 
   it('replaces unpaired surrogates and keeps pairs', () => {
