@@ -3,7 +3,8 @@
  * from the node's modules. Flags: `--relay URL[,URL]`, one of `--key-file FILE`,
  * `--key-env NAME`, `--key-fd NUMBER`, `--relay-domain NAME[,NAME]` (where the chain
  * should name other hosts than the URLs do), `--update-twin union|replace`,
- * `--create-twin true`, `--require-encryption true`, `--limits FILE` (docs/door.md), `--http HOST:PORT` (numbers and health; off without it).
+ * `--create-twin true`, `--require-encryption true`, `--limits FILE` (docs/door.md), `--admin-twins ID[,ID]` (may call
+ * `zos.debug.*`), `--http HOST:PORT` (numbers and health; off without it).
  * Local programs in the style of rmb-peer (docs/local-services.md): `--local-redis URL`,
  * `--local-commands NAME[,NAME]`, `--local-send true`, `--local-on-bus true`.
  */
@@ -22,8 +23,9 @@ import type { Infer } from '../modules/zbus/wire.ts';
 import { planner, provision, statistics } from '../provision/interface.ts';
 import { checkRelays, relayHosts, type UpdateMode, updateModes } from './chain/own-twin.ts';
 import { TwinWatch } from './chain/twin-watch.ts';
+import { boundsOf } from './commands/apart.ts';
 import { COMMAND_DEADLINE_MS, Dispatcher } from './commands/dispatch.ts';
-import { handlers } from './commands/index.ts';
+import { handlers, isOwn } from './commands/index.ts';
 import { Door } from './door/door.ts';
 import { readLimits } from './door/limits-file.ts';
 import { publishedLimits } from './door/published-limits.ts';
@@ -60,6 +62,7 @@ export const gateway = defineDaemon({
     'create-twin',
     'require-encryption',
     'limits',
+    'admin-twins',
     'http',
     'broker',
     ...localOptions,
@@ -70,9 +73,10 @@ export const gateway = defineDaemon({
     const relays = options.relay.split(',');
     const twinWishes = readTwinWishes(options, relays);
     const limits = await readLimits(options.limits);
+    const admins = readAdmins(options['admin-twins']);
     const requireEncryption = options['require-encryption'] === 'true';
     const broker = options.broker ?? `unix://${join(state, 'redis.sock')}`;
-    const local = readLocalOptions(options, { broker, answers: (command) => handlers.has(command) });
+    const local = readLocalOptions(options, { broker, answers: isOwn });
     const identity = await readIdentity(options);
 
     const registry = new Registry();
@@ -160,6 +164,8 @@ export const gateway = defineDaemon({
         performance: bus.of(performanceMonitor),
         status: (module, asking) => bus.status(module, asking),
       },
+      admins: () => admins,
+      bounds: boundsOf(limits),
       log,
       limits: () =>
         publishedLimits(limits, {
@@ -230,6 +236,14 @@ function readTwinWishes(
   const create = options['create-twin'] === 'true';
   if (create || update !== 'never') checkRelays(relays);
   return { relays, create, update };
+}
+
+/** Twins that may call `zos.debug.*`, as `5,17`. @throws Error for what is no twin id */
+function readAdmins(text: string | undefined): ReadonlySet<number> {
+  const ids = text === undefined ? [] : text.split(',').map(Number);
+  const wrong = ids.find((id) => !Number.isInteger(id) || id < 1 || id > 0xffffffff);
+  if (wrong !== undefined) throw new Error(`gateway: --admin-twins ${text}: twin ids are from 1 to 4294967295`);
+  return new Set(ids);
 }
 
 /** The node's own numbers; asks until the chain has them, as a new node is registered while it starts. */

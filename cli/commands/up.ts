@@ -10,6 +10,7 @@ import { Stages } from '../demo/stages.ts';
 import type { NodeConfig } from '../node/config.ts';
 import { keepNodeKey } from '../node/keys.ts';
 import { type Layout, makeLayout } from '../node/layout.ts';
+import { webPort } from '../node/ports.ts';
 import { startNode, type Wishes } from '../node/start.ts';
 import { parseSize } from '../table.ts';
 
@@ -35,6 +36,8 @@ chain and a relay of its own, and makes a farmer, a node and a user on them.
   --deny-private      no flists from private ranges
   --limits FILE       what the node accepts of twins, see docs/door.md
   --require-encryption  no requests in clear of twins that have a key on the chain
+  --admin-twin ID     twin that may look at every twin's deployments (zos.debug.*);
+                      may be given more than once
   --local-redis URL   lets programs that speak to rmb-peer work beside the node, over
                       this Redis, see docs/local-services.md
   --local-commands NAME,...  what they answer
@@ -63,6 +66,7 @@ const options = {
   'deny-private': { type: 'boolean', default: false },
   limits: { type: 'string' },
   'require-encryption': { type: 'boolean', default: false },
+  'admin-twin': { type: 'string', multiple: true },
   'local-redis': { type: 'string' },
   'local-commands': { type: 'string', default: '' },
   'local-send': { type: 'boolean', default: false },
@@ -107,6 +111,7 @@ export const command: Command = {
       flistDenyPrivate: values['deny-private'],
       limitsFile,
       requireEncryption: values['require-encryption'],
+      adminTwins: (values['admin-twin'] ?? []).map(checkedTwin),
       local: checkedLocal(layout, values),
       location: values.location === undefined ? null : checkedLocation(values.location),
       logLevel: values['log-level'],
@@ -128,6 +133,11 @@ export const command: Command = {
       stopping.signal,
     );
     process.stdout.write(`node in ${layout.state} answers on ${config.relay.join(', ')}\n`);
+    if (config.development) {
+      process.stdout.write(
+        `chain ${config.chain[0]}, grid proxy http://${config.address}:${webPort}, GraphQL below it at /graphql\n`,
+      );
+    }
     return 0;
   },
 };
@@ -173,6 +183,12 @@ function checkedLocation(text: string): string {
     throw new CliError((error as Error).message);
   }
   return text;
+}
+
+function checkedTwin(text: string): number {
+  const id = Number(text);
+  if (/^\d+$/.test(text) && id >= 1 && id <= 0xffffffff) return id;
+  throw new CliError(`--admin-twin ${text}: a twin id is a number from 1 to 4294967295`);
 }
 
 /** The path of a file that the gateway will accept. */

@@ -44,6 +44,8 @@ export const nodeConfig = z.object({
   limitsFile: z.string().nullable().default(null),
   /** Twins that have a key on the chain must encrypt their requests. */
   requireEncryption: z.boolean().default(false),
+  /** Twins that may look at every twin's deployments, over `zos.debug.*`. */
+  adminTwins: z.array(z.int().positive().max(0xffffffff)).default([]),
   /** Programs beside the node that use the queues of rmb-peer; null for none. */
   local: z
     .object({ redis: z.string(), commands: z.array(z.string()), send: z.boolean() })

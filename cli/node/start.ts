@@ -24,6 +24,7 @@ export interface Wishes {
   readonly flistDenyPrivate?: boolean;
   readonly limitsFile?: string | null;
   readonly requireEncryption?: boolean;
+  readonly adminTwins?: readonly number[];
   readonly local?: NodeConfig['local'];
   readonly location?: string | null;
   readonly logLevel: string;
@@ -61,6 +62,7 @@ export async function decideConfig(layout: Layout, wishes: Wishes): Promise<Node
     flistDenyPrivate: wishes.flistDenyPrivate ?? false,
     limitsFile: wishes.limitsFile ?? null,
     requireEncryption: wishes.requireEncryption ?? false,
+    adminTwins: [...(wishes.adminTwins ?? [])],
     local: wishes.local ?? null,
     location: wishes.location ?? null,
     logLevel: wishes.logLevel,
@@ -84,6 +86,8 @@ export async function startNode(
   if (wishes === undefined && config.isolated) await ensureNamespace(layout);
   if (config.keyFile === null) await ensureKey(layout, 'node');
   else await readKeyFile(config.keyFile);
+  // The web services ask nodes as the farmer.
+  if (config.development) await ensureKey(layout, 'farmer');
   const client = await stage('supervisor', () => startSupervisor(layout, config));
   if (config.development) {
     await stage('chain', () => waitForUnits(client, { deadlineMs: UNITS_DEADLINE_MS, signal, only: ['chain'] }));

@@ -7,7 +7,7 @@ import { quoteWord } from '../../modules/zinit/index.ts';
 import type { NodeConfig } from './config.ts';
 import { keyPath } from './keys.ts';
 import { checkout, type Layout } from './layout.ts';
-import { httpPort } from './ports.ts';
+import { httpPort, webPort } from './ports.ts';
 
 interface UnitFile {
   readonly exec: string;
@@ -84,6 +84,17 @@ export function unitFiles(layout: Layout, config: NodeConfig): Record<string, Un
           exec: daemon('gateway/relay/main.ts', '--listen', listenAddress(relayUrl), '--domain', config.relayDomain),
           test: listens(relayUrl),
           after: ['redis', 'chaind'],
+          env,
+        },
+        web: {
+          exec: words(
+            process.execPath,
+            join(checkout, 'gateway/chain/dev/web/main.ts'),
+            ...['--listen', `${config.address}:${webPort}`, '--chain', chainUrl, '--relay', relayUrl],
+            ...['--key-file', keyPath(layout, 'farmer'), '--log-level', config.logLevel],
+          ),
+          test: listens(`http://${config.address}:${webPort}`),
+          after: ['chain'],
           env,
         },
       }
@@ -181,6 +192,7 @@ export function unitFiles(layout: Layout, config: NodeConfig): Record<string, Un
         ...['--http', `${config.address}:${httpPort}`],
         ...(config.limitsFile === null ? [] : ['--limits', config.limitsFile]),
         ...(config.requireEncryption ? ['--require-encryption', 'true'] : []),
+        ...(config.adminTwins.length === 0 ? [] : ['--admin-twins', config.adminTwins.join(',')]),
         ...localFlags(config.local),
       ),
       test: answers('rmb-gateway'),

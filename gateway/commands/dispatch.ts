@@ -2,16 +2,21 @@
 import type { Logger } from 'pino';
 import { ZbusError } from '../../modules/zbus/errors.ts';
 import { formatOutput, GridError, isGridError, type Limits, parseInput, reviveError } from '../../schemas/index.ts';
+import { DEFAULT_DOOR_LIMITS } from '../door/limits.ts';
 import { type Answer, refusalAnswer } from '../rmb/answer.ts';
+import { Apart, type Bound, boundsOf, type Kind } from './apart.ts';
 import type { Call, Handler, Node } from './handler.ts';
+import { callerOf, mayCall, type Roles, rememberedFarmer } from './roles.ts';
 
 /** Milliseconds a command may take; existing clients wait 20 s and longer. */
 export const COMMAND_DEADLINE_MS = 60_000;
+/** Milliseconds the chain may take to say who the farmer is. */
+const FARMER_DEADLINE_MS = 10_000;
 /** What a handler that was told to stop may still take to say why. */
 const GRACE_MS = 2_000;
 
 /** Where in the table a request ended that no handler saw. */
-export type TableCheck = 'command' | 'caller' | 'schema';
+export type TableCheck = 'command' | 'caller' | 'places' | 'schema';
 
 export interface Request {
   readonly command: string;
@@ -20,9 +25,12 @@ export interface Request {
 }
 
 export interface DispatcherOptions {
+  /** By name and by every other spelling. */
   readonly handlers: ReadonlyMap<string, Handler>;
   readonly node: Node;
   readonly limits: () => Limits;
+  /** Twins that the operator named as admins, now; none when left out. */
+  readonly admins?: () => ReadonlySet<number>;
   readonly log: Logger;
   /** Told once for each request: command, whether it succeeded, seconds it took. */
   readonly onDone?: (command: string, ok: boolean, seconds: number) => void;
@@ -30,23 +38,37 @@ export interface DispatcherOptions {
   readonly onRefused?: (check: TableCheck, refusal: GridError) => void;
   /** Milliseconds a command may take. */
   readonly deadlineMs?: number;
+  /** Of commands that take long; by the usual limits of the door when left out. */
+  readonly bounds?: Readonly<Record<Kind, Bound>>;
 }
 
 export class Dispatcher {
   readonly #options: DispatcherOptions;
   readonly #deadlineMs: number;
+  readonly #roles: Roles;
+  readonly #apart: Apart;
 
   constructor(options: DispatcherOptions) {
+    const { node, admins = () => new Set<number>() } = options;
     this.#options = options;
+    this.#apart = new Apart(options.bounds ?? boundsOf(DEFAULT_DOOR_LIMITS));
     this.#deadlineMs = options.deadlineMs ?? COMMAND_DEADLINE_MS;
+    this.#roles = {
+      farmer: rememberedFarmer(
+        async () => (await node.chain.Node({}, { deadlineMs: FARMER_DEADLINE_MS })).FarmerTwinID,
+      ),
+      admins,
+    };
   }
 
   /** Answers every request; a failing handler is an error answer, never an exception. */
   async answer(request: Request): Promise<Answer> {
     const startedAt = performance.now();
     const handler = this.#options.handlers.get(request.command);
-    const known = handler === undefined ? 'unknown' : request.command;
+    // However it is spelled, it counts as one.
+    const known = handler === undefined ? 'unknown' : handler.command.name;
     try {
+      await this.#checkCaller(request, handler);
       if (handler === undefined)
         this.#refuse('command', new GridError('command_unknown', { command: request.command }));
       const payload = await this.#run(handler, request);
@@ -99,14 +121,27 @@ export class Dispatcher {
   }
 
   async #work(handler: Handler, request: Request, call: Call): Promise<string> {
-    if (handler.command.caller === 'farmer') await this.#checkFarmer(handler.command.name, call);
-    const input = this.#readInput(handler, request);
-    return formatOutput(handler.command, await handler.run(input, call));
+    const leave = this.#enter(handler, request);
+    try {
+      const input = this.#readInput(handler, request);
+      return formatOutput(handler.command, await handler.run(input, call));
+    } finally {
+      leave();
+    }
   }
 
-  async #checkFarmer(command: string, { twin, node, signal, deadlineMs }: Call): Promise<void> {
-    const { FarmerTwinID } = await node.chain.Node({}, { signal, deadlineMs });
-    if (FarmerTwinID !== twin) this.#refuse('caller', new GridError('command_unauthorized', { command, twin }));
+  #enter({ command }: Handler, { twin }: Request): () => void {
+    try {
+      return this.#apart.enter(command.name, twin);
+    } catch (error) {
+      if (isGridError(error)) this.#refuse('places', error);
+      throw error;
+    }
+  }
+
+  async #checkCaller({ command, twin }: Request, handler: Handler | undefined): Promise<void> {
+    if (await mayCall(callerOf(command, handler?.command), twin, this.#roles)) return;
+    this.#refuse('caller', new GridError('command_unauthorized', { command, twin }));
   }
 
   #readInput({ command }: Handler, { payload }: Request): unknown {

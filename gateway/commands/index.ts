@@ -4,9 +4,11 @@ import { deploymentHandlers } from './deployment.ts';
 import type { Handler } from './handler.ts';
 import { limitsHandlers } from './limits.ts';
 import { networkHandlers } from './network.ts';
+import { groupOf } from './roles.ts';
 import { storageHandlers } from './storage.ts';
 import { systemHandlers } from './system.ts';
 
+/** By name and by every other spelling. */
 export const handlers: ReadonlyMap<string, Handler> = new Map(
   [
     ...deploymentHandlers,
@@ -15,5 +17,10 @@ export const handlers: ReadonlyMap<string, Handler> = new Map(
     ...networkHandlers,
     ...storageHandlers,
     ...systemHandlers,
-  ].map((handler) => [handler.command.name, handler]),
+  ].flatMap((handler) => [handler.command.name, ...(handler.command.aliases ?? [])].map((name) => [name, handler])),
 );
+
+/** Whether a name is the node's own: a command of it, or in a group that is closed to strangers. */
+export function isOwn(name: string): boolean {
+  return handlers.has(name) || groupOf(name) !== undefined;
+}

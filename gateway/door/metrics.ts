@@ -1,7 +1,7 @@
 /** How many came to the door, at which check they ended, and how long it took. */
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 
-/** In the order of the checks; `schema`, `command` and `caller` are the command table's. */
+/** In the order of the checks; `caller`, `command`, `places` and `schema` are the command table's. */
 export const checks = [
   'shape',
   'destination',
@@ -16,8 +16,9 @@ export const checks = [
   'overload',
   'policy',
   'decrypt',
-  'command',
   'caller',
+  'command',
+  'places',
   'schema',
 ] as const;
 export type Check = (typeof checks)[number];

@@ -1,5 +1,6 @@
 /** The limits in force, as `zos.limits.get` answers them. */
 import { type Limits, MAX_DEPLOYMENT_BYTES, MAX_INPUT_BYTES } from '../../schemas/index.ts';
+import { boundsOf } from '../commands/apart.ts';
 import { MAX_FRAME_BYTES, MAX_RELAYS, TEXT_LIMITS } from '../rmb/envelope.ts';
 import type { DoorLimits } from './limits.ts';
 
@@ -11,6 +12,7 @@ export interface Surroundings {
 }
 
 export function publishedLimits(door: DoorLimits, around: Surroundings): Limits {
+  const apart = boundsOf(door);
   return {
     envelope: {
       size_bytes: door.sizeBytes,
@@ -41,6 +43,10 @@ export function publishedLimits(door: DoorLimits, around: Surroundings): Limits 
       requests_in_all: door.concurrency,
       bytes_in_all: door.bytesInAll,
       twin_lookups: door.lookups,
+      waits_per_twin: apart.wait.perTwin,
+      waits_in_all: apart.wait.inAll,
+      slow_per_twin: apart.slow.perTwin,
+      slow_in_all: apart.slow.inAll,
     },
     overload: { wait_ms: door.overloadWaitMs, interval_ms: door.overloadIntervalMs },
     refusals_answered: {

@@ -45,4 +45,22 @@ export const commandErrors = {
     message: (d) => `${d.command} was not finished within ${d.deadlineMs} ms`,
     remedy: 'ask again; what was accepted goes on',
   }),
+  /** Of commands that take long, fewer may run at once than of others. */
+  command_places: entry({
+    number: 1202,
+    stage: 'command',
+    fault: 'caller',
+    retryable: true,
+    details: z.object({
+      command: z.string(),
+      twin: z.int().nonnegative(),
+      whose: z.enum(['twin', 'all']),
+      running: z.int().nonnegative(),
+      limit: z.int().positive(),
+      retryAfterSeconds: z.int(),
+    }),
+    message: (d) =>
+      `${d.whose === 'twin' ? `twin ${d.twin} has` : 'the node has'} ${d.running} requests like ${d.command} running, the limit is ${d.limit}`,
+    remedy: 'wait for an answer before the next one; zos.limits.get has the numbers',
+  }),
 } as const;
