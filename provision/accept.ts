@@ -1,15 +1,18 @@
 /** From a verified document to a promise: plan, one journal transaction, and only then the answer. */
 import type { BusLog } from '../modules/zbus/broker.ts';
 import { isZbusError } from '../modules/zbus/errors.ts';
-import { deploymentHash } from '../schemas/challenge.ts';
+import { deploymentHash, type Formula } from '../schemas/challenge.ts';
 import { type Deployment, formatDeployment } from '../schemas/deployment.ts';
 import { GridError } from '../schemas/errors/index.ts';
+import type { Operation } from '../schemas/upgrade.ts';
 import type { Engine } from './engine/engine.ts';
 import type { NodeReader, PoolReading } from './node.ts';
 import { type NodeAbilities, type Plan, planDeployment, type Refusal } from './plan/plan.ts';
+import { planUpdate } from './plan/update.ts';
 import { type DeploymentRecord, deploymentId, type Journal, ownedResources } from './store/journal.ts';
 import { tenantReason } from './tenant-reason.ts';
-import type { Verifier } from './verify.ts';
+import { busyWith, operationsOf, revisionOf, signedPart, updatedRecord } from './update.ts';
+import type { PaidDeployment, Verifier } from './verify.ts';
 import { nodeFeatures, requestOf, workloadDrivers } from './workloads/index.ts';
 
 export interface AcceptanceOptions {
@@ -20,11 +23,20 @@ export interface AcceptanceOptions {
   readonly log: BusLog;
   /** Hears of every deployment after it was promised. */
   readonly onAccepted: (record: DeploymentRecord) => void;
+  /** Milliseconds that an update waits until the deployment is done with the one before. */
+  readonly busyWaitMs?: number;
 }
 
 const READ_DEADLINE_MS = 10_000;
+const BUSY_WAIT_MS = 8_000;
 /** Readings of the node that a refusal may be put down to before it is believed. */
 const READINGS = 3;
+
+/** The decision on a deployment, and for an update what it does to the present one. */
+export interface Decision {
+  readonly plan: Plan;
+  readonly operations: readonly Operation[];
+}
 
 export class Acceptor {
   readonly #options: AcceptanceOptions;
@@ -33,46 +45,100 @@ export class Acceptor {
     this.#options = options;
   }
 
-  /** Structure, sender and signatures; throws the first `GridError`. */
-  verify(deployment: Deployment, sender: number, signal: AbortSignal): Promise<void> {
+  /** Structure, sender and signatures; throws the first `GridError`. Returns the formula that was signed. */
+  verify(deployment: Deployment, sender: number, signal: AbortSignal): Promise<Formula> {
     return this.#options.verifier.document(deployment, sender, signal);
   }
 
   /** Accepts a new deployment or throws the `GridError` that says why not; nothing changed then. */
   async create(deployment: Deployment, sender: number, trace: string, signal: AbortSignal): Promise<void> {
-    const { journal, verifier, engine, log, onAccepted } = this.#options;
+    const { journal, verifier } = this.#options;
     const { twin_id: twin, contract_id: contract, version } = deployment;
-    const began = performance.now();
-    await this.verify(deployment, sender, signal);
+    const times = stopwatch();
+    const signed = await this.verify(deployment, sender, signal);
     if (version !== 0) throw new GridError('deployment_version', { version });
     if (journal.deployment(deploymentId(twin, contract)) !== undefined) {
       throw new GridError('deployment_exists', { twin, contract: contract.toString() });
     }
-    const verifiedMs = performance.now() - began;
-    const { PublicIPs } = await verifier.contract(deployment, signal);
-    const contractMs = performance.now() - began - verifiedMs;
-    const record = await this.#planAndPromise(deployment, PublicIPs, trace, signal);
-    engine.submit(record.id);
-    onAccepted(record);
-    const tookMs = performance.now() - began;
-    log.info(
-      {
-        deployment: record.id,
+    times.done('verifiedMs');
+    const { facts, formula } = await verifier.contract(deployment, signal);
+    times.done('contractMs');
+    const record = await this.#promise(signal, (resources) => {
+      const plan = this.plan(deployment, resources, facts.PublicIPs);
+      if (!plan.fits) return plan.refusals;
+      return journal.accept({
+        twin,
+        contract,
+        version,
+        document: formatDeployment(deployment),
+        hash: deploymentHash(deployment, formula),
         trace,
-        verifiedMs: Math.round(verifiedMs),
-        contractMs: Math.round(contractMs),
-        plannedMs: Math.round(tookMs - verifiedMs - contractMs),
-      },
-      'accepted',
-    );
+        workloads: plan.steps.map((step) => ({ ...step, ...signedPart(deployment, step.name) })),
+        reservation: plan.reservation,
+      });
+    });
+    times.done('plannedMs');
+    this.#accepted(record, { trace, version, signed, formula, ...times.all });
   }
 
-  /** A refusal stands once nothing lost its owner while the node was read: what did would count as the node's own. */
-  async #planAndPromise(
+  /**
+   * Accepts the next version of a deployment or throws the `GridError` that says why not; then the
+   * present version stays, all of it. Waits a moment until the version before is done.
+   */
+  async update(deployment: Deployment, sender: number, trace: string, signal: AbortSignal): Promise<void> {
+    const { journal, verifier } = this.#options;
+    const times = stopwatch();
+    const signed = await this.verify(deployment, sender, signal);
+    operationsOf(updatedRecord(journal, deployment), deployment);
+    times.done('verifiedMs');
+    await this.#untilDone(deployment, signal);
+    times.done('waitedMs');
+    const paid = await verifier.contract(deployment, signal, true);
+    times.done('contractMs');
+    const record = await this.#promise(signal, (resources) => this.#revise(deployment, paid, resources, trace));
+    times.done('plannedMs');
+    const { version } = deployment;
+    this.#accepted(record, { trace, version, signed, formula: paid.formula, ...times.all });
+  }
+
+  /** Everything may have changed while the chain and the node were read: looks again, and writes at once. */
+  #revise(
     deployment: Deployment,
-    publicIps: number,
+    { facts, formula }: PaidDeployment,
+    resources: NodeResources,
     trace: string,
+  ): DeploymentRecord | readonly Refusal[] {
+    const { journal } = this.#options;
+    const record = updatedRecord(journal, deployment);
+    const { plan, operations } = this.planOf(deployment, resources, facts.PublicIPs);
+    refuseBusy(record, operations);
+    return plan.fits ? journal.revise(revisionOf(deployment, operations, plan, { formula, trace })) : plan.refusals;
+  }
+
+  async #untilDone(deployment: Deployment, signal: AbortSignal): Promise<void> {
+    const { journal, engine, busyWaitMs = BUSY_WAIT_MS } = this.#options;
+    const isDone = (): boolean => {
+      const record = updatedRecord(journal, deployment);
+      return busyWith(record, operationsOf(record, deployment)) === undefined;
+    };
+    const patience = AbortSignal.any([signal, AbortSignal.timeout(busyWaitMs)]);
+    try {
+      await engine.until(patience, isDone);
+    } catch (error) {
+      signal.throwIfAborted();
+      if (!patience.aborted) throw error;
+      const record = updatedRecord(journal, deployment);
+      refuseBusy(record, operationsOf(record, deployment));
+    }
+  }
+
+  /**
+   * Reads the node and decides; a refusal stands once nothing lost its owner while the node was
+   * read: what did would count as the node's own.
+   */
+  async #promise(
     signal: AbortSignal,
+    decide: (resources: NodeResources) => DeploymentRecord | readonly Refusal[],
   ): Promise<DeploymentRecord> {
     const { journal } = this.#options;
     for (let reading = 1; ; reading++) {
@@ -80,21 +146,41 @@ export class Acceptor {
       const resources = await this.resources(signal);
       signal.throwIfAborted();
       // From the plan to the journal's commit nothing is awaited: two deployments can not both have the last byte.
-      const plan = this.plan(deployment, resources, publicIps);
-      if (plan.fits) return promise(journal, deployment, plan, trace);
-      if (reading === READINGS || ownedResources(journal) === owned) throw refusal(plan.refusals);
+      const decision = decide(resources);
+      if ('id' in decision) return decision;
+      if (reading === READINGS || ownedResources(journal) === owned) throw refusal(decision);
     }
   }
 
-  /** The decision, as it would be now. */
+  #accepted(record: DeploymentRecord, facts: object): void {
+    const { engine, log, onAccepted } = this.#options;
+    engine.submit(record.id);
+    onAccepted(record);
+    log.info({ deployment: record.id, ...facts }, 'accepted');
+  }
+
+  /** The decision on a new deployment, as it would be now. */
   plan(deployment: Deployment, resources: NodeResources, contractPublicIps: number): Plan {
-    const abilities: NodeAbilities = {
-      types: new Set(workloadDrivers.keys()),
-      features: new Set(nodeFeatures),
-      wireguardPorts: resources.wireguardPorts,
-      contractPublicIps,
-    };
-    return planDeployment(requestOf(deployment), this.#options.node.snapshot(resources.pools), abilities);
+    const { node } = this.#options;
+    const request = requestOf(deployment);
+    return planDeployment(request, node.snapshot(resources.pools), abilitiesOf(resources, contractPublicIps));
+  }
+
+  /**
+   * The decision on a deployment, as it would be now: an update where the contract has one on this
+   * node, a new one elsewhere. Throws the `GridError` of the first rule of updates that is broken.
+   */
+  planOf(deployment: Deployment, resources: NodeResources, contractPublicIps: number): Decision {
+    const { journal, node } = this.#options;
+    const record = journal.deployment(deploymentId(deployment.twin_id, deployment.contract_id));
+    if (record === undefined) return { plan: this.plan(deployment, resources, contractPublicIps), operations: [] };
+    const operations = operationsOf(record, deployment);
+    const named = (isOf: (kind: Operation['kind']) => boolean): ReadonlySet<string> =>
+      new Set(operations.filter((one) => isOf(one.kind)).map((one) => one.workload));
+    const request = requestOf(deployment);
+    const asked = { request, asked: named((kind) => kind !== 'remove'), leaving: named((kind) => kind === 'remove') };
+    const plan = planUpdate(asked, node.snapshot(resources.pools), abilitiesOf(resources, contractPublicIps));
+    return { plan, operations };
   }
 
   /** Asks the daemons for what the plan needs; throws `capacity_unknown`. */
@@ -109,28 +195,34 @@ export class Acceptor {
   }
 }
 
-function promise(
-  journal: Journal,
-  deployment: Deployment,
-  { steps, reservation }: Extract<Plan, { fits: true }>,
-  trace: string,
-): DeploymentRecord {
-  const versions = new Map(deployment.workloads.map((workload) => [workload.name, workload.version]));
-  return journal.accept({
-    twin: deployment.twin_id,
-    contract: deployment.contract_id,
-    version: deployment.version,
-    document: formatDeployment(deployment),
-    hash: deploymentHash(deployment),
-    trace,
-    workloads: steps.map((step) => ({ ...step, version: versions.get(step.name) ?? 0 })),
-    reservation,
-  });
-}
-
 export interface NodeResources {
   readonly pools: PoolReading;
   readonly wireguardPorts: ReadonlySet<number>;
+}
+
+function abilitiesOf({ wireguardPorts }: NodeResources, contractPublicIps: number): NodeAbilities {
+  const types = new Set(workloadDrivers.keys());
+  return { types, features: new Set(nodeFeatures), wireguardPorts, contractPublicIps };
+}
+
+function refuseBusy(record: DeploymentRecord, operations: readonly Operation[]): void {
+  const { twin, contract } = record;
+  const phase = busyWith(record, operations);
+  if (phase !== undefined) throw new GridError('deployment_busy', { twin, contract: contract.toString(), phase });
+}
+
+/** Milliseconds of each part of a work, by name. */
+function stopwatch(): { done(part: string): void; readonly all: Readonly<Record<string, number>> } {
+  const all: Record<string, number> = {};
+  let last = performance.now();
+  return {
+    all,
+    done: (part) => {
+      const now = performance.now();
+      all[part] = Math.round(now - last);
+      last = now;
+    },
+  };
 }
 
 /** One reason as itself, several as a list. */

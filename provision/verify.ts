@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { ContractFacts, chain } from '../modules/api-gateway/interface.ts';
 import type { Client } from '../modules/zbus/definition.ts';
 import type { Infer } from '../modules/zbus/wire.ts';
-import { deploymentHash } from '../schemas/challenge.ts';
+import { deploymentHash, type Formula, matchingFormula } from '../schemas/challenge.ts';
 import type { Deployment } from '../schemas/deployment.ts';
 import { GridError } from '../schemas/errors/index.ts';
 import { verifySignatures } from '../schemas/signatures.ts';
@@ -21,6 +21,12 @@ export interface VerifierOptions {
   readonly kycUrl?: string;
 }
 
+/** A contract that pays for a deployment, and the formula by which it carries its hash. */
+export interface PaidDeployment {
+  readonly facts: Infer<typeof ContractFacts>;
+  readonly formula: Formula;
+}
+
 const READ_DEADLINE_MS = 10_000;
 const KYC_DEADLINE_MS = 5_000;
 const POLL_MS = 500;
@@ -33,46 +39,42 @@ export class Verifier {
     this.#options = options;
   }
 
-  /** Structure, sender and signatures; throws the first `GridError`. */
-  async document(deployment: Deployment, sender: number, signal: AbortSignal): Promise<void> {
+  /** Structure, sender and signatures; throws the first `GridError`. Returns the formula that was signed. */
+  async document(deployment: Deployment, sender: number, signal: AbortSignal): Promise<Formula> {
     validateDeployment(deployment, { runs: this.#options.types });
     if (deployment.twin_id !== sender) {
       throw new GridError('deployment_twin', { deployment: deployment.twin_id, message: sender });
     }
     if (this.#options.kycUrl !== undefined) await checkUser(this.#options.kycUrl, sender, signal);
-    await verifySignatures(deployment, this.#options.keys.verifier({ deadlineMs: READ_DEADLINE_MS, signal }));
+    return verifySignatures(deployment, this.#options.keys.verifier({ deadlineMs: READ_DEADLINE_MS, signal }));
   }
 
-  /** The contract that pays for the deployment; throws the `GridError` of the first fact that differs. */
-  async contract(deployment: Deployment, signal: AbortSignal): Promise<Infer<typeof ContractFacts>> {
+  /**
+   * The contract that pays for the deployment; throws the `GridError` of the first fact that differs.
+   * Waits a moment for a contract that the chain does not show yet, and with `isUpdate` for its new hash.
+   */
+  async contract(deployment: Deployment, signal: AbortSignal, isUpdate = false): Promise<PaidDeployment> {
     const { contract_id: id, twin_id: twin } = deployment;
     const contract = id.toString();
-    const facts = await this.#awaitContract(id, signal);
-    if (facts.Kind !== 'node') throw new GridError('contract_kind', { contract, kind: facts.Kind });
     const node = await this.#nodeId(contract, signal);
-    if (facts.NodeID !== node) {
-      throw new GridError('contract_node', { contract, expected: node, actual: facts.NodeID });
-    }
-    if (facts.TwinID !== twin) throw new GridError('contract_twin', { contract, expected: twin, actual: facts.TwinID });
-    if (facts.State !== 'created') throw new GridError('contract_state', { contract, state: facts.State });
-    const hash = deploymentHash(deployment);
-    if (facts.DeploymentHash !== hash) {
-      throw new GridError('contract_hash', { contract, expected: hash, actual: facts.DeploymentHash });
-    }
-    if (facts.RentedBy !== 0 && facts.RentedBy !== twin) {
-      throw new GridError('contract_rented', { rentedBy: facts.RentedBy, twin });
-    }
-    return facts;
-  }
-
-  async #awaitContract(id: bigint, signal: AbortSignal): Promise<Infer<typeof ContractFacts>> {
     const began = performance.now();
     for (;;) {
       const facts = await this.#read(id, signal);
-      if (facts.Found) return facts;
       const waitedMs = Math.round(performance.now() - began);
-      if (waitedMs + POLL_MS > this.#options.contractWaitMs) {
-        throw new GridError('contract_unknown', { contract: id.toString(), waitedMs, block: facts.BlockNumber });
+      const isLast = waitedMs + POLL_MS > this.#options.contractWaitMs;
+      if (facts.Found) {
+        checkContract(facts, { contract, node, twin });
+        const formula = matchingFormula(deployment, facts.DeploymentHash);
+        if (formula !== undefined) {
+          if (facts.RentedBy === 0 || facts.RentedBy === twin) return { facts, formula };
+          throw new GridError('contract_rented', { rentedBy: facts.RentedBy, twin });
+        }
+        if (!isUpdate || isLast) {
+          const expected = deploymentHash(deployment);
+          throw new GridError('contract_hash', { contract, expected, actual: facts.DeploymentHash });
+        }
+      } else if (isLast) {
+        throw new GridError('contract_unknown', { contract, waitedMs, block: facts.BlockNumber });
       }
       await sleep(POLL_MS, undefined, { signal });
     }
@@ -96,6 +98,16 @@ export class Verifier {
       throw unreadable(contract, error);
     }
   }
+}
+
+function checkContract(
+  facts: Infer<typeof ContractFacts>,
+  { contract, node, twin }: { readonly contract: string; readonly node: number; readonly twin: number },
+): void {
+  if (facts.Kind !== 'node') throw new GridError('contract_kind', { contract, kind: facts.Kind });
+  if (facts.NodeID !== node) throw new GridError('contract_node', { contract, expected: node, actual: facts.NodeID });
+  if (facts.TwinID !== twin) throw new GridError('contract_twin', { contract, expected: twin, actual: facts.TwinID });
+  if (facts.State !== 'created') throw new GridError('contract_state', { contract, state: facts.State });
 }
 
 function unreadable(contract: string, error: unknown): GridError {

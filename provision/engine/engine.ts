@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { withTrace } from '../../modules/zbus/trace.ts';
 import type { DeploymentId, DeploymentRecord } from '../store/journal.ts';
 import { Provisioning } from './provisioning.ts';
-import { isLeaving, isUnfinished } from './record.ts';
+import { isChanging, isLeaving, isMakingRoom, isUnfinished } from './record.ts';
 import { Removal } from './removal.ts';
 import { Settled } from './settled.ts';
 import { ENGINE_LIMITS, type EngineLimits, type EngineOptions, jobOf, Steps } from './steps.ts';
@@ -50,9 +50,14 @@ export class Engine {
     for (const { id } of this.#options.journal.deployments()) this.#lane(id, true);
   }
 
-  /** Runs a deployment that was accepted just now. */
+  /** Runs a deployment that was accepted just now, or its new version: a lane at work looks at the journal again. */
   submit(id: DeploymentId): void {
-    this.#lane(id, false);
+    this.#interrupt(id);
+  }
+
+  /** Looks again after every change of a workload until it is so. Throws an `AbortError` when the signal aborts first. */
+  until(signal: AbortSignal, isSo: () => boolean): Promise<void> {
+    return this.#settled.until(signal, isSo);
   }
 
   /** Wants a deployment gone; overtakes its run. False when there is none or it is on its way out. */
@@ -161,21 +166,30 @@ export class Engine {
   }
 
   /** One look's worth of work. False when something has to be tried again later. */
-  async #work(record: DeploymentRecord, lane: Lane, signal: AbortSignal): Promise<boolean> {
-    const job = jobOf(record, signal);
-    const isClear = await this.#removal.run(job, record.workloads.filter(isLeaving));
+  async #work(found: DeploymentRecord, lane: Lane, signal: AbortSignal): Promise<boolean> {
+    const { journal } = this.#options;
+    const leaving = found.workloads.filter(isLeaving);
+    const isClear = await this.#removal.run(jobOf(found, signal), leaving);
+    const record = journal.deployment(found.id) ?? found;
     if (record.cancelled !== undefined) {
       if (!isClear) return false;
-      this.#options.journal.tombstone(record.id);
+      journal.tombstone(record.id);
       this.#settled.tell();
       return true;
     }
-    if (record.workloads.some((one) => one.state === 'init' && one.removal === undefined)) {
+    if (isMakingRoom(record)) return isClear;
+    const job = jobOf(record, signal);
+    const isResumed = this.#pauses.get(record.id) === false;
+    if (isResumed && this.#isPauseDue(record)) {
+      await this.#provisioning.pause(job, false);
+      return isClear;
+    }
+    if (record.workloads.some((one) => (one.state === 'init' && one.removal === undefined) || isChanging(one))) {
       await this.#provisioning.run(job, lane.unverified);
       return isClear;
     }
     if (this.#isPauseDue(record)) {
-      await this.#provisioning.pause(job, this.#pauses.get(record.id) === true);
+      await this.#provisioning.pause(job, true);
       return isClear;
     }
     if (!lane.unverified) return isClear;

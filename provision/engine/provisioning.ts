@@ -2,7 +2,8 @@
 import { GridError, isGridError } from '../../schemas/errors/index.ts';
 import type { DeploymentId, DeploymentRecord, WorkloadRecord } from '../store/journal.ts';
 import type { Work } from '../workloads/workload.ts';
-import { inOrder } from './record.ts';
+import { Changing } from './changing.ts';
+import { inOrder, isChanging } from './record.ts';
 import type { Settled } from './settled.ts';
 import { ENGINE_LIMITS, type EngineOptions, type Job, type Steps } from './steps.ts';
 
@@ -18,18 +19,20 @@ export class Provisioning {
   readonly #options: EngineOptions;
   readonly #steps: Steps;
   readonly #settled: Settled;
+  readonly #changing: Changing;
   readonly #dependencyWaitMs: number;
 
   constructor(options: EngineOptions, steps: Steps, settled: Settled) {
     this.#options = options;
     this.#steps = steps;
     this.#settled = settled;
+    this.#changing = new Changing(options, steps, settled);
     this.#dependencyWaitMs = (options.limits ?? ENGINE_LIMITS).dependencyWaitMs;
   }
 
   /**
-   * Runs every workload that has not run, side by side as their dependencies
-   * allow; `unverified` has those looked for that ran before. Throws what is to be tried again.
+   * Runs every workload that has not run and changes those that are to change, side by side as their
+   * dependencies allow; `unverified` has those looked for that ran before. Throws what is to be tried again.
    */
   async run(job: Job, unverified: boolean): Promise<void> {
     const outcomes = new Map<string, Promise<void>>();
@@ -37,6 +40,7 @@ export class Provisioning {
       if (workload.removal !== undefined) continue;
       const before = workload.after.map((name) => outcomes.get(name) ?? Promise.resolve());
       if (workload.state === 'init') outcomes.set(workload.name, this.#run(job, workload, before));
+      else if (isChanging(workload)) outcomes.set(workload.name, this.#becomeNext(job, workload, unverified));
       else if (workload.state === 'ok' && unverified) outcomes.set(workload.name, this.#back(job, workload));
     }
     const ended = await Promise.allSettled(outcomes.values());
@@ -121,6 +125,11 @@ export class Provisioning {
       }
     }
     return isWhole;
+  }
+
+  async #becomeNext(job: Job, workload: WorkloadRecord, unverified: boolean): Promise<void> {
+    if (unverified) await this.#back(job, workload);
+    await this.#changing.run(job, workload);
   }
 
   async #back(job: Job, workload: WorkloadRecord): Promise<void> {

@@ -1,10 +1,11 @@
 /** The steps of one workload, run and undone: places, attempts, and a line in the log for each. */
 import type { BusLog } from '../../modules/zbus/broker.ts';
-import { type Deployment, findWorkload, parseDeployment } from '../../schemas/deployment.ts';
+import { type Deployment, findWorkload, type Workload } from '../../schemas/deployment.ts';
 import { workloadId } from '../../schemas/ids.ts';
 import type { DeploymentRecord, Journal, StepEntry, WorkloadRecord } from '../store/journal.ts';
+import { standingDeployment } from '../store/signed.ts';
 import { driverOf } from '../workloads/index.ts';
-import type { Daemons, GuestBoot, Step, Work } from '../workloads/workload.ts';
+import type { Daemons, GuestBoot, Scope, Step, Work } from '../workloads/workload.ts';
 import { attemptStep, type RetryBudget, undoStep } from './attempt.ts';
 import { Slots } from './slots.ts';
 
@@ -43,13 +44,14 @@ export interface EngineOptions {
 /** A deployment in the hands of its lane: what is to be done ends when `signal` aborts. */
 export interface Job {
   readonly record: DeploymentRecord;
-  readonly document: Deployment;
+  /** What of it is in force, with its states. */
+  readonly standing: Deployment;
   readonly signal: AbortSignal;
 }
 
 /** Throws when the journal's document can not be read. */
 export function jobOf(record: DeploymentRecord, signal: AbortSignal): Job {
-  return { record, document: parseDeployment(record.document), signal };
+  return { record, standing: standingDeployment(record), signal };
 }
 
 export class Steps {
@@ -66,12 +68,24 @@ export class Steps {
     this.#slots = new Slots(concurrentSteps, concurrentStepsPerTwin);
   }
 
-  workOf({ record, document }: Job, { name, type }: WorkloadRecord): Work {
-    const workload = findWorkload(document, name);
-    if (workload === undefined) throw new Error(`the signed document of ${record.id} has no workload '${name}'`);
+  workOf(job: Job, { name, type }: WorkloadRecord): Work {
+    return driverOf(name, type).work(this.#scope(job, name));
+  }
+
+  /** The change of a running workload to what an update wants, and the work on it as it will be. */
+  changeOf(job: Job, { name, type }: WorkloadRecord, to: Workload): { readonly step: Step; readonly work: Work } {
+    const driver = driverOf(name, type);
+    if (driver.change === undefined) throw new Error(`a workload of type '${type}' can not change while it runs`);
+    const from = this.#scope(job, name);
+    const target = { ...from, workload: to };
+    return { step: driver.change(from, target), work: driver.work(target) };
+  }
+
+  #scope({ record, standing }: Job, name: string): Scope {
+    const workload = findWorkload(standing, name);
+    if (workload === undefined) throw new Error(`deployment ${record.id} has no workload '${name}'`);
     const { daemons, guest } = this.#options;
-    const id = workloadId(record.twin, record.contract, name);
-    return driverOf(name, type).work({ id, workload, deployment: document, daemons, guest });
+    return { id: workloadId(record.twin, record.contract, name), workload, deployment: standing, daemons, guest };
   }
 
   /** Throws `step_failed` once the retry budget is spent, or the signal's reason. */
@@ -79,7 +93,9 @@ export class Steps {
     const release =
       step.allocatesBytes === undefined
         ? await this.#slots.take(signal, { owner: record.twin })
-        : await this.#allocations.take(signal, { priority: [record.sequence, -step.allocatesBytes] });
+        : await this.#allocations.take(signal, {
+            priority: [record.sequence, step.grows ? 0 : 1, -step.allocatesBytes],
+          });
     try {
       await attemptStep(workload.name, step, this.#retry, signal, (state, message) => {
         this.note(record, workload, step, state, message);

@@ -122,6 +122,22 @@ export function reservedMemoryBytes(totalBytes: number): number {
   return Math.min(totalBytes, Math.max(Math.floor(totalBytes / 10), MINIMUM_RESERVED_MEMORY_BYTES));
 }
 
+/** What a workload will hold beyond what it holds now, once it has become `target`. */
+export function growthOf(held: ReservedWorkload, target: ReservedWorkload): ReservedWorkload {
+  const more = (to: number, from: number): number => Math.max(0, to - from);
+  const before = new Map(held.allocations.map((one) => [one.resource, one.bytes]));
+  return {
+    ...target,
+    state: 'pending',
+    vcpus: more(target.vcpus, held.vcpus),
+    memoryBytes: more(target.memoryBytes, held.memoryBytes),
+    publicIps: more(target.publicIps, held.publicIps),
+    allocations: target.allocations
+      .map((one) => ({ ...one, bytes: more(one.bytes, before.get(one.resource) ?? 0) }))
+      .filter((one) => one.bytes > 0),
+  };
+}
+
 function account(total: number, system: number, committed: number, pending: number): Account {
   const left = total - system - committed - pending;
   return { total, system, committed, pending, free: Math.max(0, left), deficit: Math.max(0, -left) };
@@ -142,18 +158,20 @@ function add(accounts: readonly Account[]): Account {
 
 function poolAccount(pool: Pool, reservations: readonly Reservation[]): PoolAccount {
   const placed = { committed: 0, pending: 0 };
-  let owned = 0;
+  // One thing that grows is reserved in two parts.
+  const owned = new Set<string>();
   for (const reservation of reservations) {
     for (const workload of reservation.workloads) {
       for (const allocation of workload.allocations) {
         if (allocation.pool !== pool.name) continue;
         placed[workload.state] += allocation.bytes;
-        owned += pool.existing.get(allocation.resource) ?? 0;
+        owned.add(allocation.resource);
       }
     }
   }
   // The cache volume and whatever else fills the pool without an accepted workload behind it.
-  const foreign = Math.max(0, pool.usedBytes - owned);
+  const ownedBytes = [...owned].reduce((sum, name) => sum + (pool.existing.get(name) ?? 0), 0);
+  const foreign = Math.max(0, pool.usedBytes - ownedBytes);
   const system = Math.min(foreign, Math.max(0, pool.sizeBytes - placed.committed - placed.pending));
   return {
     name: pool.name,

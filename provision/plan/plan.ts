@@ -204,7 +204,11 @@ export function* checkPublicIps(request: DeploymentRequest, abilities: NodeAbili
   if (requested > reserved) yield { code: 'capacity_public_ip', details: { requested, reserved } };
 }
 
-export function* checkNetworks(request: DeploymentRequest, snapshot: Snapshot, abilities: NodeAbilities): Generator<Refusal> {
+export function* checkNetworks(
+  request: DeploymentRequest,
+  snapshot: Snapshot,
+  abilities: NodeAbilities,
+): Generator<Refusal> {
   const ports = new Set(abilities.wireguardPorts);
   for (const { network } of heldWorkloads(snapshot)) {
     if (network !== undefined && network.wireguardPort !== 0) ports.add(network.wireguardPort);

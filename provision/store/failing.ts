@@ -1,7 +1,17 @@
 /** A journal whose disk fails on command: for tests of what happens then. */
 import type { Journal } from './journal.ts';
 
-const WRITES = ['accept', 'recordStep', 'finish', 'decommission', 'cancel', 'release', 'tombstone'] as const;
+const WRITES = [
+  'accept',
+  'revise',
+  'recordStep',
+  'finish',
+  'settle',
+  'decommission',
+  'cancel',
+  'release',
+  'tombstone',
+] as const;
 type Write = (typeof WRITES)[number];
 
 export interface FailingJournal extends Journal {

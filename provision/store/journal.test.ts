@@ -40,8 +40,8 @@ function acceptance(contract: bigint, names: readonly string[] = ['net1', 'vm1']
     trace: 'trace-1',
     workloads: names.map((name) =>
       name === 'vm1'
-        ? { name, type: 'zmachine', version: 0, after: ['net1'], awaitsNetwork: 'far' }
-        : { name, type: 'network', version: 0, after: [] },
+        ? { name, type: 'zmachine', version: 0, signed: 'vm 0', after: ['net1'], awaitsNetwork: 'far' }
+        : { name, type: 'network', version: 0, signed: 'net 0', after: [] },
     ),
     reservation: {
       twin: 7,

@@ -3,7 +3,7 @@
  * truth provisiond has of its own; every method is one transaction and has
  * happened, on disk, when it returns.
  */
-import type { Reservation, ReservedWorkload } from '../plan/capacity.ts';
+import { growthOf, type Reservation, type ReservedWorkload } from '../plan/capacity.ts';
 import type { PlannedWorkload } from '../plan/plan.ts';
 
 /** `<twin>-<contract>`. */
@@ -29,6 +29,28 @@ export interface Acceptance {
 
 export interface AcceptedWorkload extends PlannedWorkload {
   readonly version: number;
+  /** The signed workload as JSON text, without its result; data verbatim. */
+  readonly signed: string;
+}
+
+/** A workload as an update wants it, with everything it holds then. */
+export interface RevisedWorkload extends AcceptedWorkload {
+  readonly held: ReservedWorkload;
+}
+
+/** An update of a deployment as it was verified and planned. */
+export interface Revision {
+  readonly twin: number;
+  readonly contract: bigint;
+  readonly version: number;
+  /** The new signed document, as that of an acceptance. */
+  readonly document: string;
+  readonly hash: string;
+  readonly trace: string;
+  /** Names of the workloads that go away. */
+  readonly removed: readonly string[];
+  /** New ones, those to be made anew, and running ones as they are to become. All others stay untouched. */
+  readonly workloads: readonly RevisedWorkload[];
 }
 
 export type WorkloadState = 'init' | 'ok' | 'error' | 'paused' | 'deleted';
@@ -45,6 +67,8 @@ export interface WorkloadRecord extends AcceptedWorkload {
   readonly removal: string | undefined;
   /** What it holds; undefined once every resource is confirmed gone. */
   readonly held: ReservedWorkload | undefined;
+  /** What an update wants it to become. Until that is settled, all of the above stays in force. */
+  readonly next: RevisedWorkload | undefined;
 }
 
 export interface DeploymentRecord {
@@ -70,11 +94,18 @@ export type Outcome =
   | { readonly state: 'paused' }
   | { readonly state: 'error'; readonly message: string };
 
+/** How the change of a running workload ended: it is as wanted, or it runs on as it was. */
+export type ChangeOutcome =
+  | { readonly state: 'ok'; readonly data: string }
+  | { readonly state: 'unchanged'; readonly message: string };
+
 /** One entry of a workload's history of states, oldest first in the list. */
 export interface Change {
   readonly workload: string;
   readonly version: number;
-  readonly state: WorkloadState;
+  /** The workload as it was signed for that version. */
+  readonly signed: string;
+  readonly state: WorkloadState | 'unchanged';
   readonly message: string;
   readonly data: string;
   readonly created: number;
@@ -109,6 +140,12 @@ export interface Journal {
    */
   accept(acceptance: Acceptance): DeploymentRecord;
   /**
+   * Records the next version of a deployment, what it adds, changes and removes, and what that will
+   * hold. A running workload gets its `next`; any other begins at `init`, with a change. Throws when
+   * the deployment is not there, or is not done with what it was asked before.
+   */
+  revise(revision: Revision): DeploymentRecord;
+  /**
    * One line of the engine's log; kept while the deployment is, the newest `STEP_LIMIT` of them. The
    * only write that a loss of power may undo.
    */
@@ -119,7 +156,12 @@ export interface Journal {
    * Returns whether anything changed.
    */
   finish(id: DeploymentId, workload: string, outcome: Outcome): boolean;
-  /** Wants one workload gone. False when it is unknown, already wanted gone, or failed. */
+  /**
+   * The change of a running workload ended: with `ok` its `next` is what runs and what it holds; with
+   * `unchanged` all stays as it was. Writes a change of the new version. False when no change is pending.
+   */
+  settle(id: DeploymentId, workload: string, outcome: ChangeOutcome): boolean;
+  /** Wants one workload gone, and no change of it. False when it is unknown, already wanted gone, or failed. */
   decommission(id: DeploymentId, workload: string, reason: string): boolean;
   /** Wants the whole deployment gone. False when it is unknown or already wanted gone. */
   cancel(id: DeploymentId, reason: string): boolean;
@@ -151,14 +193,48 @@ export const STEP_LIMIT = 1000;
 /** Tombstones that are kept. */
 export const HISTORY_LIMIT = 1000;
 
-/** The reservations of a list of records. */
+/** Versions back to which the history of states reaches; the versions that run are always in it. */
+export const VERSIONS_KEPT = 8;
+/** Why a workload that an update leaves out goes away, in the words of the grid's nodes. */
+export const REMOVED_BY_UPDATE = 'deleted by an update';
+
+/** The reservations of a list of records; what a pending change adds counts beside what is held. */
 export function reservationsOf(records: readonly DeploymentRecord[]): Reservation[] {
   const found: Reservation[] = [];
   for (const { twin, contract, workloads } of records) {
-    const held = workloads.map((workload) => workload.held).filter((one) => one !== undefined);
+    const held = workloads.flatMap((workload) => {
+      if (workload.held === undefined) return [];
+      if (workload.next === undefined) return [workload.held];
+      return [workload.held, growthOf(workload.held, workload.next.held)];
+    });
     if (held.length > 0) found.push({ twin, contract, workloads: held });
   }
   return found;
+}
+
+/** What a workload holds whose change is given up half way: as much as either version. */
+export function heldOfBoth({ held, next }: WorkloadRecord): ReservedWorkload | undefined {
+  if (held === undefined || next === undefined) return held;
+  const before = new Map(held.allocations.map((one) => [one.resource, one.bytes]));
+  const allocations = next.held.allocations.map((one) => ({
+    ...one,
+    bytes: Math.max(one.bytes, before.get(one.resource) ?? 0),
+  }));
+  return { ...next.held, state: held.state, allocations };
+}
+
+/** Throws unless the deployment can take the revision. */
+export function checkRevision(record: DeploymentRecord | undefined, { version, workloads }: Revision): void {
+  const refuse = (reason: string): Error => new Error(`version ${version} can not be recorded: ${reason}`);
+  if (record === undefined) throw refuse('the deployment is not there');
+  if (record.cancelled !== undefined) throw refuse('the deployment is to go away');
+  if (record.version + 1 !== version) throw refuse(`the deployment has version ${record.version}`);
+  for (const { name, held, state, next, removal } of record.workloads) {
+    if (!workloads.some((one) => one.name === name)) continue;
+    const isRunning = (state === 'ok' || state === 'paused') && next === undefined && removal === undefined;
+    const isGone = (state === 'error' || state === 'deleted') && held === undefined;
+    if (!isRunning && !isGone) throw refuse(`workload '${name}' is not done with what it was asked before`);
+  }
 }
 
 /** storaged's names of everything that has an owner now, to compare two moments. */

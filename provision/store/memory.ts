@@ -4,17 +4,24 @@ import type { Reservation } from '../plan/capacity.ts';
 import {
   type Acceptance,
   type Change,
+  type ChangeOutcome,
+  checkRevision,
   type DeploymentId,
   type DeploymentRecord,
   deploymentId,
   HISTORY_LIMIT,
   heldAfter,
+  heldOfBoth,
   type Journal,
   type Outcome,
+  REMOVED_BY_UPDATE,
+  type RevisedWorkload,
+  type Revision,
   reservationsOf,
   STEP_LIMIT,
   type StepEntry,
   type Tombstone,
+  VERSIONS_KEPT,
   type WorkloadRecord,
 } from './journal.ts';
 
@@ -57,11 +64,46 @@ export class MemoryJournal implements Journal {
         created,
         removal: undefined,
         held: reservation.workloads.find((one) => one.name === workload.name),
+        next: undefined,
       })),
     };
     const changes = record.workloads.map(changeOf);
     this.#entries.set(id, { record, changes, steps: [] });
     return record;
+  }
+
+  revise(revision: Revision): DeploymentRecord {
+    const { twin, contract, version, document, hash, trace, removed, workloads } = revision;
+    const id = deploymentId(twin, contract);
+    const entry = this.#entries.get(id);
+    checkRevision(entry?.record, revision);
+    if (entry === undefined) throw new Error(`deployment ${id} is not there`);
+    const created = this.#now();
+    const wanted = new Map(workloads.map((one) => [one.name, one]));
+    const begin = ({ held, ...workload }: RevisedWorkload): WorkloadRecord => {
+      const made = { state: 'init', message: '', data: '', created, removal: undefined, next: undefined } as const;
+      return { ...workload, ...made, held };
+    };
+    const before = entry.record.workloads.filter((one) => one.state !== 'deleted' || one.held !== undefined);
+    const kept = before.map((one): WorkloadRecord => {
+      if (removed.includes(one.name)) return { ...one, removal: one.removal ?? REMOVED_BY_UPDATE };
+      const next = wanted.get(one.name);
+      if (next === undefined) return one;
+      return one.state === 'ok' || one.state === 'paused' ? { ...one, next } : begin(next);
+    });
+    const added = workloads.filter((one) => before.every(({ name }) => name !== one.name)).map(begin);
+    const all = [...kept, ...added];
+    entry.record = { ...entry.record, version, document, hash, trace, workloads: all };
+    for (const { name } of workloads) {
+      const begun = all.find((one) => one.name === name && one.state === 'init');
+      if (begun !== undefined) entry.changes.push(changeOf(begun));
+    }
+    entry.changes = entry.changes.filter(
+      (change) =>
+        change.version >= version - VERSIONS_KEPT ||
+        all.some((one) => one.name === change.workload && one.version === change.version),
+    );
+    return entry.record;
   }
 
   recordStep(id: DeploymentId, step: StepEntry): void {
@@ -95,11 +137,29 @@ export class MemoryJournal implements Journal {
     return true;
   }
 
+  settle(id: DeploymentId, name: string, outcome: ChangeOutcome): boolean {
+    const workload = this.#workload(id, name);
+    const next = workload?.next;
+    if (workload?.state !== 'ok' || next === undefined) return false;
+    const created = this.#now();
+    if (outcome.state === 'unchanged') {
+      const { message } = outcome;
+      this.#change(id, { ...workload, next: undefined }, false);
+      this.#entries
+        .get(id)
+        ?.changes.push({ ...changeOf({ ...workload, ...next }), state: 'unchanged', message, created });
+      return true;
+    }
+    const held = { ...next.held, state: 'committed' as const };
+    this.#change(id, { ...workload, ...next, held, next: undefined, message: '', data: outcome.data, created }, true);
+    return true;
+  }
+
   decommission(id: DeploymentId, name: string, reason: string): boolean {
     const workload = this.#workload(id, name);
     if (workload === undefined || workload.removal !== undefined) return false;
     if (workload.state === 'error' || workload.state === 'deleted') return false;
-    this.#change(id, { ...workload, removal: reason }, false);
+    this.#change(id, { ...workload, held: heldOfBoth(workload), next: undefined, removal: reason }, false);
     return true;
   }
 
@@ -109,7 +169,12 @@ export class MemoryJournal implements Journal {
     entry.record = {
       ...entry.record,
       cancelled: reason,
-      workloads: entry.record.workloads.map((one) => ({ ...one, removal: one.removal ?? reason })),
+      workloads: entry.record.workloads.map((one) => ({
+        ...one,
+        held: heldOfBoth(one),
+        next: undefined,
+        removal: one.removal ?? reason,
+      })),
     };
     return true;
   }
@@ -194,6 +259,6 @@ export class MemoryJournal implements Journal {
   }
 }
 
-function changeOf({ name, version, state, message, data, created }: WorkloadRecord): Change {
-  return { workload: name, version, state, message, data, created };
+function changeOf({ name, version, signed, state, message, data, created }: WorkloadRecord): Change {
+  return { workload: name, version, signed, state, message, data, created };
 }

@@ -1,8 +1,20 @@
 /** Tables of the SQLite journal and what their rows mean. */
 import type { ReservedWorkload } from '../plan/capacity.ts';
-import type { DeploymentRecord, WorkloadRecord, WorkloadState } from './journal.ts';
+import type { Row } from './database.ts';
+import type { DeploymentRecord, RevisedWorkload, WorkloadRecord, WorkloadState } from './journal.ts';
 
-export const SCHEMA_VERSION = 1;
+export const SCHEMA_VERSION = 2;
+
+/** Every workload as it was signed, by the version at which it was. */
+const SIGNED = `
+CREATE TABLE signed (
+  deployment TEXT NOT NULL REFERENCES deployments(id) ON DELETE CASCADE,
+  workload TEXT NOT NULL,
+  version INTEGER NOT NULL,
+  text TEXT NOT NULL,
+  PRIMARY KEY (deployment, workload, version)
+) STRICT;
+`;
 
 export const SCHEMA = `
 CREATE TABLE deployments (
@@ -31,6 +43,8 @@ CREATE TABLE workloads (
   created INTEGER NOT NULL,
   removal TEXT,
   held TEXT,
+  next_version INTEGER,
+  next TEXT,
   PRIMARY KEY (deployment, name)
 ) STRICT;
 CREATE TABLE changes (
@@ -66,10 +80,24 @@ CREATE TABLE history (
   accepted_at INTEGER NOT NULL,
   gone_at INTEGER NOT NULL
 ) STRICT;
+${SIGNED}
 PRAGMA user_version = ${SCHEMA_VERSION};
 `;
 
-export type Row = Record<string, unknown>;
+/** From the schema that knew no updates; what was signed is then filled in from the documents. */
+export const FROM_VERSION_1 = `
+ALTER TABLE workloads ADD COLUMN next_version INTEGER;
+ALTER TABLE workloads ADD COLUMN next TEXT;
+${SIGNED}
+PRAGMA user_version = 2;
+`;
+
+/** Rows of workloads with what was signed for their version and for the one to come. */
+export const WORKLOAD_ROWS = `
+SELECT w.*, s.text AS signed, n.text AS next_signed FROM workloads w
+JOIN signed s ON s.deployment = w.deployment AND s.workload = w.name AND s.version = w.version
+LEFT JOIN signed n ON n.deployment = w.deployment AND n.workload = w.name AND n.version = w.next_version
+`;
 
 /** A deployment from its row and the rows of its workloads. */
 export function recordOf(row: Row, workloads: readonly Row[]): DeploymentRecord {
@@ -95,6 +123,7 @@ export function workloadOf(row: Row): WorkloadRecord {
     name: String(row.name),
     type: String(row.type),
     version: Number(row.version),
+    signed: String(row.signed),
     after: JSON.parse(String(row.after)) as string[],
     ...(awaitsNetwork === undefined ? {} : { awaitsNetwork }),
     state: String(row.state) as WorkloadState,
@@ -103,6 +132,26 @@ export function workloadOf(row: Row): WorkloadRecord {
     created: Number(row.created),
     removal: optionalText(row.removal),
     held: held === undefined ? undefined : (JSON.parse(held) as ReservedWorkload),
+    next: nextOf(row),
+  };
+}
+
+type KeptNext = Pick<RevisedWorkload, 'after' | 'awaitsNetwork' | 'held'>;
+
+/** The column `next`; its version and what was signed are kept elsewhere. */
+export function nextText({ after, awaitsNetwork, held }: RevisedWorkload): string {
+  return JSON.stringify({ after, awaitsNetwork, held } satisfies { [K in keyof KeptNext]: KeptNext[K] | undefined });
+}
+
+function nextOf(row: Row): RevisedWorkload | undefined {
+  const next = optionalText(row.next);
+  if (next === undefined) return undefined;
+  return {
+    name: String(row.name),
+    type: String(row.type),
+    version: Number(row.next_version),
+    signed: String(row.next_signed),
+    ...(JSON.parse(next) as KeptNext),
   };
 }
 

@@ -1,12 +1,14 @@
-/** The journal as an SQLite file: write-ahead log, synced at every commit, readable by the node's owner only. */
-import { chmodSync, closeSync, existsSync, mkdirSync, openSync } from 'node:fs';
-import { dirname } from 'node:path';
-import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite';
+/** The journal as an SQLite file. */
+import type { SQLInputValue } from 'node:sqlite';
+import { formatWorkload, parseDeployment } from '../../schemas/deployment.ts';
 import { GridError } from '../../schemas/errors/index.ts';
 import type { Reservation } from '../plan/capacity.ts';
+import { Database, type Row } from './database.ts';
 import {
   type Acceptance,
   type Change,
+  type ChangeOutcome,
+  checkRevision,
   type DeploymentId,
   type DeploymentRecord,
   deploymentId,
@@ -14,37 +16,54 @@ import {
   heldAfter,
   type Journal,
   type Outcome,
+  REMOVED_BY_UPDATE,
+  type Revision,
   reservationsOf,
   STEP_LIMIT,
   type StepEntry,
   type Tombstone,
+  VERSIONS_KEPT,
   type WorkloadRecord,
 } from './journal.ts';
-import { type Row, recordOf, SCHEMA, SCHEMA_VERSION, workloadOf } from './rows.ts';
+import { FROM_VERSION_1, recordOf, SCHEMA, SCHEMA_VERSION, WORKLOAD_ROWS, workloadOf } from './rows.ts';
+import {
+  beginWorkload,
+  forgetVersions,
+  giveUpChange,
+  logChange,
+  signWorkload,
+  versionOf,
+  wantWorkload,
+} from './writes.ts';
 
 /** Opens or makes the journal at `path`; `now` gives Unix seconds. Throws when the file is newer or damaged. */
 export class SqliteJournal implements Journal {
-  readonly #database: DatabaseSync;
+  readonly #database: Database;
   readonly #now: () => number;
-  readonly #statements = new Map<string, StatementSync>();
   /** By id, in the order of acceptance. */
   readonly #records: Map<DeploymentId, DeploymentRecord>;
 
   constructor(path: string, now: () => number = () => Math.floor(Date.now() / 1000)) {
     this.#now = now;
-    mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
-    // Made first, so that SQLite's file and its log are never readable by others.
-    if (!existsSync(path)) closeSync(openSync(path, 'ax', 0o600));
-    chmodSync(path, 0o600);
-    this.#database = new DatabaseSync(path, { enableForeignKeyConstraints: true });
-    this.#database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = 2000;');
-    const version = Number(this.#get('PRAGMA user_version')?.user_version);
+    this.#database = new Database(path);
+    const version = Number(this.#database.get('PRAGMA user_version')?.user_version);
     if (version > SCHEMA_VERSION) {
       this.#database.close();
       throw new Error(`${path} was written by a newer version (schema ${version}, this one knows ${SCHEMA_VERSION})`);
     }
-    if (version === 0) this.#database.exec(`BEGIN IMMEDIATE;${SCHEMA}COMMIT;`);
+    if (version === 0) this.#database.transaction(() => this.#database.execute(SCHEMA));
+    if (version === 1) this.#database.transaction(() => this.#takeOver());
     this.#records = new Map(this.#readAll().map((record) => [record.id, record]));
+  }
+
+  /** From the first schema: each workload was signed once, in its deployment's document. */
+  #takeOver(): void {
+    this.#database.execute(FROM_VERSION_1);
+    for (const { id, document } of this.#database.all('SELECT id, document FROM deployments')) {
+      for (const workload of parseDeployment(String(document)).workloads) {
+        signWorkload(this.#database, String(id), { ...workload, signed: formatWorkload(workload) });
+      }
+    }
   }
 
   accept(acceptance: Acceptance): DeploymentRecord {
@@ -66,35 +85,51 @@ export class SqliteJournal implements Journal {
         acceptance.trace,
         created,
       );
-      for (const [position, workload] of acceptance.workloads.entries()) {
-        const { name, type, version, after, awaitsNetwork } = workload;
-        const held = acceptance.reservation.workloads.find((one) => one.name === name);
-        this.#run(
-          "INSERT INTO workloads (deployment, position, name, type, version, after, awaits_network, state, message, data, created, held) VALUES (?,?,?,?,?,?,?,'init','','',?,?)",
-          id,
-          position,
-          name,
-          type,
-          version,
-          JSON.stringify(after),
-          awaitsNetwork ?? null,
-          created,
-          held === undefined ? null : JSON.stringify(held),
-        );
-        this.#log(id, { workload: name, version, state: 'init', message: '', data: '', created });
+      for (const workload of acceptance.workloads) {
+        const held = acceptance.reservation.workloads.find((one) => one.name === workload.name);
+        beginWorkload(this.#database, id, workload, held, created);
       }
+      return this.#read(id) as DeploymentRecord;
+    });
+  }
+
+  revise(revision: Revision): DeploymentRecord {
+    const { twin, contract, version, removed, workloads } = revision;
+    const id = deploymentId(twin, contract);
+    return this.#transaction(id, () => {
+      const record = this.#read(id);
+      checkRevision(record, revision);
+      const created = this.#now();
+      this.#run(
+        'UPDATE deployments SET version = ?, document = ?, hash = ?, trace = ? WHERE id = ?',
+        version,
+        revision.document,
+        revision.hash,
+        revision.trace,
+        id,
+      );
+      this.#run("DELETE FROM workloads WHERE deployment = ? AND state = 'deleted' AND held IS NULL", id);
+      for (const name of removed) {
+        this.#run(
+          'UPDATE workloads SET removal = coalesce(removal, ?) WHERE deployment = ? AND name = ?',
+          REMOVED_BY_UPDATE,
+          id,
+          name,
+        );
+      }
+      for (const workload of workloads) {
+        const found = record?.workloads.find((one) => one.name === workload.name);
+        if (found?.state === 'ok' || found?.state === 'paused') wantWorkload(this.#database, id, workload);
+        else beginWorkload(this.#database, id, workload, workload.held, created);
+      }
+      forgetVersions(this.#database, id, version - VERSIONS_KEPT);
       return this.#read(id) as DeploymentRecord;
     });
   }
 
   recordStep(id: DeploymentId, entry: StepEntry): void {
     // A log for people: it outlives this process, and does not wait for the disk.
-    this.#database.exec('PRAGMA synchronous = NORMAL');
-    try {
-      this.#writeStep(id, entry);
-    } finally {
-      this.#database.exec('PRAGMA synchronous = FULL');
-    }
+    this.#database.unsynced(() => this.#writeStep(id, entry));
   }
 
   #writeStep(id: DeploymentId, entry: StepEntry): void {
@@ -136,13 +171,50 @@ export class SqliteJournal implements Journal {
         id,
         name,
       );
-      this.#log(id, { workload: name, version: workload.version, state, message, data, created });
+      logChange(this.#database, id, { ...versionOf(workload), state, message, data, created });
+      return true;
+    });
+  }
+
+  settle(id: DeploymentId, name: string, outcome: ChangeOutcome): boolean {
+    return this.#transaction(id, () => {
+      const workload = this.#workload(id, name);
+      const next = workload?.next;
+      if (workload?.state !== 'ok' || next === undefined) return false;
+      const created = this.#now();
+      this.#run('UPDATE workloads SET next_version = NULL, next = NULL WHERE deployment = ? AND name = ?', id, name);
+      if (outcome.state === 'unchanged') {
+        const { message } = outcome;
+        logChange(this.#database, id, {
+          ...versionOf(next),
+          state: 'unchanged',
+          message,
+          data: workload.data,
+          created,
+        });
+        return true;
+      }
+      const { data } = outcome;
+      this.#run(
+        "UPDATE workloads SET version = ?, after = ?, awaits_network = ?, held = ?, message = '', data = ?, created = ? WHERE deployment = ? AND name = ?",
+        next.version,
+        JSON.stringify(next.after),
+        next.awaitsNetwork ?? null,
+        JSON.stringify({ ...next.held, state: 'committed' }),
+        data,
+        created,
+        id,
+        name,
+      );
+      logChange(this.#database, id, { ...versionOf(next), state: 'ok', message: '', data, created });
       return true;
     });
   }
 
   decommission(id: DeploymentId, name: string, reason: string): boolean {
     return this.#transaction(id, () => {
+      const workload = this.#workload(id, name);
+      if (workload !== undefined && workload.removal === undefined) giveUpChange(this.#database, id, workload);
       const done = this.#run(
         "UPDATE workloads SET removal = ? WHERE deployment = ? AND name = ? AND removal IS NULL AND state NOT IN ('error','deleted')",
         reason,
@@ -157,6 +229,7 @@ export class SqliteJournal implements Journal {
     return this.#transaction(id, () => {
       const done = this.#run('UPDATE deployments SET cancelled = ? WHERE id = ? AND cancelled IS NULL', reason, id);
       if (done === 0) return false;
+      for (const workload of this.#read(id)?.workloads ?? []) giveUpChange(this.#database, id, workload);
       this.#run('UPDATE workloads SET removal = coalesce(removal, ?) WHERE deployment = ?', reason, id);
       return true;
     });
@@ -168,7 +241,7 @@ export class SqliteJournal implements Journal {
       if (workload === undefined) return;
       this.#run('UPDATE workloads SET held = NULL WHERE deployment = ? AND name = ?', id, name);
       if (workload.removal === undefined || workload.state === 'deleted') return;
-      const { version, data, removal: message } = workload;
+      const { data, removal: message } = workload;
       const created = this.#now();
       this.#run(
         "UPDATE workloads SET state = 'deleted', message = ?, created = ? WHERE deployment = ? AND name = ?",
@@ -177,7 +250,7 @@ export class SqliteJournal implements Journal {
         id,
         name,
       );
-      this.#log(id, { workload: name, version, state: 'deleted', message, data, created });
+      logChange(this.#database, id, { ...versionOf(workload), state: 'deleted', message, data, created });
     });
   }
 
@@ -221,7 +294,7 @@ export class SqliteJournal implements Journal {
 
   changes(id: DeploymentId): readonly Change[] {
     const rows = this.#all(
-      'SELECT workload, version, state, message, data, created FROM changes WHERE deployment = ? ORDER BY sequence',
+      'SELECT c.workload, c.version, s.text AS signed, c.state, c.message, c.data, c.created FROM changes c JOIN signed s USING (deployment, workload, version) WHERE c.deployment = ? ORDER BY c.sequence',
       id,
     );
     return rows.map((row) => ({ ...row }) as unknown as Change);
@@ -255,12 +328,11 @@ export class SqliteJournal implements Journal {
   }
 
   close(): void {
-    this.#statements.clear();
     this.#database.close();
   }
 
   #readAll(): DeploymentRecord[] {
-    const workloads = Map.groupBy(this.#all('SELECT * FROM workloads ORDER BY deployment, position'), (row) =>
+    const workloads = Map.groupBy(this.#all(`${WORKLOAD_ROWS} ORDER BY w.deployment, w.position`), (row) =>
       String(row.deployment),
     );
     return this.#all('SELECT * FROM deployments ORDER BY sequence').map((row) => {
@@ -272,63 +344,34 @@ export class SqliteJournal implements Journal {
   #read(id: DeploymentId): DeploymentRecord | undefined {
     const row = this.#get('SELECT * FROM deployments WHERE id = ?', id);
     if (row === undefined) return undefined;
-    return recordOf(row, this.#all('SELECT * FROM workloads WHERE deployment = ? ORDER BY position', id));
+    return recordOf(row, this.#all(`${WORKLOAD_ROWS} WHERE w.deployment = ? ORDER BY w.position`, id));
   }
 
   #workload(id: DeploymentId, name: string): WorkloadRecord | undefined {
-    const row = this.#get('SELECT * FROM workloads WHERE deployment = ? AND name = ?', id, name);
+    const row = this.#get(`${WORKLOAD_ROWS} WHERE w.deployment = ? AND w.name = ?`, id, name);
     return row === undefined ? undefined : workloadOf(row);
-  }
-
-  /** Logs a change; an `ok` that this version already had is not logged again. */
-  #log(id: DeploymentId, { workload, version, state, message, data, created }: Change): void {
-    this.#run(
-      'INSERT OR IGNORE INTO changes (deployment, workload, version, state, message, data, created) VALUES (?,?,?,?,?,?,?)',
-      id,
-      workload,
-      version,
-      state,
-      message,
-      data,
-      created,
-    );
   }
 
   /** One transaction; `changed` names the deployment whose record it changes. */
   #transaction<T>(changed: DeploymentId | undefined, work: () => T): T {
-    this.#database.exec('BEGIN IMMEDIATE');
-    let result: T;
-    let record: DeploymentRecord | undefined;
-    try {
-      result = work();
-      if (changed !== undefined) record = this.#read(changed);
-      this.#database.exec('COMMIT');
-    } catch (error) {
-      if (this.#database.isTransaction) this.#database.exec('ROLLBACK');
-      throw error;
-    }
+    const [result, record] = this.#database.transaction(() => {
+      const done = work();
+      return [done, changed === undefined ? undefined : this.#read(changed)] as const;
+    });
     if (changed !== undefined && record === undefined) this.#records.delete(changed);
     else if (changed !== undefined && record !== undefined) this.#records.set(changed, record);
     return result;
   }
 
-  #prepare(sql: string): StatementSync {
-    const known = this.#statements.get(sql);
-    if (known !== undefined) return known;
-    const statement = this.#database.prepare(sql);
-    this.#statements.set(sql, statement);
-    return statement;
-  }
-
   #run(sql: string, ...values: SQLInputValue[]): number {
-    return Number(this.#prepare(sql).run(...values).changes);
+    return this.#database.run(sql, ...values);
   }
 
   #get(sql: string, ...values: SQLInputValue[]): Row | undefined {
-    return this.#prepare(sql).get(...values);
+    return this.#database.get(sql, ...values);
   }
 
   #all(sql: string, ...values: SQLInputValue[]): Row[] {
-    return this.#prepare(sql).all(...values);
+    return this.#database.all(sql, ...values);
   }
 }

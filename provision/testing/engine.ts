@@ -1,7 +1,13 @@
 /** An engine over the test host, for tests: small limits, acceptance without the chain, short looks into the journal. */
 import { silentLog } from '../../modules/zbus/broker.ts';
 import { deploymentHash } from '../../schemas/challenge.ts';
-import { type Deployment, formatDeployment } from '../../schemas/deployment.ts';
+import {
+  type Deployment,
+  findWorkload,
+  formatDeployment,
+  formatWorkload,
+  type Workload,
+} from '../../schemas/deployment.ts';
 import { Engine } from '../engine/engine.ts';
 import { ENGINE_LIMITS, type EngineLimits } from '../engine/steps.ts';
 import { NodeReader } from '../node.ts';
@@ -62,7 +68,11 @@ export async function acceptOn(host: TestHost, journal: Journal, deployment: Dep
     document: formatDeployment(deployment),
     hash: deploymentHash(deployment),
     trace: 'trace-1',
-    workloads: plan.steps.map((step) => ({ ...step, version: 0 })),
+    workloads: plan.steps.map((step) => ({
+      ...step,
+      version: 0,
+      signed: formatWorkload(findWorkload(deployment, step.name) as Workload),
+    })),
     reservation: plan.reservation,
   });
 }

@@ -7,7 +7,7 @@ import { parseCidr } from '../../schemas/addresses.ts';
 import { networkId } from '../../schemas/ids.ts';
 import { loadData } from '../../schemas/validate.ts';
 import { network } from '../../schemas/workloads/network.ts';
-import { type Calling, type Daemons, removeConfirmed, type WorkloadDriver } from './workload.ts';
+import { type Calling, type Daemons, removeConfirmed, type Scope, type Step, type WorkloadDriver } from './workload.ts';
 
 export const networkDriver: WorkloadDriver = {
   type: network.name,
@@ -30,34 +30,14 @@ export const networkDriver: WorkloadDriver = {
       features: data.mycelium === undefined ? [] : ['mycelium'],
     };
   },
-  work: ({ id, workload, deployment, daemons }) => {
-    const data = loadData(network, workload);
+  work: (scope) => {
+    const { id, workload, deployment, daemons } = scope;
     const netId = networkId(deployment.twin_id, workload.name);
-    const wanted: Infer<typeof Network> = {
-      NetworkIPRange: prefix(data.ip_range),
-      Subnet: prefix(data.subnet),
-      WGPrivateKey: data.wireguard_private_key,
-      WGListenPort: data.wireguard_listen_port,
-      Peers: data.peers.map((peer) => ({
-        Subnet: prefix(peer.subnet),
-        WGPublicKey: peer.wireguard_public_key,
-        AllowedIPs: peer.allowed_ips.map(prefix),
-        Endpoint: peer.endpoint,
-      })),
-      Mycelium: data.mycelium === undefined ? null : { Key: Buffer.from(data.mycelium.hex_key, 'hex'), Peers: [] },
-      NetID: netId,
-    };
     return {
       present: (calling) => networkExists(daemons, netId, calling),
       steps: [
         {
-          name: 'network',
-          stage: 'network',
-          deadlineMs: 60_000,
-          failure: `failed to create network resource for network ${id}`,
-          ensure: async (calling) => {
-            await daemons.network.CreateNR({ wl: id, network: wanted }, calling);
-          },
+          ...making(scope),
           undo: (calling) =>
             removeConfirmed(
               `network ${netId}`,
@@ -69,7 +49,36 @@ export const networkDriver: WorkloadDriver = {
       result: () => Promise.resolve(''),
     };
   },
+  // networkd changes a network in place; machines on it go on.
+  change: (from, to) => ({ ...making(to), undo: making(from).ensure }),
 };
+
+function making({ id, workload, deployment, daemons }: Scope): Omit<Step, 'undo'> {
+  const data = loadData(network, workload);
+  const wanted: Infer<typeof Network> = {
+    NetworkIPRange: prefix(data.ip_range),
+    Subnet: prefix(data.subnet),
+    WGPrivateKey: data.wireguard_private_key,
+    WGListenPort: data.wireguard_listen_port,
+    Peers: data.peers.map((peer) => ({
+      Subnet: prefix(peer.subnet),
+      WGPublicKey: peer.wireguard_public_key,
+      AllowedIPs: peer.allowed_ips.map(prefix),
+      Endpoint: peer.endpoint,
+    })),
+    Mycelium: data.mycelium === undefined ? null : { Key: Buffer.from(data.mycelium.hex_key, 'hex'), Peers: [] },
+    NetID: networkId(deployment.twin_id, workload.name),
+  };
+  return {
+    name: 'network',
+    stage: 'network',
+    deadlineMs: 60_000,
+    failure: `failed to create network resource for network ${id}`,
+    ensure: async (calling) => {
+      await daemons.network.CreateNR({ wl: id, network: wanted }, calling);
+    },
+  };
+}
 
 /** networkd has no question for it: the subnet of a network that is not there is an error of the call. */
 async function networkExists({ network: daemon }: Daemons, netId: string, calling: Calling): Promise<boolean> {

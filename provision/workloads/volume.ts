@@ -1,12 +1,15 @@
 /** volume: a folder with a quota, shared into a machine. */
+import type { Workload } from '../../schemas/deployment.ts';
 import { loadData } from '../../schemas/validate.ts';
 import { volume } from '../../schemas/workloads/volume.ts';
 import { type Calling, type Daemons, removeConfirmed, type Step, type WorkloadDriver } from './workload.ts';
 
+const sizeOf = (workload: Workload): number => Number(loadData(volume, workload).size);
+
 export const volumeDriver: WorkloadDriver = {
   type: volume.name,
   request: (workload, id) => {
-    const size = Number(loadData(volume, workload).size);
+    const size = sizeOf(workload);
     return {
       name: workload.name,
       type: workload.type,
@@ -19,11 +22,23 @@ export const volumeDriver: WorkloadDriver = {
     };
   },
   work: ({ id, workload, daemons }) => {
-    const size = Number(loadData(volume, workload).size);
+    const size = sizeOf(workload);
     return {
       present: (calling) => daemons.storage.VolumeExists({ name: id }, calling),
       steps: [volumeStep(daemons, 'volume', id, size)],
       result: () => Promise.resolve(JSON.stringify({ id })),
+    };
+  },
+  change: ({ id, workload, daemons: { storage } }, to) => {
+    const [before, after] = [sizeOf(workload), sizeOf(to.workload)];
+    return {
+      name: 'resize',
+      stage: 'storage',
+      deadlineMs: 60_000,
+      allocatesBytes: after - before,
+      grows: true,
+      ensure: (calling) => storage.VolumeUpdate({ name: id, size: after }, calling),
+      undo: (calling) => storage.VolumeUpdate({ name: id, size: before }, calling),
     };
   },
 };

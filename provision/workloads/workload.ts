@@ -47,6 +47,8 @@ export interface Step {
   readonly deadlineMs: number;
   /** Bytes it takes of a pool; such steps run before dependencies are waited for, in the plan's order. */
   readonly allocatesBytes?: number;
+  /** It takes them for something that has its pool already: such steps come before those that choose one. */
+  readonly grows?: boolean;
   /**
    * Whether the place of tenants' data that this step makes is there. For a workload that ran it
    * never is made anew: an empty one would hide the loss.
@@ -76,6 +78,11 @@ export interface WorkloadDriver {
   /** What it asks of the node. */
   readonly request: (workload: Workload, id: string) => WorkloadRequest;
   readonly work: (scope: Scope) => Work;
+  /**
+   * Makes a running one what the second scope says, and `undo` makes it again what the first one
+   * says. Types that only come and go have none.
+   */
+  readonly change?: (from: Scope, to: Scope) => Step;
 }
 
 /**

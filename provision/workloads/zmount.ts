@@ -1,12 +1,15 @@
 /** zmount: a disk file of storaged. */
+import type { Workload } from '../../schemas/deployment.ts';
 import { loadData } from '../../schemas/validate.ts';
 import { zmount } from '../../schemas/workloads/zmount.ts';
-import { removeConfirmed, type WorkloadDriver } from './workload.ts';
+import { type Calling, removeConfirmed, type WorkloadDriver } from './workload.ts';
+
+const sizeOf = (workload: Workload): number => Number(loadData(zmount, workload).size);
 
 export const zmountDriver: WorkloadDriver = {
   type: zmount.name,
   request: (workload, id) => {
-    const size = Number(loadData(zmount, workload).size);
+    const size = sizeOf(workload);
     return {
       name: workload.name,
       type: workload.type,
@@ -19,7 +22,7 @@ export const zmountDriver: WorkloadDriver = {
     };
   },
   work: ({ id, workload, daemons: { storage } }) => {
-    const size = Number(loadData(zmount, workload).size);
+    const size = sizeOf(workload);
     return {
       present: (calling) => storage.DiskExists({ name: id }, calling),
       steps: [
@@ -42,6 +45,22 @@ export const zmountDriver: WorkloadDriver = {
         },
       ],
       result: () => Promise.resolve(JSON.stringify({ volume_id: id })),
+    };
+  },
+  change: ({ id, workload, daemons: { storage } }, to) => {
+    const [before, after] = [sizeOf(workload), sizeOf(to.workload)];
+    const resize = async (size: number, calling: Calling): Promise<void> => {
+      await storage.DiskResize({ name: id, size }, calling);
+    };
+    return {
+      name: 'resize',
+      stage: 'storage',
+      deadlineMs: 60_000,
+      allocatesBytes: after - before,
+      grows: true,
+      ensure: (calling) => resize(after, calling),
+      // storaged never shrinks a disk: this confirms that it did not grow behind a call that was given up.
+      undo: (calling) => resize(before, calling),
     };
   },
 };

@@ -1,0 +1,111 @@
+/** Rows that several of the journal's transactions write; each is called inside of one. */
+import type { ReservedWorkload } from '../plan/capacity.ts';
+import type { Database } from './database.ts';
+import {
+  type AcceptedWorkload,
+  type Change,
+  type DeploymentId,
+  heldOfBoth,
+  type RevisedWorkload,
+  type WorkloadRecord,
+} from './journal.ts';
+import { nextText } from './rows.ts';
+
+/** A workload that is to be made; one of its name that failed gives it its place. */
+export function beginWorkload(
+  database: Database,
+  id: DeploymentId,
+  workload: AcceptedWorkload,
+  held: ReservedWorkload | undefined,
+  created: number,
+): void {
+  const { name, type, version, after, awaitsNetwork } = workload;
+  signWorkload(database, id, workload);
+  database.run(
+    `INSERT INTO workloads (deployment, position, name, type, version, after, awaits_network, state, message, data, created, held)
+     VALUES (?1, (SELECT count(*) + coalesce(max(position), 0) FROM workloads WHERE deployment = ?1), ?2, ?3, ?4, ?5, ?6, 'init', '', '', ?7, ?8)
+     ON CONFLICT (deployment, name) DO UPDATE SET version = ?4, after = ?5, awaits_network = ?6, state = 'init',
+       message = '', data = '', created = ?7, held = ?8, removal = NULL`,
+    id,
+    name,
+    type,
+    version,
+    JSON.stringify(after),
+    awaitsNetwork ?? null,
+    created,
+    held === undefined ? null : JSON.stringify(held),
+  );
+  logChange(database, id, { ...versionOf(workload), state: 'init', message: '', data: '', created });
+}
+
+/** What a running workload is to become. */
+export function wantWorkload(database: Database, id: DeploymentId, workload: RevisedWorkload): void {
+  signWorkload(database, id, workload);
+  database.run(
+    'UPDATE workloads SET next_version = ?, next = ? WHERE deployment = ? AND name = ?',
+    workload.version,
+    nextText(workload),
+    id,
+    workload.name,
+  );
+}
+
+/** What is to go away becomes nothing else before. */
+export function giveUpChange(database: Database, id: DeploymentId, workload: WorkloadRecord): void {
+  if (workload.next === undefined) return;
+  const held = heldOfBoth(workload);
+  database.run(
+    'UPDATE workloads SET next_version = NULL, next = NULL, held = ? WHERE deployment = ? AND name = ?',
+    held === undefined ? null : JSON.stringify(held),
+    id,
+    workload.name,
+  );
+}
+
+export function signWorkload(
+  database: Database,
+  id: DeploymentId,
+  { name, version, signed }: Pick<AcceptedWorkload, 'name' | 'version' | 'signed'>,
+): void {
+  const sql = 'INSERT OR REPLACE INTO signed (deployment, workload, version, text) VALUES (?,?,?,?)';
+  database.run(sql, id, name, version, signed);
+}
+
+/** Logs a change; an `ok` that this version already had is not logged again. */
+export function logChange(
+  database: Database,
+  id: DeploymentId,
+  { workload, version, state, message, data, created }: Change,
+): void {
+  database.run(
+    'INSERT OR IGNORE INTO changes (deployment, workload, version, state, message, data, created) VALUES (?,?,?,?,?,?,?)',
+    id,
+    workload,
+    version,
+    state,
+    message,
+    data,
+    created,
+  );
+}
+
+/** Drops the history of versions before `oldest`, except of those in force. */
+export function forgetVersions(database: Database, id: DeploymentId, oldest: number): void {
+  for (const table of ['changes', 'signed']) {
+    database.run(
+      `DELETE FROM ${table} WHERE deployment = ? AND version < ? AND NOT EXISTS (SELECT 1 FROM workloads w
+       WHERE w.deployment = ${table}.deployment AND w.name = ${table}.workload AND w.version = ${table}.version)`,
+      id,
+      oldest,
+    );
+  }
+}
+
+/** Which version of which workload a change tells of. */
+export function versionOf({
+  name,
+  version,
+  signed,
+}: AcceptedWorkload): Pick<Change, 'workload' | 'version' | 'signed'> {
+  return { workload: name, version, signed };
+}
