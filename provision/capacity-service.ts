@@ -1,6 +1,7 @@
 /** The node's numbers on the bus: what existing clients know, and the planner's own view. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Service } from '../modules/zbus/definition.ts';
+import type { nodeMachine } from '../modules/noded/interface.ts';
+import type { Client, Service } from '../modules/zbus/definition.ts';
 import type { Infer } from '../modules/zbus/wire.ts';
 import { GridError } from '../schemas/errors/index.ts';
 import { validateDeployment } from '../schemas/validate.ts';
@@ -57,14 +58,23 @@ export class LatestSnapshot {
   }
 }
 
-export function statisticsService(latest: LatestSnapshot, journal: Journal): Service<typeof statistics> {
+/** Milliseconds that noded may take. */
+const GPUS_DEADLINE_MS = 10_000;
+
+export function statisticsService(
+  latest: LatestSnapshot,
+  journal: Journal,
+  machine: Client<typeof nodeMachine>,
+): Service<typeof statistics> {
   return {
     Current: async (_, { signal }) => usedOf(await latest.read(signal)),
     Total: async (_, { signal }) => totalOf(await latest.read(signal)),
     Workloads: () => journal.deployments().flatMap(runningWorkloads).length,
     GetCounters: async (_, { signal }) =>
       countersOf(await latest.read(signal), journal.deployments(), await openConnections()),
-    ListGPUs: () => [],
+    // No workload of this node takes one yet, so none has a contract.
+    ListGPUs: async (_, { signal }) =>
+      (await machine.Gpus({}, { deadlineMs: GPUS_DEADLINE_MS, signal })).map((gpu) => ({ ...gpu, Contract: 0n })),
     ReservedStream$: async function* (signal) {
       while (!signal.aborted) {
         const snapshot = await latest.read(signal).catch(() => undefined);

@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { chain, substrateGateway } from '../modules/api-gateway/interface.ts';
 import { flist } from '../modules/flistd/interface.ts';
 import { network } from '../modules/networkd/interface.ts';
+import { nodeMachine } from '../modules/noded/interface.ts';
 import { storage } from '../modules/storaged/interface.ts';
 import { vmd } from '../modules/vmd/interface.ts';
 import type { BusLog } from '../modules/zbus/broker.ts';
@@ -121,7 +122,7 @@ export function startProvisiond(options: ProvisiondOptions): Provisiond {
   });
 
   server.serve(provision, provisionService({ journal, engine, acceptor }));
-  server.serve(statistics, statisticsService(latest, journal));
+  server.serve(statistics, statisticsService(latest, journal, bus.of(nodeMachine)));
   server.serve(
     planner,
     plannerService({ latest, journal, acceptor, types, steps: (signal) => stepStream(steps, signal) }),

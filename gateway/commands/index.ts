@@ -1,8 +1,12 @@
 /** Every command the gateway answers. */
+import { adminHandlers } from './admin.ts';
 import { capacityHandlers } from './capacity.ts';
 import { deploymentHandlers } from './deployment.ts';
+import { diagnosticsHandlers } from './diagnostics.ts';
+import { gpuHandlers } from './gpu.ts';
 import type { Handler } from './handler.ts';
 import { limitsHandlers } from './limits.ts';
+import { locationHandlers } from './location.ts';
 import { networkHandlers } from './network.ts';
 import { groupOf } from './roles.ts';
 import { storageHandlers } from './storage.ts';
@@ -15,8 +19,12 @@ export const handlers: ReadonlyMap<string, Handler> = new Map(
     ...capacityHandlers,
     ...limitsHandlers,
     ...networkHandlers,
+    ...adminHandlers,
     ...storageHandlers,
     ...systemHandlers,
+    ...diagnosticsHandlers,
+    ...gpuHandlers,
+    ...locationHandlers,
   ].flatMap((handler) => [handler.command.name, ...(handler.command.aliases ?? [])].map((name) => [name, handler])),
 );
 

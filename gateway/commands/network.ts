@@ -1,4 +1,13 @@
-import { networkInterfaces, networkWireguardPorts, printIp } from '../../schemas/index.ts';
+import {
+  networkHasIpv6,
+  networkInterfaces,
+  networkPrivateIps,
+  networkPublicConfig,
+  networkPublicIps,
+  networkWireguardPorts,
+  printIp,
+} from '../../schemas/index.ts';
+import { addressText, networkText } from './addresses.ts';
 import { handle } from './handler.ts';
 
 /** Existing clients look the node's own addresses up under this name. */
@@ -15,5 +24,26 @@ export const networkHandlers = [
   }),
   handle(networkWireguardPorts, (_input, { node, signal, deadlineMs }) =>
     node.network.WireguardPorts({}, { signal, deadlineMs }),
+  ),
+  handle(networkPublicConfig, async (_input, { node, signal, deadlineMs }) => {
+    const { Type, IPv4, IPv6, GW4, GW6, Domain } = await node.network.GetPublicConfig({}, { signal, deadlineMs });
+    return {
+      type: Type,
+      ipv4: networkText(IPv4),
+      ipv6: networkText(IPv6),
+      gw4: addressText(GW4),
+      gw6: addressText(GW6),
+      domain: Domain,
+    };
+  }),
+  handle(networkHasIpv6, async (_input, { node, signal, deadlineMs }) => {
+    await node.network.GetPublicIPv6Subnet({}, { signal, deadlineMs });
+    return true;
+  }),
+  handle(networkPublicIps, (_input, { node, signal, deadlineMs }) =>
+    node.provision.ListPublicIPs({}, { signal, deadlineMs }),
+  ),
+  handle(networkPrivateIps, ({ network_name }, { node, twin, signal, deadlineMs }) =>
+    node.provision.ListPrivateIPs({ twin, network: network_name }, { signal, deadlineMs }),
   ),
 ];

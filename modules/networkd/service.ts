@@ -6,13 +6,17 @@ import type { Infer } from '../zbus/wire.ts';
 import type { NetworkHost, NetworkTaps } from './drivers/driver.ts';
 import type { NetResourceMetrics, network } from './interface.ts';
 import type { Networks } from './networks.ts';
-import { gatewayOf, ipv6Of, normalizeIp, parsePrefix, toIpNet } from './plan/address.ts';
+import { contains, gatewayOf, ipv6Of, normalizeIp, parsePrefix, toIpNet } from './plan/address.ts';
 import { macBytes } from './plan/mac.ts';
 import { networkNames } from './plan/names.ts';
 import { checkNetworkId, specFrom } from './plan/spec.ts';
 import type { WireguardPorts } from './ports.ts';
 
 const MAX_WORKLOAD_ID_CHARACTERS = 256;
+/** What is routed on the internet. */
+const PUBLIC_IPV6 = parsePrefix('2000::/3');
+/** Name by which clients know a node's main interface. */
+const MAIN = 'zos';
 /** Streams of addresses repeat themselves this often, for listeners that come later. */
 const STREAM_PERIOD_MS = 10_000;
 
@@ -90,8 +94,10 @@ export function networkService(parts: NetworkServiceOptions): Service<typeof net
     GetPublicConfig: () => {
       throw new GridError('network_no_public_config', {});
     },
-    GetPublicIPv6Subnet: () => {
-      throw new GridError('network_no_public_ipv6', {});
+    GetPublicIPv6Subnet: async () => {
+      const found = (await host.uplinkAddresses()).find(({ IP }) => IP.length === 16 && contains(PUBLIC_IPV6, IP));
+      if (found === undefined) throw new GridError('network_no_public_ipv6', {});
+      return found;
     },
     GetPublicIPV6Gateway: () => {
       throw new GridError('network_no_public_ipv6', {});
@@ -110,8 +116,9 @@ export function networkService(parts: NetworkServiceOptions): Service<typeof net
     QSFSNamespace: ({ id }) => host.nameFor(`qfs-ns-${macBytes(`qsfs:${id}`).toString('hex')}`),
 
     SetPublicConfig: () => notOffered('a public configuration'),
-    GetPublicExitDevice: () => notOffered('a public exit device'),
-    SetPublicExitDevice: () => notOffered('a public exit device'),
+    // Networks and the node itself leave by the same uplink.
+    GetPublicExitDevice: () => ({ IsSingle: true, IsDual: false, AsDualInterface: '' }),
+    SetPublicExitDevice: ({ iface }) => checkExitDevice(iface, host),
     SetupPubTap: () => notOffered('public addresses'),
     SetupPubIPFilter: () => notOffered('public addresses'),
     SetupYggTap: () => notOffered('planetary addresses'),
@@ -128,6 +135,20 @@ export function networkService(parts: NetworkServiceOptions): Service<typeof net
         return { Type: '', IPv4: none, IPv6: none, GW4: null, GW6: null, Domain: '', HasPublicConfig: false };
       }),
   };
+}
+
+/** Says why a card cannot be the exit of public traffic alone. The way it is already is set without doing anything. */
+async function checkExitDevice(device: string, host: NetworkHost): Promise<void> {
+  if (device === MAIN) return;
+  const shown = device.slice(0, 64);
+  if (device === '') throw new GridError('network_exit_invalid', { device });
+  await host.interfaces(device, '');
+  const all = await host.interfaces('', '');
+  const card = all.get(device);
+  if (card === undefined) throw new GridError('network_exit_invalid', { device: shown });
+  if (card.Mac === all.get(MAIN)?.Mac || card.IPs.length > 0)
+    throw new GridError('network_exit_taken', { device: shown });
+  notOffered('a network card for public traffic alone');
 }
 
 /** Traffic between each network and the router, by workload, seen from the network. */

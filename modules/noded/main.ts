@@ -5,7 +5,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { runDaemon } from '../zbus/daemon.ts';
+import { defineDaemon, runDaemon } from '../zbus/daemon.ts';
 import { openHost } from './drivers/open.ts';
 import { nodeHost, nodeMachine, nodeSystem } from './interface.ts';
 import { parseLocation } from './location.ts';
@@ -14,7 +14,7 @@ import { hostService, machineService, systemService } from './service.ts';
 
 const manifest = join(import.meta.dirname, '..', '..', 'package.json');
 
-await runDaemon({
+export const noded = defineDaemon({
   name: 'noded',
   module: 'node',
   options: ['location'],
@@ -29,3 +29,5 @@ await runDaemon({
     return undefined;
   },
 });
+
+if (import.meta.main) await runDaemon(noded);

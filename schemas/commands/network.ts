@@ -108,4 +108,5 @@ export const adminSetPublicNic = defineCommand({
   caller: 'farmer',
   input: described(text, 'name of a physical card, or `zos` for the default bridge'),
   output: nothing,
+  unreadable: 'failed to decode input, expecting string',
 });

@@ -113,4 +113,20 @@ export const networkErrors = {
     message: (d) => `another node has its networks here: interface ${d.bridge} belongs to ${JSON.stringify(d.owner)}`,
     remedy: 'start this node in a network namespace of its own, or purge the other one first',
   }),
+  network_exit_invalid: entry({
+    number: 5012,
+    stage,
+    fault: 'caller',
+    retryable: false,
+    details: z.object({ device: z.string() }),
+    message: () => 'invalid exit bridge must be a physical nic or the default bridge',
+  }),
+  network_exit_taken: entry({
+    number: 5013,
+    stage,
+    fault: 'caller',
+    retryable: false,
+    details: z.object({ device: z.string() }),
+    message: (d) => `device is '${d.device}' already used`,
+  }),
 } as const;
