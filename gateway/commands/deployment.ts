@@ -1,5 +1,13 @@
 import { deploymentFromStruct, deploymentToStruct, workloadFromStruct } from '../../provision/wire.ts';
-import { deploymentChanges, deploymentDeploy, deploymentGet, deploymentList } from '../../schemas/index.ts';
+import { GridError } from '../../schemas/errors/index.ts';
+import {
+  deploymentChanges,
+  deploymentDelete,
+  deploymentDeploy,
+  deploymentGet,
+  deploymentList,
+  deploymentUpdate,
+} from '../../schemas/index.ts';
 import { handle } from './handler.ts';
 
 /** provisiond's own answers are believed; a client's results never get this far. */
@@ -12,6 +20,16 @@ export const deploymentHandlers = [
       { signal, deadlineMs },
     );
     return null;
+  }),
+  handle(deploymentUpdate, async (deployment, { node, twin, signal, deadlineMs }) => {
+    await node.provision.CreateOrUpdate(
+      { twin, deployment: deploymentToStruct(deployment), update: true },
+      { signal, deadlineMs },
+    );
+    return null;
+  }),
+  handle(deploymentDelete, () => {
+    throw new GridError('deployment_delete_disabled', {});
   }),
   handle(deploymentGet, async ({ contract_id }, { node, twin, signal, deadlineMs }) => {
     const found = await node.provision.Get({ twin, contractID: contract_id }, { signal, deadlineMs });

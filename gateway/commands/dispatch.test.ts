@@ -79,6 +79,18 @@ describe('the dispatcher', () => {
     ]);
   });
 
+  it('refuses to delete a deployment, whatever is sent, in the words of nodes', async () => {
+    for (const payload of ['null', '', '{"contract_id":1}']) {
+      const answer = await dispatcher(all).it.answer({
+        command: 'zos.deployment.delete',
+        payload: Buffer.from(payload),
+        twin: 7,
+      });
+      const message = 'deletion over the api is disabled, please cancel your contract instead';
+      expect(answer).toMatchObject({ kind: 'error', message });
+    }
+  });
+
   it('answers in time for a handler that stops when told and for one that never ends', async () => {
     const text = 'x.y was not finished within 50 ms; ask again; what was accepted goes on';
     const obeys = dispatcher(

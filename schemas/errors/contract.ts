@@ -154,14 +154,6 @@ export const contractErrors = {
     message: (d) => `deployment of contract ${d.contract} is ${d.phase}`,
     remedy: 'try again when that has ended',
   }),
-  update_unsupported: entry({
-    number: 2126,
-    stage: 'deployment',
-    fault: 'caller',
-    retryable: false,
-    details: z.object({ type: z.string() }),
-    message: (d) => `workload '${d.type}' does not support upgrade: upgrade validation error`,
-  }),
   upgrade_invalid: entry({
     number: 2127,
     stage: 'deployment',
@@ -169,6 +161,14 @@ export const contractErrors = {
     retryable: false,
     details: z.object({ reason: z.string() }),
     message: (d) => `${d.reason}: upgrade validation error`,
+  }),
+  deployment_delete_disabled: entry({
+    number: 2128,
+    stage: 'deployment',
+    fault: 'caller',
+    retryable: false,
+    details: z.object({}),
+    message: () => 'deletion over the api is disabled, please cancel your contract instead',
   }),
   dependency_failed: entry({
     number: 2130,
