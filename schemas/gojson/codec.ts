@@ -35,7 +35,10 @@ export interface About {
 
 export interface Codec {
   readonly zero: () => unknown;
-  /** Reads the value that comes; throws `DecodeProblem` of kind `value`, before or behind it, if it is not of the type. */
+  /**
+   * Reads the value that comes over the one its key had before; `undefined` is the zero value. Throws `DecodeProblem` of kind
+   * `value`, before or behind it, if it is not of the type.
+   */
   readonly read: (json: JsonReader, previous: unknown, place: Place) => unknown;
   readonly write: (value: unknown) => string;
   /** Left out of objects when zero, as Go's `omitempty`; of what may be absent only when it is. */
@@ -63,6 +66,11 @@ export function aboutOf(schema: z.ZodType): About | undefined {
   return codecs.get(schema)?.about;
 }
 
+/** Whether texts of ours leave the field out when it is empty. */
+export function isOmitted(schema: z.ZodType): boolean {
+  return (codecs.get(schema)?.omitZero ?? false) !== false;
+}
+
 /** The same schema with words for its readers: what the value is, and its unit. */
 export function described<S extends z.ZodType>(schema: S, description: string, more: object = {}): S {
   return withCodec(schema.meta({ description, ...more }), codecOf(schema));
@@ -78,7 +86,7 @@ export function decode<S extends z.ZodType>(
   const codec = codecOf(schema);
   const json = new JsonReader(text);
   try {
-    const value = codec.read(json, codec.zero(), { struct, field: '', within: undefined });
+    const value = codec.read(json, undefined, { struct, field: '', within: undefined }) ?? codec.zero();
     json.end();
     return value as z.output<S>;
   } catch (error) {
@@ -121,21 +129,23 @@ export function struct<S extends z.ZodRawShape>(go: string, shape: S, summary?: 
     const key = json.key();
     return byKey.get(key) ?? byFold.get(fold(key)) ?? -1;
   };
-  const zero = () => {
+  const build = (found: readonly unknown[]): Record<string, unknown> => {
     const value: Record<string, unknown> = {};
-    for (const { key, codec } of fields) {
-      const empty = codec.zero();
-      if (empty !== undefined) value[key] = empty;
+    for (let at = 0; at < fields.length; at++) {
+      const { key, codec } = fields[at] as Field;
+      const field = found[at] ?? codec.zero();
+      if (field !== undefined) value[key] = field;
     }
     return value;
   };
   return withCodec(z.object(shape), {
     about: summary === undefined ? { name } : { name, summary },
-    zero,
+    zero: () => build(new Array(fields.length)),
     read: (json, previous, place) => {
       if (json.null()) return previous;
       if (json.kind() !== 'object') throw mismatch(json, go, place);
-      const value = previous as Record<string, unknown>;
+      const found: unknown[] =
+        previous === undefined ? new Array(fields.length) : fields.map(({ key }) => (previous as Record<string, unknown>)[key]);
       const here = { struct: name, field: '', within: place };
       let expected = 0;
       for (let more = json.openObject(); more; more = json.nextMember()) {
@@ -147,11 +157,9 @@ export function struct<S extends z.ZodRawShape>(go: string, shape: S, summary?: 
         }
         expected = at + 1;
         here.field = field.key;
-        const read = field.codec.read(json, value[field.key], here);
-        if (read !== undefined) value[field.key] = read;
-        else if (value[field.key] !== undefined) delete value[field.key];
+        found[at] = field.codec.read(json, found[at], here);
       }
-      return value;
+      return build(found);
     },
     write: (value) => {
       const parts: string[] = [];
@@ -195,7 +203,7 @@ export function list<S extends z.ZodType>(element: S, { omitEmpty = false } = {}
       const items: unknown[] = [];
       for (let more = json.openArray(); more; more = json.nextItem()) {
         if (items.length === MAX_ELEMENTS) throw tooMany(json, place);
-        items.push(codec.read(json, codec.zero(), place));
+        items.push(codec.read(json, undefined, place) ?? codec.zero());
       }
       return items;
     },
@@ -215,10 +223,10 @@ export function map<S extends z.ZodType>(element: S) {
     read: (json, previous, place) => {
       if (json.null()) return Object.create(null);
       if (json.kind() !== 'object') throw mismatch(json, 'map[string]', place);
-      const value = previous as Record<string, unknown>;
+      const value = (previous ?? Object.create(null)) as Record<string, unknown>;
       for (let more = json.openObject(); more; more = json.nextMember()) {
         const key = json.key();
-        value[key] = codec.read(json, codec.zero(), place);
+        value[key] = codec.read(json, undefined, place) ?? codec.zero();
       }
       return value;
     },
@@ -236,7 +244,7 @@ export function pointer<S extends z.ZodType>(target: S) {
   return withCodec(schema, {
     omitZero: 'absent',
     zero: () => undefined,
-    read: (json, previous, place) => (json.null() ? undefined : codec.read(json, previous ?? codec.zero(), place)),
+    read: (json, previous, place) => (json.null() ? undefined : (codec.read(json, previous, place) ?? codec.zero())),
     write: (value) => (value === undefined ? 'null' : codec.write(value)),
   });
 }

@@ -167,6 +167,12 @@ describe.each(['gridnode', 'types'])('readers of %s', (name) => {
     expect(bare).toEqual([]);
   });
 
+  it.each(defs)('find an example of %s that is one', (type, { examples }) => {
+    const check = validator(name === 'types' ? `types#/$defs/${type}` : `#/$defs/${type}`);
+    expect(examples).toHaveLength(1);
+    for (const example of examples as unknown[]) expect(check(example), JSON.stringify(check.errors)).toBe(true);
+  });
+
   it('find no place where anything goes unsaid', () => {
     const free: string[] = [];
     for (const [type, schema] of defs) {

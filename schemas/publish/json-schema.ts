@@ -5,8 +5,9 @@
 import { z } from 'zod';
 import { commands, taskResults } from '../commands/index.ts';
 import { Deployment, Workload } from '../deployment.ts';
-import { type About, aboutOf } from '../gojson/codec.ts';
+import { type About, aboutOf, isOmitted } from '../gojson/codec.ts';
 import { workloadTypeNames, workloadTypes } from '../workloads/index.ts';
+import { withExamples } from './type-examples.ts';
 
 export interface JsonSchema {
   readonly [keyword: string]: unknown;
@@ -59,10 +60,10 @@ export class Publication {
     return this.#use(schema, 'answer').json;
   }
 
-  /** Every definition by name, in the order of the alphabet. */
+  /** Every definition by name, in the order of the alphabet, with an example. */
   definitions(): Record<string, JsonSchema> {
     const sorted = [...this.#named].sort(([a], [b]) => (a < b ? -1 : 1));
-    return Object.fromEntries(sorted.map(([name, { made }]) => [name, made.json]));
+    return withExamples(Object.fromEntries(sorted.map(([name, { made }]) => [name, made.json])));
   }
 
   /** A schema where it is used: words and bounds of the place beside it. */
@@ -170,12 +171,10 @@ function nameOf(core: z.ZodType): string | undefined {
   return name !== undefined && /^[A-Z]/.test(name) ? name : undefined;
 }
 
-/** Nodes write every list of theirs, if only as null. */
+/** Nodes write every list of theirs that is not Go's `omitempty`, if only as null. */
 function mayBeLeftOut(field: z.ZodType, side: Side): boolean {
   if (!field.safeParse(undefined).success) return false;
-  const { core, nullable } = unwrapped(field);
-  const isList = core instanceof z.ZodArray || core instanceof z.ZodRecord;
-  return side === 'request' || !(nullable && isList);
+  return side === 'request' || isOmitted(field) || field instanceof z.ZodDefault;
 }
 
 function leaf(json: JsonSchema): Made {
