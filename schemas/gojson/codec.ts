@@ -31,6 +31,8 @@ export interface About {
   readonly summary?: string;
   /** JSON Schema keywords, where zod's own do not describe the wire. */
   readonly json?: Readonly<Record<string, unknown>>;
+  /** The same for what is written, where more is read. */
+  readonly written?: Readonly<Record<string, unknown>>;
 }
 
 export interface Codec {

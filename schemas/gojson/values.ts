@@ -106,6 +106,8 @@ export const size = withCodec(z.union([z.int().nonnegative(), z.bigint().min(0n)
   about: { name: 'Size', summary: `Bytes, an unsigned integer of 64 bits. ${UINT64_NOTE}`, json: UINT64_SCHEMA },
 });
 
+const UNIX_SECONDS = { type: 'integer', minimum: Number.MIN_SAFE_INTEGER, maximum: Number.MAX_SAFE_INTEGER } as const;
+
 /** Unix seconds; RFC 3339 text is accepted and counted. */
 export const timestamp = withCodec(
   z
@@ -129,9 +131,10 @@ export const timestamp = withCodec(
     about: {
       name: 'Timestamp',
       summary: 'Seconds since 1970 began in UTC. Written as an integer; text of RFC 3339 is read, too.',
+      written: UNIX_SECONDS,
       json: {
         anyOf: [
-          { type: 'integer', minimum: Number.MIN_SAFE_INTEGER, maximum: Number.MAX_SAFE_INTEGER },
+          UNIX_SECONDS,
           { type: 'string', format: 'date-time', pattern: RFC3339_TEXT },
         ],
       },

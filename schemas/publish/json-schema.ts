@@ -95,7 +95,8 @@ export class Publication {
   }
 
   #make(core: z.ZodType, side: Side): Made {
-    const own = aboutOf(core)?.json;
+    const { json: read, written = read } = aboutOf(core) ?? {};
+    const own = this.#form === 'written' ? written : read;
     if (own !== undefined) return leaf(own);
     if (core instanceof z.ZodObject) return this.#object(core, side);
     if (core instanceof z.ZodArray) {
@@ -118,8 +119,9 @@ export class Publication {
       properties[key] = tolerant && mayBeAbsent ? orNull(json) : json;
       if (tolerant ? !mayBeAbsent : !mayBeLeftOut(field, side)) required.push(key);
     }
-    const json = { type: 'object', properties, ...(required.length === 0 ? {} : { required }) };
     const isWorkload = aboutOf(core) === aboutOf(Workload);
+    if (isWorkload && !required.includes('type')) required.push('type', 'data');
+    const json = { type: 'object', properties, ...(required.length === 0 ? {} : { required }) };
     return {
       json: isWorkload ? { ...json, ...this.#dataByType(json, tolerant) } : json,
       mayBeAbsent: tolerant && required.length === 0,
@@ -136,7 +138,6 @@ export class Publication {
   #dataByType({ properties }: { readonly properties: Record<string, JsonSchema> }, tolerant: boolean): JsonSchema {
     return {
       properties: { ...properties, type: { ...properties.type, type: 'string', enum: workloadTypeNames } },
-      required: ['name', 'type', 'data'],
       allOf: workloadTypes.map((type) => {
         const { json, mayBeAbsent } = this.#use(type.data, 'request');
         return {
