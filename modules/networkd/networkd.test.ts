@@ -223,6 +223,28 @@ describe.skipIf(!isRoot)('networkd', () => {
     expect(await node.network.PublicIPv4Support({})).toBe(false);
   });
 
+  it('has one way out, and says of each other card why it is none', async () => {
+    expect(await node.network.GetPublicExitDevice({})).toEqual({ IsSingle: true, IsDual: false, AsDualInterface: '' });
+    const choose = (iface: string) => node.network.SetPublicExitDevice({ iface });
+    await choose('zos');
+    await expect(choose('')).rejects.toThrow(/^invalid exit bridge must be a physical nic or the default bridge$/);
+    await expect(choose('nothing0')).rejects.toMatchObject({ remote: { code: 'network_device_unknown' } });
+    await expect(choose('lo')).rejects.toMatchObject({ remote: { code: 'network_exit_invalid' } });
+    await expect(choose('up0')).rejects.toThrow(/^device is 'up0' already used$/);
+    expect(await node.network.GetPublicExitDevice({})).toMatchObject({ IsSingle: true });
+  });
+
+  it('has public IPv6 when the uplink has such an address', async () => {
+    const change = (verb: string, address: string) =>
+      node.ip('-n', node.name, 'address', verb, address, 'dev', 'up0', 'nodad');
+    await change('add', 'fd12::2/64');
+    await expect(node.network.GetPublicIPv6Subnet({})).rejects.toThrow(/^no public ipv6 found$/);
+    await change('add', '2001:db8::2/64');
+    expect(await node.network.GetPublicIPv6Subnet({})).toEqual(toIpNet(parsePrefix('2001:db8::2/64')));
+    await node.ip('-n', node.name, 'address', 'del', '2001:db8::2/64', 'dev', 'up0');
+    await node.ip('-n', node.name, 'address', 'del', 'fd12::2/64', 'dev', 'up0');
+  });
+
   it('streams the addresses of the uplink', async () => {
     for await (const addresses of node.bus.stream(network, 'ZOSAddresses', { signal: AbortSignal.timeout(15_000) })) {
       expect(addresses).toEqual([toIpNet(parsePrefix('198.51.100.2/24'))]);
