@@ -116,18 +116,25 @@ export function mismatch(json: JsonReader, go: string, place: Place): DecodeProb
 
 interface Field {
   readonly key: string;
+  readonly keyBytes: Uint8Array;
   readonly codec: Codec;
 }
 
 /** An object with named fields. `go` is the Go type's name, which its error texts show; `summary` says what it is. */
 export function struct<S extends z.ZodRawShape>(go: string, shape: S, summary?: string): z.ZodObject<S, z.core.$strip> {
   const name = go.slice(go.lastIndexOf('.') + 1);
-  const fields: Field[] = Object.entries(shape).map(([key, schema]) => ({ key, codec: codecOf(schema as z.ZodType) }));
+  const fields = Object.entries(shape).map(
+    ([key, schema]): Field => ({
+      key,
+      keyBytes: new TextEncoder().encode(key),
+      codec: codecOf(schema as z.ZodType),
+    }),
+  );
   const byKey = new Map(fields.map(({ key }, at) => [key, at]));
   const byFold = new Map(fields.map(({ key }, at) => [fold(key), at]));
   // Nearly all texts have their keys in the order and spelling of the type.
   const find = (json: JsonReader, expected: number): number => {
-    for (let at = expected; at < fields.length; at++) if (json.isKey((fields[at] as Field).key)) return at;
+    for (let at = expected; at < fields.length; at++) if (json.isKey((fields[at] as Field).keyBytes)) return at;
     const key = json.key();
     return byKey.get(key) ?? byFold.get(fold(key)) ?? -1;
   };
@@ -147,7 +154,9 @@ export function struct<S extends z.ZodRawShape>(go: string, shape: S, summary?: 
       if (json.null()) return previous;
       if (json.kind() !== 'object') throw mismatch(json, go, place);
       const found: unknown[] =
-        previous === undefined ? new Array(fields.length) : fields.map(({ key }) => (previous as Record<string, unknown>)[key]);
+        previous === undefined
+          ? new Array(fields.length)
+          : fields.map(({ key }) => (previous as Record<string, unknown>)[key]);
       const here = { struct: name, field: '', within: place };
       let expected = 0;
       for (let more = json.openObject(); more; more = json.nextMember()) {

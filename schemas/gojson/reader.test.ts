@@ -21,7 +21,7 @@ function plain(json: JsonReader): unknown {
     case 'object': {
       const value: Record<string, unknown> = Object.create(null);
       for (let more = json.openObject(); more; more = json.nextMember()) {
-        const key = json.isKey('') ? '' : json.key();
+        const key = json.isKey(new Uint8Array()) ? '' : json.key();
         value[key] = plain(json);
       }
       return value;

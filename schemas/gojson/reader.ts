@@ -209,12 +209,12 @@ export class JsonReader {
     return key;
   }
 
-  /** Reads a member's key if it is spelled just so; `name` is plain ASCII. */
-  isKey(name: string): boolean {
+  /** Reads a member's key if it is spelled just so; `name` is plain ASCII's bytes. */
+  isKey(name: Uint8Array): boolean {
     const units = this.#units;
     const start = this.#at + 1;
     const end = start + name.length;
-    for (let i = 0; i < name.length; i++) if (units[start + i] !== name.charCodeAt(i)) return false;
+    for (let i = 0; i < name.length; i++) if (units[start + i] !== name[i]) return false;
     if (units[end] !== QUOTE) return false;
     this.#at = end + 1;
     this.#colon();
@@ -280,10 +280,11 @@ export class JsonReader {
 
   /** The last character of an escape whose second one is at `at`. */
   #escape(at: number): number {
-    const letter = this.#text.charAt(at);
+    const unit = this.#units[at] as number;
+    if (unit === QUOTE || unit === BACKSLASH) return at;
     this.#at = at;
-    if (letter === '' || !'"\\/bfnrtu'.includes(letter)) throw this.#unexpected('in string escape code');
-    if (letter !== 'u') return at;
+    if (unit === 0 || !'/bfnrtu'.includes(String.fromCharCode(unit))) throw this.#unexpected('in string escape code');
+    if (unit !== 0x75) return at;
     for (let i = 1; i <= 4; i++) {
       this.#at = at + i;
       if (!HEX_DIGIT.test(this.#text.charAt(at + i))) throw this.#unexpected('in \\u hexadecimal character escape');

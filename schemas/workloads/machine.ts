@@ -132,7 +132,9 @@ export function machinePieces(data: Machine): Piece[] {
       [`mounts[${i}].mountpoint`, mount.mountpoint],
     ]),
     ['entrypoint', data.entrypoint],
-    ...sortedEnv(data.env).map(([key, value]): Piece => [`env[${key}]`, `${key}=${value}`]),
+    ...Object.keys(data.env)
+      .sort(compareCodePoints)
+      .map((key): Piece => [`env[${key}]`, `${key}=${data.env[key]}`]),
     ...data.gpu.map((id, i): Piece => [`gpu[${i}]`, id]),
   ];
 }
@@ -144,19 +146,13 @@ export function machineReferences(data: Machine): Reference[] {
   ];
 }
 
-/** Environment by the bytes of the key alone. */
-function sortedEnv(env: Readonly<Record<string, string>>): [string, string][] {
-  return Object.entries(env).sort(([a], [b]) => compareCodePoints(a, b));
-}
-
 /** The order of texts' UTF-8 bytes, which is that of their code points but not of their UTF-16 units. */
 function compareCodePoints(a: string, b: string): number {
   let i = 0;
   while (i < a.length && a.charCodeAt(i) === b.charCodeAt(i)) i++;
   // Within a pair the first halves were the same, so its second halves decide.
-  const [x, y] = [a.charCodeAt(i), b.charCodeAt(i)];
-  if (Number.isNaN(x) || Number.isNaN(y)) return a.length - b.length;
-  return rank(x) - rank(y);
+  if (i === a.length || i === b.length) return a.length - b.length;
+  return rank(a.charCodeAt(i)) - rank(b.charCodeAt(i));
 }
 
 /** Pairs stand for code points above all others. */
