@@ -4,11 +4,10 @@ import { beforeEach, describe, expect, it, vi } from 'vitest';
 import { ZbusError } from '../../modules/zbus/errors.ts';
 import type { Journal } from '../store/journal.ts';
 import { MemoryJournal } from '../store/memory.ts';
-import { SqliteJournal } from '../store/sqlite.ts';
 import { allOk, full, LIMITS, oks, states } from '../testing/engine.ts';
 import { engineWorld } from '../testing/engine-world.ts';
 import { TestHost } from '../testing/host.ts';
-import type { Daemons } from '../workloads/workload.ts';
+import { Life } from '../testing/life.ts';
 import type { Engine } from './engine.ts';
 
 const GIB = 1024 ** 3;
@@ -21,62 +20,8 @@ beforeEach(() => {
   ({ host } = world);
 });
 
-/** One life of provisiond: from `die` on nothing it does reaches the journal or the host. */
-class Life {
-  readonly journal: Journal;
-  readonly engine: Engine;
-  #isDead = false;
-  #writes = 0;
-
-  constructor(path: string, dieAtWrite: number, when: 'before' | 'after') {
-    const journal = new SqliteJournal(path);
-    this.journal = new Proxy(journal as Journal, {
-      get: (target, property) => {
-        const value: unknown = Reflect.get(target, property, target);
-        if (typeof value !== 'function') return value;
-        if (!['recordStep', 'finish', 'release', 'tombstone', 'cancel'].includes(String(property))) {
-          return value.bind(target);
-        }
-        return (...args: unknown[]): unknown => {
-          if (this.#isDead) throw new Error('dead');
-          this.#writes += 1;
-          const isLast = this.#writes === dieAtWrite;
-          if (isLast && when === 'before') this.die();
-          const result: unknown = value.apply(target, args);
-          if (isLast && when === 'after') this.die();
-          return result;
-        };
-      },
-    });
-    this.engine = startEngine(this.journal, this.#mortal(host.daemons));
-  }
-
-  get isDead(): boolean {
-    return this.#isDead;
-  }
-
-  die(): never {
-    this.#isDead = true;
-    throw new Error('dead');
-  }
-
-  #mortal(daemons: Daemons): Daemons {
-    const wrap = <T extends object>(client: T): T =>
-      new Proxy(client, {
-        get: (target, method) => (args: unknown, options: unknown) => {
-          if (this.#isDead) return Promise.reject(new Error('dead'));
-          const act = Reflect.get(target, method) as (a: unknown, o: unknown) => unknown;
-          return act(args, options);
-        },
-      });
-    return {
-      storage: wrap(daemons.storage),
-      network: wrap(daemons.network),
-      flist: wrap(daemons.flist),
-      vmd: wrap(daemons.vmd),
-    };
-  }
-}
+const born = (path: string, dieAtWrite: number, when: 'before' | 'after'): Life =>
+  new Life({ path, dieAtWrite, when, daemons: host.daemons, startEngine });
 
 describe.each(['before', 'after'] as const)('a crash %s any write of the journal', (when) => {
   it('ends in the same running deployment', async () => {
@@ -86,7 +31,7 @@ describe.each(['before', 'after'] as const)('a crash %s any write of the journal
       host = new TestHost(join(world.folder, `up${write}`));
       world.host = host;
       const path = join(world.folder, `up${write}`, 'journal.sqlite');
-      const first = new Life(path, write, when);
+      const first = born(path, write, when);
       const { id } = await accept(first.journal, full());
       first.engine.submit(id);
       await vi.waitFor(() => {
@@ -96,7 +41,7 @@ describe.each(['before', 'after'] as const)('a crash %s any write of the journal
       isCovered = !first.isDead;
       if (isCovered) break;
       deaths += 1;
-      const second = new Life(path, Number.POSITIVE_INFINITY, when);
+      const second = born(path, Number.POSITIVE_INFINITY, when);
       second.engine.resume();
       await second.engine.idle();
       expect(states(second.journal)).toEqual(allOk);
@@ -117,13 +62,13 @@ describe.each(['before', 'after'] as const)('a crash %s any write of the journal
       host = new TestHost(join(world.folder, `down${write}`));
       world.host = host;
       const path = join(world.folder, `down${write}`, 'journal.sqlite');
-      const ready = new Life(path, Number.POSITIVE_INFINITY, when);
+      const ready = born(path, Number.POSITIVE_INFINITY, when);
       const { id } = await accept(ready.journal, full());
       ready.engine.submit(id);
       await ready.engine.idle();
       await ready.engine.stop();
 
-      const first = new Life(path, write, when);
+      const first = born(path, write, when);
       try {
         first.engine.cancel(id, 'contract canceled event received');
       } catch {
@@ -136,7 +81,7 @@ describe.each(['before', 'after'] as const)('a crash %s any write of the journal
       isCovered = !first.isDead;
       if (isCovered) break;
       deaths += 1;
-      const second = new Life(path, Number.POSITIVE_INFINITY, when);
+      const second = born(path, Number.POSITIVE_INFINITY, when);
       second.engine.resume();
       second.engine.cancel(id, 'contract not active on chain');
       await second.engine.idle();

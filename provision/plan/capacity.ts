@@ -88,7 +88,10 @@ export interface Account {
   readonly committed: number;
   readonly pending: number;
   readonly free: number;
-  /** How much more is promised than there is. 0 on a healthy node. */
+  /**
+   * How much more is promised than there is. 0 on a healthy node, except for the moment in which an
+   * update waits for what it removes before it makes what takes its place.
+   */
   readonly deficit: number;
 }
 

@@ -1,11 +1,23 @@
 import { mkdtempSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
 import fc from 'fast-check';
 import { afterEach, describe, expect, it } from 'vitest';
+import type { ReservedWorkload } from '../plan/capacity.ts';
 import { failingJournal } from './failing.ts';
-import { type Acceptance, deploymentId, HISTORY_LIMIT, type Journal, STEP_LIMIT } from './journal.ts';
+import {
+  type Acceptance,
+  deploymentId,
+  HISTORY_LIMIT,
+  type Journal,
+  type RevisedWorkload,
+  type Revision,
+  STEP_LIMIT,
+  VERSIONS_KEPT,
+} from './journal.ts';
 import { MemoryJournal } from './memory.ts';
+import { signedWorkload } from './signed.ts';
 import { SqliteJournal } from './sqlite.ts';
 
 const folders: string[] = [];
@@ -57,6 +69,28 @@ function acceptance(contract: bigint, names: readonly string[] = ['net1', 'vm1']
       })),
     },
   };
+}
+
+/** The next version: `changed` are to be what they were not, `removed` to go. */
+function revision(
+  contract: bigint,
+  version: number,
+  changed: readonly string[],
+  removed: readonly string[] = [],
+): Revision {
+  const { twin, document, hash, trace, reservation } = acceptance(contract, changed);
+  const workloads = changed.map((name): RevisedWorkload => {
+    const held = reservation.workloads.find((one) => one.name === name) as ReservedWorkload;
+    return {
+      name,
+      type: 'network',
+      version,
+      signed: `${name} ${version}`,
+      after: [],
+      held: { ...held, memoryBytes: 2 ** 41 },
+    };
+  });
+  return { twin, contract, version, document: `${document} ${version}`, hash, trace, removed, workloads };
 }
 
 describe.each([
@@ -144,6 +178,76 @@ describe.each([
     expect(journal.deployment(id)?.workloads.map((one) => one.state)).toEqual(['init', 'deleted']);
   });
 
+  it('keeps what runs until a change is settled, and counts both', () => {
+    const journal = make();
+    const { id } = journal.accept(acceptance(1n));
+    journal.finish(id, 'net1', { state: 'ok', data: 'old' });
+    journal.finish(id, 'vm1', { state: 'ok', data: '' });
+    expect(() => journal.revise(revision(1n, 2, ['net1']))).toThrow(/has version 0/);
+    expect(() => journal.revise(revision(2n, 1, ['net1']))).toThrow(/is not there/);
+    const record = journal.revise(revision(1n, 1, ['net1', 'new'], ['vm1']));
+    expect(record).toEqual(journal.deployment(id));
+    expect(record).toMatchObject({ version: 1, document: '{"contract_id":1} 1' });
+    expect(record.workloads.map((one) => [one.name, one.version, one.state, one.removal, one.next?.version])).toEqual([
+      ['net1', 0, 'ok', undefined, 1],
+      ['vm1', 0, 'ok', 'deleted by an update', undefined],
+      ['new', 1, 'init', undefined, undefined],
+    ]);
+    const memory = (): number[] =>
+      journal.reservations().flatMap((one) => one.workloads.map((workload) => workload.memoryBytes));
+    expect(memory()).toEqual([2 ** 40, 2 ** 40, 2 ** 40, 2 ** 41]);
+    expect(() => journal.revise(revision(1n, 2, ['net1']))).toThrow(/'net1' is not done/);
+    expect(journal.settle(id, 'new', { state: 'ok', data: '' })).toBe(false);
+    expect(journal.settle(id, 'net1', { state: 'unchanged', message: 'no' })).toBe(true);
+    expect(journal.settle(id, 'net1', { state: 'ok', data: '' })).toBe(false);
+    journal.release(id, 'vm1');
+    journal.finish(id, 'new', { state: 'ok', data: '' });
+    expect(memory()).toEqual([2 ** 40, 2 ** 41]);
+    journal.revise(revision(1n, 2, ['net1']));
+    expect(journal.settle(id, 'net1', { state: 'ok', data: 'new' })).toBe(true);
+    expect(memory()).toEqual([2 ** 41, 2 ** 41]);
+    expect(journal.deployment(id)?.workloads.map((one) => [one.name, one.version, one.signed, one.data])).toEqual([
+      ['net1', 2, 'net1 2', 'new'],
+      ['new', 1, 'new 1', ''],
+    ]);
+    const log = journal.changes(id).filter((one) => one.version > 0 || one.state === 'deleted');
+    expect(log.map((one) => `${one.signed} ${one.state} ${one.message} ${one.data}`)).toEqual([
+      'new 1 init  ',
+      'net1 1 unchanged no old',
+      'vm 0 deleted deleted by an update ',
+      'new 1 ok  ',
+      'net1 2 ok  new',
+    ]);
+  });
+
+  it('gives up a change with its workload, and holds all that it may have come to', () => {
+    const journal = make();
+    const { id } = journal.accept(acceptance(1n));
+    for (const name of ['net1', 'vm1']) journal.finish(id, name, { state: 'ok', data: '' });
+    journal.revise(revision(1n, 1, ['net1', 'vm1']));
+    journal.decommission(id, 'vm1', 'too many crashes');
+    journal.cancel(id, 'x');
+    expect(journal.deployment(id)?.workloads.map((one) => [one.next, one.held?.memoryBytes])).toEqual([
+      [undefined, 2 ** 41],
+      [undefined, 2 ** 41],
+    ]);
+    expect(journal.settle(id, 'net1', { state: 'ok', data: '' })).toBe(false);
+    expect(() => journal.revise(revision(1n, 2, []))).toThrow(/is to go away/);
+  });
+
+  it('remembers the newest versions, and those that run', () => {
+    const journal = make();
+    const { id } = journal.accept(acceptance(1n));
+    for (const name of ['net1', 'vm1']) journal.finish(id, name, { state: 'ok', data: '' });
+    for (let version = 1; version <= VERSIONS_KEPT + 3; version++) {
+      journal.revise(revision(1n, version, ['net1']));
+      journal.settle(id, 'net1', { state: 'ok', data: '' });
+    }
+    const versions = journal.changes(id).map((one) => `${one.workload} ${one.version} ${one.state}`);
+    expect(versions.slice(0, 3)).toEqual(['vm1 0 init', 'vm1 0 ok', 'net1 3 ok']);
+    expect(versions).toHaveLength(2 + VERSIONS_KEPT + 1);
+  });
+
   it('keeps its logs bounded', () => {
     const journal = make();
     const { id } = journal.accept(acceptance(1n));
@@ -174,9 +278,30 @@ describe('sqlite journal', () => {
     expect(again.deployments()).toEqual(journal.deployments());
   });
 
+  it('takes over a journal that knew no updates', () => {
+    const { journal, path } = sqlite();
+    const disk = { version: 0, name: 'd', type: 'zmount', data: '{"size":1}', metadata: 'm' };
+    const document = `{"version":0,"twin_id":7,"contract_id":4,"workloads":[${JSON.stringify(disk).replace('"{\\"size\\":1}"', '{"size":1}')}]}`;
+    const before = acceptance(4n, ['d']);
+    journal.accept({ ...before, document });
+    journal.finish('7-4', 'd', { state: 'ok', data: 'r' });
+    journal.close();
+    open.splice(open.indexOf(journal), 1);
+    const old = new DatabaseSync(path);
+    old.exec(`DROP TABLE signed; ALTER TABLE workloads DROP COLUMN next_version; ALTER TABLE workloads DROP COLUMN next;
+      PRAGMA user_version = 1`);
+    old.close();
+    const again = new SqliteJournal(path);
+    open.push(again);
+    const [workload] = again.deployment('7-4')?.workloads ?? [];
+    expect(workload).toMatchObject({ name: 'd', state: 'ok', next: undefined });
+    expect(signedWorkload(workload ?? { signed: '' })).toMatchObject({ name: 'd', data: '{"size":1}', metadata: 'm' });
+    expect(again.changes('7-4').map((one) => one.state)).toEqual(['init', 'ok']);
+  });
+
   it('agrees with the model after any sequence of writes', () => {
     const contract = fc.constantFrom(1n, 2n);
-    const name = fc.constantFrom('net1', 'vm1');
+    const name = fc.constantFrom('net1', 'vm1', 'new');
     const write = fc.oneof(
       contract.map((one) => (journal: Journal) => journal.accept(acceptance(one))),
       fc.tuple(contract, name).map(
@@ -204,11 +329,33 @@ describe('sqlite journal', () => {
           (journal: Journal) =>
             journal.release(`7-${one}`, workload),
       ),
+      fc.tuple(contract, name).map(
+        ([one, workload]) =>
+          (journal: Journal) =>
+            journal.settle(`7-${one}`, workload, { state: 'ok', data: '2' }),
+      ),
+      fc.tuple(contract, name).map(
+        ([one, workload]) =>
+          (journal: Journal) =>
+            journal.settle(`7-${one}`, workload, { state: 'unchanged', message: 'u' }),
+      ),
+      fc.tuple(contract, fc.subarray(['net1', 'vm1', 'new']), fc.subarray(['net1', 'vm1', 'new'])).map(
+        ([one, changed, removed]) =>
+          (journal: Journal) =>
+            journal.revise(
+              revision(
+                one,
+                (journal.deployment(`7-${one}`)?.version ?? 0) + 1,
+                changed,
+                removed.filter((other) => !changed.includes(other)),
+              ),
+            ),
+      ),
       contract.map((one) => (journal: Journal) => journal.cancel(`7-${one}`, 'c')),
       contract.map((one) => (journal: Journal) => journal.tombstone(`7-${one}`)),
     );
     fc.assert(
-      fc.property(fc.array(write, { maxLength: 30 }), (writes) => {
+      fc.property(fc.array(write, { maxLength: 40 }), (writes) => {
         const model = new MemoryJournal(clock());
         const { journal } = sqlite();
         for (const act of writes) {
@@ -235,7 +382,7 @@ describe('sqlite journal', () => {
         });
         expect(state(journal)).toEqual(state(model));
       }),
-      { numRuns: 40 },
+      { numRuns: 100 },
     );
   }, 60_000);
 });

@@ -8,7 +8,7 @@ import { basename, join } from 'node:path';
 import type { ContractEvent, ContractFacts } from '../../modules/api-gateway/interface.ts';
 import { chain, substrateGateway } from '../../modules/api-gateway/interface.ts';
 import { flist } from '../../modules/flistd/interface.ts';
-import { network } from '../../modules/networkd/interface.ts';
+import { type Network, network } from '../../modules/networkd/interface.ts';
 import { storage } from '../../modules/storaged/interface.ts';
 import { vmd } from '../../modules/vmd/interface.ts';
 import type { Client, InterfaceDefinition, MethodDefinition, Service } from '../../modules/zbus/definition.ts';
@@ -16,6 +16,8 @@ import { isZbusError, ZbusError } from '../../modules/zbus/errors.ts';
 import { Lanes, type Turn } from '../../modules/zbus/order.ts';
 import { ZbusServer } from '../../modules/zbus/server.ts';
 import type { Infer } from '../../modules/zbus/wire.ts';
+import { deploymentHash } from '../../schemas/challenge.ts';
+import type { Deployment } from '../../schemas/deployment.ts';
 import { Channel } from '../channel.ts';
 import type { Daemons } from '../workloads/workload.ts';
 
@@ -30,8 +32,10 @@ export type Hook = (call: HostCall, when: 'before' | 'after') => Promise<void> |
 const GIB = 1024 ** 3;
 const CHANGES = new Set([
   'VolumeCreate',
+  'VolumeUpdate',
   'VolumeDelete',
   'DiskCreate',
+  'DiskResize',
   'DiskDelete',
   'DiskFormat',
   'CreateNR',
@@ -49,6 +53,8 @@ export class TestHost {
   readonly volumes = new Map<string, number>();
   readonly disks = new Map<string, { size: number; formatted: boolean }>();
   readonly networks = new Map<string, string>();
+  /** What was asked of a network last, by workload. */
+  readonly networkWishes = new Map<string, Infer<typeof Network>>();
   readonly taps = new Set<string>();
   readonly mounts = new Map<string, string>();
   readonly machines = new Map<string, unknown>();
@@ -142,6 +148,10 @@ export class TestHost {
       if (this.mounts.has(name.replace('rootfs:', ''))) throw new Error(`volume ${name} is mounted`);
       this.volumes.delete(name);
     },
+    VolumeUpdate: ({ name, size }) => {
+      this.#allocate(size - this.#volume(name).Usage.Size);
+      this.volumes.set(name, size);
+    },
     VolumeLookup: ({ name }) => this.#volume(name),
     VolumeList: () => [...this.volumes.keys()].map((name) => this.#volume(name)),
     DiskExists: ({ name }) => this.disks.has(name),
@@ -149,6 +159,14 @@ export class TestHost {
       if (this.disks.has(name)) throw new Error(`disk with id '${name}' already exists: file already exists`);
       this.#allocate(size);
       this.disks.set(name, { size, formatted: false });
+      return this.#disk(name);
+    },
+    DiskResize: ({ name, size }) => {
+      const disk = this.disks.get(name);
+      if (disk === undefined) throw new Error(`no disk ${name}`);
+      if (size < disk.size) throw new Error(`disk '${name}' can not shrink from ${disk.size} to ${size} bytes`);
+      this.#allocate(size - disk.size);
+      disk.size = size;
       return this.#disk(name);
     },
     DiskDelete: ({ name }) => {
@@ -168,10 +186,12 @@ export class TestHost {
   readonly network = this.#service(network, {
     CreateNR: ({ wl, network: wanted }) => {
       this.networks.set(wl, wanted.NetID);
+      this.networkWishes.set(wl, wanted);
       return `n-${wanted.NetID}`;
     },
     DeleteNR: ({ wl }) => {
       this.networks.delete(wl);
+      this.networkWishes.delete(wl);
     },
     GetSubnet: ({ networkID }) => {
       this.#needNetwork(networkID);
@@ -275,6 +295,13 @@ export class TestHost {
 
   #allocate(size: number): void {
     if (this.#usedBytes + size > this.poolBytes) throw new Error('not enough space left in pools of this type ssd');
+  }
+
+  /** The contract carries another deployment's hash from now on, as after an update on the chain. */
+  rehash(deployment: Deployment): void {
+    const facts = this.contracts.get(deployment.contract_id);
+    if (facts === undefined) throw new Error('the contract is not there');
+    this.contracts.set(facts.ContractID, { ...facts, DeploymentHash: deploymentHash(deployment) });
   }
 
   #needNetwork(netId: string): void {

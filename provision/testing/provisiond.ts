@@ -93,6 +93,12 @@ export class Stand {
     return this.bus.of(provision).CreateOrUpdate({ twin, deployment: struct, update: false });
   }
 
+  /** Sends the next version of a deployment; its contract has the hash already. */
+  update(deployment: Deployment, twin = 7): Promise<void> {
+    const struct = deploymentToStruct(deployment);
+    return this.bus.of(provision).CreateOrUpdate({ twin, deployment: struct, update: true });
+  }
+
   async stateOf(contract = 1n): Promise<string[]> {
     const found = await this.bus.of(provision).Get({ twin: 7, contractID: contract });
     return deploymentFromStruct(found, { results: 'keep' }).workloads.map((one) => one.result.state);
@@ -110,10 +116,11 @@ export class Stand {
   }
 
   /** The refusal of a deployment; throws when it was accepted or the host was touched. */
-  async refused(deployment: Deployment, twin = 7): Promise<RefusedDeployment> {
+  async refused(deployment: Deployment, twin = 7, isUpdate = false): Promise<RefusedDeployment> {
     const touched = (): string => JSON.stringify([this.host.resources, this.host.changes]);
     const before = touched();
-    const error: unknown = await this.deploy(deployment, twin).catch((thrown: unknown) => thrown);
+    const sent = isUpdate ? this.update(deployment, twin) : this.deploy(deployment, twin);
+    const error: unknown = await sent.catch((thrown: unknown) => thrown);
     if (!(error instanceof ZbusError)) throw new Error('it was accepted');
     if (touched() !== before) throw new Error('the host was changed for a deployment that was refused');
     return { message: error.message, code: error.remote?.code, details: error.remote?.details };

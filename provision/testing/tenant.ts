@@ -20,12 +20,12 @@ export class Tenant {
   }
 
   /** A signed deployment. */
-  deployment(contract: bigint, workloads: Workload[]): Deployment {
+  deployment(contract: bigint, workloads: Workload[], version = 0, metadata = ''): Deployment {
     const unsigned: Deployment = {
-      version: 0,
+      version,
       twin_id: this.twin,
       contract_id: contract,
-      metadata: '',
+      metadata,
       description: '',
       expiration: 0,
       signature_requirement: {
@@ -61,18 +61,28 @@ export class Tenant {
   }
 }
 
+/** The same workload, wanted from that version of its deployment on. */
+export function at(version: number, workload: Workload): Workload {
+  return { ...workload, version };
+}
+
 function workload(name: string, type: string, data: unknown): Workload {
   const result = noResult();
   return { version: 0, name, type, data: JSON.stringify(data), metadata: '', description: '', result };
 }
 
-export function networkWorkload(name: string, port = 0): Workload {
+export function networkWorkload(name: string, port = 0, peers: readonly string[] = []): Workload {
   return workload(name, 'network', {
     ip_range: '10.1.0.0/16',
     subnet: '10.1.2.0/24',
     wireguard_private_key: 'a2V5',
     wireguard_listen_port: port,
-    peers: [],
+    peers: peers.map((subnet) => ({
+      subnet,
+      wireguard_public_key: 'cGVlcg==',
+      allowed_ips: [subnet],
+      endpoint: '',
+    })),
   });
 }
 
