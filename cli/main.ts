@@ -2,9 +2,17 @@
 import { pathToFileURL } from 'node:url';
 import { CliError, type Command } from './command.ts';
 
-const commands: Record<string, { readonly summary: string; readonly load: () => Promise<{ command: Command }> }> = {
+interface Entry {
+  readonly summary: string;
+  readonly load: (args: readonly string[]) => Promise<{ command: Command }>;
+}
+
+const commands: Record<string, Entry> = {
   demo: { summary: 'run a whole node and a VM on it, once', load: () => import('./commands/demo.ts') },
-  up: { summary: 'start a node', load: () => import('./commands/up.ts') },
+  up: {
+    summary: 'start a node; with --simulate one that needs no root and runs nothing, for trying clients on',
+    load: (args) => (args.includes('--simulate') ? import('./commands/up-simulated.ts') : import('./commands/up.ts')),
+  },
   down: { summary: 'stop the node; --purge removes every trace', load: () => import('./commands/down.ts') },
   status: { summary: 'what runs', load: () => import('./commands/status.ts') },
   logs: { summary: "a unit's log", load: () => import('./commands/logs.ts') },
@@ -47,7 +55,7 @@ export async function main(argv: readonly string[]): Promise<number> {
     process.stderr.write(`gridnode: no command '${name}'\n\n${usage()}`);
     return 2;
   }
-  const { command } = await entry.load();
+  const { command } = await entry.load(args);
   if (command.takesHelp !== true && (args.includes('--help') || args.includes('-h'))) {
     process.stdout.write(`${command.usage}\n`);
     return 0;

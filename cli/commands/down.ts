@@ -2,8 +2,8 @@ import { type Command, readOptions } from '../command.ts';
 import { UserNetwork } from '../demo/user-network.ts';
 import { loadConfig } from '../node/config.ts';
 import { layoutOf } from '../node/layout.ts';
-import { stopNode } from '../node/lifecycle.ts';
-import { findTraces } from '../node/traces.ts';
+import { isSimulated, stopNode } from '../node/lifecycle.ts';
+import { findOwnTraces, findTraces } from '../node/traces.ts';
 
 const usage = `usage: gridnode down [--purge] [--state DIR]
 
@@ -21,11 +21,12 @@ export const command: Command = {
     const layout = layoutOf(values.state);
     // A purge must work on what a broken start left, too.
     if (!values.purge) await loadConfig(layout);
+    const simulated = await isSimulated(layout);
     // A demo that was kept has its user's network beside the node's.
-    if (values.purge) await new UserNetwork(layout).leave();
+    if (values.purge && !simulated) await new UserNetwork(layout).leave();
     await stopNode(layout, { purge: values.purge, onStep: (text) => process.stdout.write(`${text}\n`) });
     if (!values.purge) return 0;
-    const traces = await findTraces(layout);
+    const traces = await (simulated ? findOwnTraces(layout) : findTraces(layout));
     for (const trace of traces) process.stdout.write(`still there: ${trace}\n`);
     return traces.length === 0 ? 0 : 1;
   },

@@ -53,10 +53,28 @@ export const nodeConfig = z.object({
     .default(null),
   /** Where the node stands, as noded reads it; null for what the chain says. */
   location: z.string().nullable().default(null),
+  /** A node whose drivers only keep books: the machine it pretends to be, and how its host behaves. */
+  simulated: z
+    .object({
+      /** Logical CPUs, and bytes. */
+      cru: z.int().positive(),
+      mru: z.int().positive(),
+      sru: z.int().nonnegative(),
+      hru: z.int().nonnegative(),
+      /** Time of each change of the host. */
+      delayMs: z.int().nonnegative(),
+      /** Regular expressions of changes that fail. */
+      fail: z.array(z.string()),
+      httpPort: z.int(),
+      webPort: z.int(),
+    })
+    .nullable()
+    .default(null),
   logLevel: z.string(),
 });
 
 export type NodeConfig = z.infer<typeof nodeConfig>;
+export type SimulatedConfig = NonNullable<NodeConfig['simulated']>;
 
 export async function saveConfig(layout: Layout, config: NodeConfig): Promise<void> {
   await writeFileAtomic(layout.config, `${JSON.stringify(config, null, 2)}\n`, 0o600);

@@ -43,6 +43,7 @@ const config: NodeConfig = {
   requireEncryption: false,
   local: null,
   location: null,
+  simulated: null,
   logLevel: 'info',
 };
 

@@ -22,7 +22,8 @@ export interface Layout {
 
 /** `--state`, else GRIDNODE_STATE, else a folder under /var/lib, per user without root. */
 export function stateFolder(option: string | undefined): string {
-  const fallback = process.getuid?.() === 0 ? '/var/lib/gridnode/node' : join(homedir(), '.local', 'state', 'gridnode');
+  const own = join(process.env.XDG_STATE_HOME || join(homedir(), '.local', 'state'), 'gridnode');
+  const fallback = process.getuid?.() === 0 ? '/var/lib/gridnode/node' : own;
   return resolve(option ?? process.env.GRIDNODE_STATE ?? fallback);
 }
 

@@ -8,11 +8,12 @@ import { readJson } from '../../modules/host/files.ts';
 import { run } from '../../modules/host/run.ts';
 import { isAlive, killGroup, type ProcessMark, type UnitStatus, ZinitClient } from '../../modules/zinit/index.ts';
 import { CliError } from '../command.ts';
-import type { NodeConfig } from './config.ts';
+import { loadConfig, type NodeConfig } from './config.ts';
 import { enterWords, namespaceOf, removeNamespace } from './isolation.ts';
 import { checkout, type Layout } from './layout.ts';
 import { checkNodeFolder } from './ownership.ts';
-import { nodeOptions, writeUnits } from './units.ts';
+import { nodeOptions } from './unit-file.ts';
+import { writeUnits } from './units.ts';
 
 const PURGE_DEADLINE_MS = 60_000;
 
@@ -129,7 +130,10 @@ export async function stopNode(
   const isolated = existsSync(join('/run/netns', namespaceOf(layout)));
   // One daemon's trouble must not keep the others' things on the host.
   const problems: string[] = [];
+  const simulated = await isSimulated(layout);
   for (const [name, file] of PURGES) {
+    // Its drivers keep books below the state folder and touch no host.
+    if (simulated) break;
     if (!options.purge && name !== 'vmd') continue;
     say(name === 'vmd' ? 'stopping machines' : `removing what ${name} made`);
     const inside = supervisor !== undefined && isAlive(supervisor) ? supervisor : undefined;
@@ -145,6 +149,12 @@ export async function stopNode(
   if (problems.length > 0)
     throw new CliError(`the node is stopped, but not all of it is gone:\n${problems.join('\n')}`);
   if (options.purge) await rm(layout.state, { recursive: true, force: true });
+}
+
+/** Whether the node in this folder is simulated; one whose start broke off before its configuration is not. */
+export async function isSimulated(layout: Layout): Promise<boolean> {
+  const config = await loadConfig(layout).catch(() => undefined);
+  return (config?.simulated ?? null) !== null;
 }
 
 /** Stops in reverse order: what nothing waits for goes first, and each stop is waited for. */

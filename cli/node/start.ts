@@ -65,6 +65,7 @@ export async function decideConfig(layout: Layout, wishes: Wishes): Promise<Node
     adminTwins: [...(wishes.adminTwins ?? [])],
     local: wishes.local ?? null,
     location: wishes.location ?? null,
+    simulated: null,
     logLevel: wishes.logLevel,
   };
   await saveConfig(layout, config);

@@ -3,32 +3,20 @@ import { mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { stringify } from 'yaml';
 import { writeFileAtomic } from '../../modules/host/files.ts';
-import { quoteWord } from '../../modules/zinit/index.ts';
 import type { NodeConfig } from './config.ts';
 import { keyPath } from './keys.ts';
 import { checkout, type Layout } from './layout.ts';
 import { httpPort, webPort } from './ports.ts';
-
-interface UnitFile {
-  readonly exec: string;
-  readonly test?: string;
-  readonly after?: readonly string[];
-  readonly env?: Readonly<Record<string, string>>;
-  readonly shutdown_timeout?: number;
-}
-
-/** Compiled modules, kept across nodes and restarts: without it each process compiles all it loads, and weighs 20 MiB more. */
-const compileCache = process.env.NODE_COMPILE_CACHE ?? join(checkout, '.tools', 'compile-cache');
-/** A daemon, as the supervisor, is small and long-lived: a small nursery, and a heap that gives back what loading took. */
-export const nodeOptions = '--disable-warning=ExperimentalWarning --max-semi-space-size=2 --expose-gc';
-
-/**
- * The gateway makes thousands of short-lived objects a moment: where they outgrow the nursery, its heap
- * grows by a third under load, and each request costs more.
- */
-export const gatewayOptions = nodeOptions.replace('--max-semi-space-size=2', '--max-semi-space-size=16');
-
-const words = (...list: readonly string[]): string => list.map(quoteWord).join(' ');
+import { simulatedUnits } from './simulated-units.ts';
+import {
+  answersTest,
+  compileCache,
+  gatewayOptions,
+  nodeOptions,
+  redisUnit,
+  type UnitFile,
+  words,
+} from './unit-file.ts';
 
 /** Port and host of a ws:// URL. */
 function listenAddress(url: string): string {
@@ -44,8 +32,8 @@ function localFlags(local: NodeConfig['local']): string[] {
 
 /** Every unit that the node's configuration asks for. */
 export function unitFiles(layout: Layout, config: NodeConfig): Record<string, UnitFile> {
+  if (config.simulated !== null) return simulatedUnits(layout, config, config.simulated);
   const { state, broker } = layout;
-  const socket = join(state, 'redis.sock');
   const daemon = (file: string, ...flags: readonly string[]): string =>
     words(
       process.execPath,
@@ -58,7 +46,7 @@ export function unitFiles(layout: Layout, config: NodeConfig): Record<string, Un
       config.logLevel,
       ...flags,
     );
-  const answers = (module: string): string => words(join(checkout, 'modules/zbus/probe.sh'), socket, module);
+  const answers = (module: string): string => answersTest(layout, module);
   const listens = (url: string): string => {
     const [host = '', port = ''] = listenAddress(url).split(':');
     return words('bash', '-c', 'exec 3<>/dev/tcp/$0/$1', host, port);
@@ -103,34 +91,7 @@ export function unitFiles(layout: Layout, config: NodeConfig): Record<string, Un
   const storage =
     config.devices.length > 0 ? ['--device', config.devices.join(',')] : ['--pool-size', `${config.poolSize}`];
   return {
-    redis: {
-      exec: words(
-        ...[
-          'redis-server',
-          '--port',
-          '0',
-          '--unixsocket',
-          socket,
-          '--unixsocketperm',
-          '700',
-          '--save',
-          '',
-          '--appendonly',
-          'no',
-        ],
-        ...[
-          '--dir',
-          join(state, 'run'),
-          '--daemonize',
-          'no',
-          '--maxmemory',
-          '256mb',
-          '--maxmemory-policy',
-          'noeviction',
-        ],
-      ),
-      test: words('redis-cli', '-s', socket, 'ping'),
-    },
+    redis: redisUnit(layout),
     ...development,
     chaind: {
       exec: daemon('gateway/chain/main.ts', '--chain', config.chain.join(','), ...key),

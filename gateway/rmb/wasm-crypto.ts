@@ -7,6 +7,7 @@
 import { createRequire } from 'node:module';
 
 export const {
+  bip39Generate,
   bip39ToMiniSecret,
   bip39Validate,
   blake2b,

@@ -52,6 +52,8 @@ export const rooms: readonly Room[] = [
       /^modules\/vmd\/qemu\/kvm\.ts$/,
     ],
   },
+  // Composes a whole node over the daemons' simulated drivers; nothing imports it.
+  { folder: 'simulation', rooms: ['schemas', 'modules', 'provision', 'gateway'] },
   { folder: 'examples', rooms: ['schemas'], files: [/^gateway\/rmb\/index\.ts$/] },
   { folder: 'test', rooms: ['schemas', 'modules', 'provision', 'gateway', 'cli', 'examples'] },
 ];

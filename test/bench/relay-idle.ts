@@ -3,7 +3,7 @@ import type { ChildProcess } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { nodeOptions } from '../../cli/node/units.ts';
+import { nodeOptions } from '../../cli/node/unit-file.ts';
 import { startRedis } from '../../modules/zbus/testing/redis.ts';
 import { end, start } from './peers/child.ts';
 import { DOMAIN } from './peers/twins.ts';

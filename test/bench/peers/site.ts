@@ -3,7 +3,7 @@ import type { ChildProcess } from 'node:child_process';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { gatewayOptions } from '../../../cli/node/units.ts';
+import { gatewayOptions } from '../../../cli/node/unit-file.ts';
 import { type KeyType, writeKeyFile } from '../../../gateway/rmb/index.ts';
 import { startRedis } from '../../../modules/zbus/testing/redis.ts';
 import { Callers } from './callers.ts';
