@@ -5,9 +5,12 @@ import { generatedFiles } from './publish/files.ts';
 
 const root = join(import.meta.dirname, '..');
 const files = generatedFiles();
-const folder = join(root, 'schemas/json');
-mkdirSync(folder, { recursive: true });
-for (const old of readdirSync(folder)) rmSync(join(folder, old), { recursive: true });
+for (const folder of ['schemas/json', 'schemas/vectors']) {
+  mkdirSync(join(root, folder), { recursive: true });
+  for (const old of readdirSync(join(root, folder))) {
+    if (old !== 'README.md') rmSync(join(root, folder, old), { recursive: true });
+  }
+}
 for (const [path, text] of files) {
   mkdirSync(dirname(join(root, path)), { recursive: true });
   writeFileSync(join(root, path), text);

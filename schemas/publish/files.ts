@@ -1,4 +1,5 @@
 /** Every generated file of this folder: path from the project's root, and its text. */
+import { readFileSync } from 'node:fs';
 import { z } from 'zod';
 import { Capacity } from '../capacity.ts';
 import { commands } from '../commands/index.ts';
@@ -7,7 +8,9 @@ import { errorTable } from '../errors/index.ts';
 import type { ErrorEntry } from '../errors/table.ts';
 import { workloadTypes } from '../workloads/index.ts';
 import { errorsPage, sample } from './errors-page.ts';
+import type { GoldenVectors } from './golden.ts';
 import { type JsonSchema, Publication } from './json-schema.ts';
+import { vectorFiles, vectorSchemas } from './vectors.ts';
 
 const DIALECT = 'https://json-schema.org/draft/2020-12/schema';
 
@@ -55,7 +58,18 @@ export function generatedFiles(): Map<string, string> {
   }
   add('errors', 'errors', { title: 'details of every error, by code', $defs: errorDetails() });
   files.set('docs/errors.md', errorsPage());
+  for (const [name, schema] of Object.entries(vectorSchemas())) {
+    const $id = `${SCHEMA_ID}:vectors:${name}`;
+    files.set(`schemas/vectors/${name}.schema.json`, jsonText({ $schema: DIALECT, $id, ...schema }));
+  }
+  for (const [name, vectors] of Object.entries(vectorFiles(golden()))) {
+    files.set(`schemas/vectors/${name}.json`, jsonText(vectors));
+  }
   return files;
+}
+
+function golden(): GoldenVectors {
+  return JSON.parse(readFileSync(new URL('../../test/vectors/deployment.json', import.meta.url), 'utf8'));
 }
 
 /** JSON Schema of each error's details; its description is the error's sentence with the details' names in ‹›. */
