@@ -15,9 +15,9 @@ const HOST_BRIDGE = 'zos';
 
 export const networkHandlers = [
   handle(networkInterfaces, async (_input, { node, signal, deadlineMs }) => {
-    const found = await node.network.Interfaces({ iface: '', netns: '' }, { signal, deadlineMs });
-    const addresses = [...found.Interfaces.values()].flatMap((item) =>
-      item.IPs.flatMap(({ IP }) => (IP === null || IP.length === 0 ? [] : [IP])),
+    const { Interfaces } = await node.network.Interfaces({ iface: '', netns: '' }, { signal, deadlineMs });
+    const addresses = (Interfaces.get(HOST_BRIDGE)?.IPs ?? []).flatMap(({ IP }) =>
+      IP === null || IP.length === 0 ? [] : [IP],
     );
     const isIPv6 = (ip: Uint8Array): number => Number(printIp(ip).includes(':'));
     return { [HOST_BRIDGE]: addresses.sort((a, b) => isIPv6(a) - isIPv6(b)).map(printIp) };
