@@ -76,6 +76,18 @@ export const badInputs: readonly BadInput[] = [
     code: 'deployment_too_deep',
     says: 'levels',
   },
+  {
+    name: 'a version as text in a text that breaks off',
+    text: () => '{"version":"1","workloads":[',
+    code: 'deployment_syntax',
+    says: 'unexpected end of JSON input',
+  },
+  {
+    name: 'a version as text before lists 10,000 deep',
+    text: () => `{"version":"1","workloads":${'['.repeat(10_000)}`,
+    code: 'deployment_too_deep',
+    says: 'levels',
+  },
   { name: 'a version as text', text: () => '{"version":"1"}', code: 'deployment_field', says: 'Deployment.version' },
   {
     name: 'a size as text',
