@@ -7,8 +7,9 @@ import { provision } from './interface.ts';
 import { SqliteJournal } from './store/sqlite.ts';
 import type { TestHost } from './testing/host.ts';
 import { fullDeployment, Stand } from './testing/provisiond.ts';
-import type { Tenant } from './testing/tenant.ts';
+import { at, diskWorkload, type Tenant } from './testing/tenant.ts';
 
+const GIB = 1024 ** 3;
 const MAIN = fileURLToPath(new URL('./main.ts', import.meta.url));
 const children: ChildProcess[] = [];
 let stand: Stand;
@@ -96,4 +97,48 @@ describe('kill -9 of provisiond', () => {
     expect(journal.history()).toHaveLength(points.length);
     journal.close();
   }, 120_000);
+
+  it('while an update is carried out ends in the new version, and the machine is the same', async () => {
+    await stand.serveHost();
+    const spare = (version: number, gib: number) => at(version, diskWorkload('spare', gib * GIB));
+    let child = await startChild();
+    await stand.deploy(tenant.contracted(host, 1n, [...fullDeployment(), spare(0, 1)]));
+    await stand.running();
+    const machine = host.machines.get('7-1-vm1');
+    const moments = [
+      ['DiskResize', 'before'],
+      ['DiskResize', 'after'],
+      ['DiskCreate', 'after'],
+    ] as const;
+    for (const [index, [method, when]] of moments.entries()) {
+      const version = index + 1;
+      let isKilled = false;
+      host.hook = async (call, moment) => {
+        if (isKilled || call.method !== method || moment !== when) return;
+        isKilled = true;
+        await kill(child);
+      };
+      const others = Array.from({ length: version }, (_, made) => at(made + 1, diskWorkload(`more${made + 1}`, GIB)));
+      const update = tenant.deployment(1n, [...fullDeployment(), spare(version, version + 1), ...others], version);
+      host.rehash(update);
+      await stand.update(update);
+      await vi.waitFor(() => expect(isKilled).toBe(true), { timeout: 10_000 });
+      child = await startChild();
+      await vi.waitFor(
+        async () => {
+          const { Workloads } = await bus.of(provision).Get({ twin: 7, contractID: 1n });
+          expect(Workloads?.map((one) => `${one.Name} ${one.Version} ${one.Result.State}`).slice(3)).toEqual([
+            `spare ${version} ok`,
+            ...others.map((one) => `${one.name} ${one.version} ok`),
+          ]);
+        },
+        { timeout: 10_000 },
+      );
+      const changes = await bus.of(provision).Changes({ twin: 7, contractID: 1n });
+      const oks = changes.filter((one) => one.Result.State === 'ok').map((one) => `${one.Name} ${one.Version}`);
+      expect(new Set(oks).size).toBe(oks.length);
+      expect(host.disks.get('7-1-spare')?.size).toBe((version + 1) * GIB);
+      expect(host.machines.get('7-1-vm1')).toBe(machine);
+    }
+  }, 60_000);
 });

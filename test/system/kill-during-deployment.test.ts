@@ -1,11 +1,13 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { differenceTo } from './holdings.ts';
+import { generatePrivateKey, publicKeyOf } from '../../modules/wireguard/index.ts';
+import { MiB } from '../../schemas/index.ts';
+import { differenceTo, holdings } from './holdings.ts';
 import { type Hub, openHub, packSite } from './hub.ts';
-import { flushBus, killUnit, untilBack } from './kill.ts';
+import { flushBus, killUnit, pidsOf, untilBack } from './kill.ts';
 import { logLines, untilLogged } from './node-log.ts';
 import { machinePage } from './page.ts';
 import { type Standing, standingOf } from './standing.ts';
-import { machineAddress, siteWorkloads, Tenant } from './tenant.ts';
+import { diskWorkload, machineAddress, siteWorkloads, Tenant } from './tenant.ts';
 import { isRoot, startTestNode, type TestNode } from './test-node.ts';
 
 const ALL_OK = [
@@ -117,6 +119,56 @@ describe.skipIf(!isRoot)('processes killed in the middle of a deployment', () =>
       await back();
       await expectRuns(contract);
       await expectPage();
+      await expectNothingLeft(contract);
+    });
+
+    it('while an update is carried out; the machine runs on', { timeout: 300_000 }, async () => {
+      const site = workloads();
+      const spare = (size: number) => diskWorkload('spare', size * MiB);
+      const contract = await user.deploy([...site, spare(16), diskWorkload('old', 16 * MiB)]);
+      open.push(contract);
+      const states = [...(await user.settled(contract)).values()].map(({ state }) => state);
+      expect(new Set(states)).toEqual(new Set(['ok']));
+      await expectPage();
+      const machines = await pidsOf(node.layout, /^qemu-system/);
+      expect(machines).toHaveLength(1);
+      const during = await user.capacity();
+
+      const peer = {
+        subnet: '10.21.9.0/24',
+        wireguard_public_key: publicKeyOf(generatePrivateKey()),
+        allowed_ips: ['10.21.9.0/24'],
+        endpoint: '',
+      };
+      const withPeer = (data: string): string => JSON.stringify({ ...JSON.parse(data), peers: [peer] });
+      const changed = [
+        ...site.map((one) => (one.type === 'network' ? { ...one, version: 1, data: withPeer(one.data) } : one)),
+        { ...spare(48), version: 1 },
+        { ...diskWorkload('more', 32 * MiB), version: 1 },
+      ];
+      await user.update(contract, changed, 1);
+      const back = await kill('provisiond');
+      await back();
+      await user.answered();
+      const made = async (): Promise<number> =>
+        (await user.changes(contract)).filter(([, state]) => state === 'init' || state === 'ok').length;
+      await expect.poll(made, { timeout: 60_000 }).toBe(5 * 2 + 4);
+      const standing = await user.deployment(contract);
+      expect(standing.version).toBe(1);
+      const seen = standing.workloads.map((one) => `${one.name} ${one.version} ${one.result.state}`).sort();
+      expect(seen).toEqual(['more 1 ok', 'spare 1 ok', 'vdisk 0 ok', 'vnet 1 ok', 'vvm 0 ok']);
+      expect((await user.changes(contract)).filter(([, state]) => state === 'deleted')).toEqual([
+        ['old', 'deleted', 'deleted by an update'],
+      ]);
+      expect(await pidsOf(node.layout, /^qemu-system/)).toEqual(machines);
+      await expectPage();
+      expect((await user.capacity()).committed.sru - during.committed.sru).toBe((48 - 16 + 32 - 16) * MiB);
+      const left = await holdings(node.layout);
+      expect(left.filter((one) => one.startsWith('disk ')).map((one) => one.replace(/.*-/, ''))).toEqual([
+        'more',
+        'spare',
+        'vdisk',
+      ]);
       await expectNothingLeft(contract);
     });
 

@@ -13,8 +13,10 @@ import {
   type Deployment,
   deploymentChanges,
   deploymentDeploy,
+  deploymentGet,
   deploymentHash,
   deploymentList,
+  deploymentUpdate,
   formatDeployment,
   MiB,
   network,
@@ -139,6 +141,19 @@ export class Tenant {
     const contract = await this.contractFor(deployment);
     await this.send(deployment, contract);
     return contract;
+  }
+
+  /** Signs the next version of a deployment, gives its contract the hash and sends it; returns when it is accepted. */
+  async update(contract: bigint, workloads: readonly Workload[], version: number): Promise<void> {
+    const deployment = this.sign(workloads, { version, contract_id: contract });
+    await this.chain.updateNodeContract(contract, deploymentHash(deployment));
+    await this.peer.callNode(deploymentUpdate.name, formatDeployment(deployment), CALL_DEADLINE_MS);
+  }
+
+  /** The deployment as the node shows it. */
+  async deployment(contract: bigint): Promise<Deployment> {
+    const payload = JSON.stringify({ contract_id: Number(contract) });
+    return parseOutput(deploymentGet, await this.peer.callNode(deploymentGet.name, payload, CALL_DEADLINE_MS));
   }
 
   /** Every state change, oldest first; `[name, state, message]`. */
