@@ -13,9 +13,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { collectDefaultMetrics, Histogram, Registry } from 'prom-client';
 import type { NodeFacts } from '../modules/api-gateway/interface.ts';
 import { chain } from '../modules/api-gateway/interface.ts';
+import { flist } from '../modules/flistd/interface.ts';
 import { network } from '../modules/networkd/interface.ts';
 import { nodeMachine, performanceMonitor } from '../modules/noded/interface.ts';
 import { storage } from '../modules/storaged/interface.ts';
+import { vmd } from '../modules/vmd/interface.ts';
 import { defineDaemon, runDaemon } from '../modules/zbus/daemon.ts';
 import type { Client } from '../modules/zbus/definition.ts';
 import { withTrace } from '../modules/zbus/trace.ts';
@@ -64,6 +66,7 @@ export const gateway = defineDaemon({
     'limits',
     'admin-twins',
     'http',
+    'traits',
     'broker',
     ...localOptions,
   ],
@@ -157,12 +160,15 @@ export const gateway = defineDaemon({
         chain: chainClient,
         storage: bus.of(storage),
         network: bus.of(network),
+        flist: bus.of(flist),
+        vmd: bus.of(vmd),
         provision: bus.of(provision),
         statistics: bus.of(statistics),
         planner: bus.of(planner),
         machine: bus.of(nodeMachine),
         performance: bus.of(performanceMonitor),
         status: (module, asking) => bus.status(module, asking),
+        traits: options.traits?.split(',') ?? [],
       },
       admins: () => admins,
       bounds: boundsOf(limits),

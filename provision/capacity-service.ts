@@ -1,19 +1,12 @@
-/** The node's numbers on the bus: what existing clients know, and the planner's own view. */
+/** The node's numbers on the bus: what existing clients know, and the reading they come from. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { nodeMachine } from '../modules/noded/interface.ts';
 import type { Client, Service } from '../modules/zbus/definition.ts';
-import type { Infer } from '../modules/zbus/wire.ts';
-import { GridError } from '../schemas/errors/index.ts';
-import { validateDeployment } from '../schemas/validate.ts';
-import type { Acceptor } from './accept.ts';
-import { refusal } from './accept.ts';
-import type { planner, StepEvent, statistics } from './interface.ts';
+import type { statistics } from './interface.ts';
 import type { NodeReader, PoolReading } from './node.ts';
 import type { Snapshot } from './plan/capacity.ts';
-import { capacityReport, countersOf, openConnections, runningWorkloads, stepEvent, totalOf, usedOf } from './report.ts';
-import { deploymentId, type Journal, ownedResources } from './store/journal.ts';
-import { deploymentFromStruct } from './wire.ts';
-import { nodeFeatures } from './workloads/index.ts';
+import { countersOf, openConnections, runningWorkloads, totalOf, usedOf } from './report.ts';
+import { type Journal, ownedResources } from './store/journal.ts';
 
 const READ_DEADLINE_MS = 3_000;
 /** A reading of the pools serves so many milliseconds. */
@@ -82,51 +75,5 @@ export function statisticsService(
         await sleep(RESERVED_PERIOD_MS, undefined, { signal }).catch(() => undefined);
       }
     },
-  };
-}
-
-export interface PlannerServiceOptions {
-  readonly latest: LatestSnapshot;
-  readonly journal: Journal;
-  readonly acceptor: Acceptor;
-  readonly steps: (signal: AbortSignal) => AsyncIterable<Infer<typeof StepEvent>>;
-  readonly types: readonly string[];
-}
-
-export function plannerService({
-  latest,
-  journal,
-  acceptor,
-  steps,
-  types,
-}: PlannerServiceOptions): Service<typeof planner> {
-  return {
-    Capacity: async (_, { signal }) => capacityReport(await latest.read(signal)),
-    Features: () => [...nodeFeatures],
-    Plan: async ({ deployment: struct }, { signal }) => {
-      const deployment = deploymentFromStruct(struct, { results: 'drop' });
-      validateDeployment(deployment, { runs: types });
-      const resources = await acceptor.resources(signal);
-      const capacity = capacityReport(await latest.read(signal));
-      const plan = acceptor.plan(deployment, resources, Number.MAX_SAFE_INTEGER);
-      const refusals = plan.fits ? [] : plan.refusals.map((one) => refusal([one]));
-      return {
-        Fits: plan.fits,
-        Refusals: refusals.map(({ code, message, details }) => ({
-          Code: code,
-          Message: message,
-          Details: Buffer.from(JSON.stringify(details)),
-        })),
-        Capacity: capacity,
-      };
-    },
-    Steps: ({ twin, contractID }) => {
-      const record = journal.deployment(deploymentId(twin, contractID));
-      if (record === undefined) {
-        throw new GridError('deployment_not_found', { twin, contract: contractID.toString() });
-      }
-      return journal.steps(record.id).map((entry) => stepEvent(record, entry));
-    },
-    Steps$: steps,
   };
 }

@@ -59,7 +59,7 @@ describe('capacity on the bus', () => {
       code: 'capacity_memory',
       details: { requested: 15 * GIB, available: after.Free.MRU, total: 16 * GIB },
     });
-    expect(dry.Refusals.map((one) => one.Message)).toEqual([answer.message]);
+    expect(dry.Refusals.map(({ Message, Remedy }) => `${Message}; ${Remedy}`)).toEqual([answer.message]);
     expect(await bus.of(planner).Capacity({})).toEqual(after);
   });
 

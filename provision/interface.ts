@@ -145,6 +145,20 @@ export const PoolCapacity = struct('gridnode.PoolCapacity', {
   /** System reserve, accepted workloads and what else occupies the pool. */
   Reserved: Unit,
   Free: Unit,
+  /** Largest single disk that still fits on it; 0 where disks do not lie. */
+  LargestDisk: Unit,
+});
+
+/** What was asked for and is not done yet. */
+export const Waiting = struct('gridnode.Waiting', {
+  /** With a workload that was accepted and is not settled. */
+  Deployments: count64,
+  /** To be made or changed. */
+  Workloads: count64,
+  /** Workloads that are to go away and still hold something. */
+  Leaving: count64,
+  /** Since when the oldest of what was accepted waits; 0 when nothing does. */
+  Oldest: Timestamp,
 });
 
 /**
@@ -164,23 +178,67 @@ export const CapacityReport = struct('gridnode.CapacityReport', {
   Pools: slice(PoolCapacity),
   LogicalCPUs: count64,
   CPUOvercommit: float64,
+  Waiting: Waiting,
 });
 
-/** Why a deployment does not fit. */
+/** Why a deployment would be refused. */
 export const Refusal = struct('gridnode.Refusal', {
   /** Code of the error table. */
   Code: str,
+  /** Workload it is about; empty for the deployment as a whole. */
+  Workload: str,
+  /** What happened, without the remedy. */
   Message: str,
+  Remedy: str,
+  /** Whether the same deployment may be accepted later. */
+  Retryable: bool,
   /** The error's details as JSON. */
   Details: bytes,
+});
+
+export const PlannedWorkload = struct('gridnode.PlannedWorkload', {
+  Name: str,
+  Type: str,
+  /** `add`, `update`, `remove` or `keep`. */
+  Action: str,
+  /** What it takes once it runs. */
+  Needs: Capacity,
+  /** Of its disk or root file system; empty without one, or when the deployment does not fit. */
+  Pool: str,
 });
 
 /** Answer of the dry run: the decision that deploying would come to now. */
 export const PlanReport = struct('gridnode.PlanReport', {
   Fits: bool,
+  Version: uint32,
+  /** Of all workloads of the version. */
+  Needs: Capacity,
+  /** In the order in which they would be worked on. */
+  Workloads: slice(PlannedWorkload),
   Refusals: slice(Refusal),
   /** Before the deployment. */
   Capacity: CapacityReport,
+});
+
+export const WorkloadProgress = struct('gridnode.WorkloadProgress', {
+  Name: str,
+  Type: WorkloadType,
+  /** That the state is of. */
+  Version: uint32,
+  State: ResultState,
+  Message: str,
+});
+
+/** How far a deployment got. */
+export const Progress = struct('gridnode.Progress', {
+  /** Nothing of the awaited version, or of a later one, is left to do. */
+  Settled: bool,
+  /** Settled, and every workload is as the version wants it. */
+  OK: bool,
+  Version: uint32,
+  /** What the node works on now; empty when settled. */
+  Step: str,
+  Workloads: slice(WorkloadProgress),
 });
 
 /** One change of the engine's state, for people who watch a deployment. */
@@ -205,10 +263,17 @@ export const planner = defineInterface({
     Capacity: { args: {}, returns: [CapacityReport], fails: true, order: 'read' },
     /** Workload types and network features that this node runs. */
     Features: { args: {}, returns: [slice(str)], fails: true, order: 'read' },
-    /** Whether a deployment would fit now; accepts and changes nothing, asks the chain nothing. */
+    /** What would be decided on a deployment, or on an update of one, now; changes nothing, asks the chain nothing. */
     Plan: { args: { twin: uint32, deployment: Deployment }, returns: [PlanReport], fails: true, order: 'read' },
     /** Steps of a deployment so far, oldest first. */
     Steps: { args: { twin: uint32, contractID: uint64 }, returns: [slice(StepEvent)], fails: true, order: 'read' },
+    /** Answers once a version of a deployment, or a later one, has settled, or after so many milliseconds. */
+    Wait: {
+      args: { twin: uint32, contractID: uint64, version: uint32, timeoutMs: uint32 },
+      returns: [Progress],
+      fails: true,
+      order: 'read',
+    },
   },
   streams: { Steps: StepEvent },
 });

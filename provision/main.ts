@@ -29,7 +29,9 @@ await runDaemon({
     'retry-seconds',
     'kyc-url',
   ],
-  start: async ({ server, bus, log, root, state, options }) => {
+  // Those who wait for a deployment have a place each for as long as they wait.
+  concurrency: 128,
+  start: async ({ server, bus, log, root, state, options, signal }) => {
     const syncSeconds = positive(
       'contract-sync-seconds',
       options['contract-sync-seconds'],
@@ -41,6 +43,7 @@ await runDaemon({
       bus,
       log,
       root,
+      ending: signal,
       guest: {
         kernel: options.kernel ?? join(state, 'guest', 'vmlinuz'),
         initrd: options.initrd ?? join(state, 'guest', 'initrd.img'),

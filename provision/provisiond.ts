@@ -12,7 +12,7 @@ import type { ZbusClient } from '../modules/zbus/client.ts';
 import type { ZbusServer } from '../modules/zbus/server.ts';
 import type { Infer } from '../modules/zbus/wire.ts';
 import { Acceptor } from './accept.ts';
-import { LatestSnapshot, plannerService, statisticsService } from './capacity-service.ts';
+import { LatestSnapshot, statisticsService } from './capacity-service.ts';
 import { Channel } from './channel.ts';
 import { CONSUMPTION_LIMITS, type ConsumptionLimits, ConsumptionReporter } from './consumption.ts';
 import { CONTRACT_WATCH_LIMITS, ContractWatch, type ContractWatchLimits } from './engine/contracts.ts';
@@ -22,6 +22,7 @@ import { ENGINE_LIMITS, type EngineLimits } from './engine/steps.ts';
 import { planner, provision, type StepEvent, statistics } from './interface.ts';
 import { TwinKeys } from './keys.ts';
 import { type NodeOptions, NodeReader } from './node.ts';
+import { plannerService } from './planner-service.ts';
 import { stepEvent, stepStream } from './report.ts';
 import { provisionService } from './service.ts';
 import type { Journal } from './store/journal.ts';
@@ -44,6 +45,8 @@ export interface ProvisiondOptions {
   readonly contractLimits?: ContractWatchLimits;
   readonly consumptionLimits?: ConsumptionLimits;
   readonly host?: NodeOptions['host'];
+  /** Aborted when the process is told to stop, before the bus takes no more calls. */
+  readonly ending?: AbortSignal;
   /** Another journal than the one in the daemon's folder. */
   readonly journal?: Journal;
 }
@@ -125,7 +128,12 @@ export function startProvisiond(options: ProvisiondOptions): Provisiond {
   server.serve(statistics, statisticsService(latest, journal, bus.of(nodeMachine)));
   server.serve(
     planner,
-    plannerService({ latest, journal, acceptor, types, steps: (signal) => stepStream(steps, signal) }),
+    plannerService({
+      ...{ latest, journal, acceptor, node, types },
+      changes: engine,
+      steps: (signal) => stepStream(steps, signal),
+      stopping: AbortSignal.any([stopping.signal, ...(options.ending === undefined ? [] : [options.ending])]),
+    }),
   );
 
   engine.resume();

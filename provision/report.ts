@@ -2,7 +2,8 @@
 import { readFile } from 'node:fs/promises';
 import type { Infer } from '../modules/zbus/wire.ts';
 import { type Channel, MissedError } from './channel.ts';
-import type { CapacityReport, Capacity as CapacityWire, Counters, StepEvent } from './interface.ts';
+import { isChanging, isLeaving } from './engine/record.ts';
+import type { CapacityReport, Capacity as CapacityWire, Counters, StepEvent, Waiting } from './interface.ts';
 import { type Account, type Capacity, countCapacity, type Snapshot } from './plan/capacity.ts';
 import type { DeploymentRecord, StepEntry } from './store/journal.ts';
 
@@ -19,7 +20,7 @@ function side(capacity: Capacity, of: Side): Infer<typeof CapacityWire> {
   };
 }
 
-export function capacityReport(snapshot: Snapshot): Infer<typeof CapacityReport> {
+export function capacityReport(snapshot: Snapshot, records: readonly DeploymentRecord[]): Infer<typeof CapacityReport> {
   const capacity = countCapacity(snapshot);
   return {
     Total: side(capacity, 'total'),
@@ -34,9 +35,31 @@ export function capacityReport(snapshot: Snapshot): Infer<typeof CapacityReport>
       Total: pool.total,
       Reserved: Math.min(pool.total, pool.system + pool.committed + pool.pending),
       Free: pool.free,
+      // Disks and volumes lie on SSD alone.
+      LargestDisk: pool.media === 'ssd' ? pool.free : 0,
     })),
     LogicalCPUs: snapshot.cpus,
     CPUOvercommit: snapshot.policy.cpuOvercommit,
+    Waiting: waitingOf(records),
+  };
+}
+
+/** What was asked for and is not done yet. */
+export function waitingOf(records: readonly DeploymentRecord[]): Infer<typeof Waiting> {
+  const waits = ({ acceptedAt, cancelled, workloads }: DeploymentRecord): number[] => {
+    if (cancelled !== undefined) return [];
+    return workloads.flatMap((one) => {
+      if (one.removal !== undefined) return [];
+      if (one.state === 'init') return [one.created];
+      return isChanging(one) ? [acceptedAt] : [];
+    });
+  };
+  const since = records.map(waits).filter((one) => one.length > 0);
+  return {
+    Deployments: since.length,
+    Workloads: since.flat().length,
+    Leaving: records.flatMap(({ workloads }) => workloads.filter(isLeaving)).length,
+    Oldest: since.length === 0 ? 0 : Math.min(...since.flat()),
   };
 }
 

@@ -33,6 +33,15 @@ export const command: Command = {
 
 type Report = z.output<typeof capacityGet.output>;
 
+/** What was asked for and is not done yet. */
+function waitingLine({ deployments, workloads, leaving, oldest }: Report['waiting']): string {
+  const accepted =
+    deployments === 0
+      ? 'nothing waits'
+      : `waiting: ${workloads} workloads of ${deployments} deployments, the oldest since ${new Date(oldest * 1000).toISOString()}`;
+  return leaving === 0 ? accepted : `${accepted}; ${leaving} workloads are being removed`;
+}
+
 /** A farmer's table: one column a kind of capacity, one row a place it went. */
 export function capacityTable(report: Report): string {
   const rows = (['total', 'system', 'committed', 'pending', 'free'] as const).map((name) => {
@@ -51,12 +60,15 @@ export function capacityTable(report: Report): string {
     size(pool.total),
     size(pool.reserved),
     size(pool.free),
+    size(pool.largest_disk),
   ]);
   return [
     table(['', 'vCPU', 'memory', 'SSD', 'HDD'], rows),
     '',
     `largest single disk: ${size(report.largest_disk)}; logical CPUs: ${report.logical_cpus}`,
     '',
-    table(['pool', 'type', 'total', 'taken', 'free'], pools),
+    table(['pool', 'type', 'total', 'taken', 'free', 'largest disk'], pools),
+    '',
+    waitingLine(report.waiting),
   ].join('\n');
 }

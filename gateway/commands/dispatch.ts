@@ -144,9 +144,9 @@ export class Dispatcher {
     this.#refuse('caller', new GridError('command_unauthorized', { command, twin }));
   }
 
-  #readInput({ command }: Handler, { payload }: Request): unknown {
+  #readInput({ command, mayBeEmpty = false }: Handler, { payload }: Request): unknown {
     try {
-      return parseInput(command, payload);
+      return parseInput(command, mayBeEmpty && payload.length === 0 ? 'null' : payload);
     } catch (error) {
       if (isGridError(error)) this.#refuse('schema', error);
       throw error;

@@ -1,6 +1,7 @@
 /** Every command the gateway answers. */
 import { adminHandlers } from './admin.ts';
 import { capacityHandlers } from './capacity.ts';
+import { debugHandlers } from './debug.ts';
 import { deploymentHandlers } from './deployment.ts';
 import { diagnosticsHandlers } from './diagnostics.ts';
 import { gpuHandlers } from './gpu.ts';
@@ -8,6 +9,7 @@ import type { Handler } from './handler.ts';
 import { limitsHandlers } from './limits.ts';
 import { locationHandlers } from './location.ts';
 import { networkHandlers } from './network.ts';
+import { planHandlers } from './plan.ts';
 import { groupOf } from './roles.ts';
 import { storageHandlers } from './storage.ts';
 import { systemHandlers } from './system.ts';
@@ -16,6 +18,7 @@ import { systemHandlers } from './system.ts';
 export const handlers: ReadonlyMap<string, Handler> = new Map(
   [
     ...deploymentHandlers,
+    ...planHandlers,
     ...capacityHandlers,
     ...limitsHandlers,
     ...networkHandlers,
@@ -25,6 +28,7 @@ export const handlers: ReadonlyMap<string, Handler> = new Map(
     ...diagnosticsHandlers,
     ...gpuHandlers,
     ...locationHandlers,
+    ...debugHandlers,
   ].flatMap((handler) => [handler.command.name, ...(handler.command.aliases ?? [])].map((name) => [name, handler])),
 );
 

@@ -30,6 +30,8 @@ export interface DaemonDefinition<O extends readonly string[]> {
   readonly module: string;
   /** Names of string flags beside `--broker`, `--state` and `--log-level`. */
   readonly options?: O;
+  /** Handlers that may run at once, where not the usual number. */
+  readonly concurrency?: number;
   /** Registers objects and starts work; what it returns runs at a graceful stop. */
   readonly start: (context: DaemonContext<O>) => Promise<(() => Promise<void>) | undefined>;
 }
@@ -76,7 +78,11 @@ export function beginDaemon<O extends readonly string[]>(
   });
   const root = join(state, definition.name);
   const stopping = new AbortController();
-  const server = new ZbusServer({ module: definition.module, broker, log });
+  const { concurrency } = definition;
+  const server = new ZbusServer({
+    ...{ module: definition.module, broker, log },
+    ...(concurrency === undefined ? {} : { concurrency }),
+  });
   const bus = new ZbusClient({ broker, log });
   const options = given as { readonly [K in O[number]]?: string };
   let end: (() => Promise<void>) | undefined;

@@ -70,7 +70,7 @@ describe('outputs', () => {
     const written = formatOutput(statisticsGet, counters);
     expect(written).toBe(JSON.stringify(counters));
     expect(parseOutput(statisticsGet, bytes(written))).toEqual(counters);
-    const pool = { name: 'p', type: 'ssd', total: 10, reserved: 4, free: 6 };
+    const pool = { name: 'p', type: 'ssd', total: 10, reserved: 4, free: 6, largest_disk: 6 };
     const report = {
       total: capacity,
       system: capacity,
@@ -80,6 +80,7 @@ describe('outputs', () => {
       logical_cpus: 2,
       largest_disk: 6,
       pools: [pool],
+      waiting: { deployments: 1, workloads: 2, leaving: 0, oldest: 1764000000 },
     };
     expect(parseOutput(capacityGet, formatOutput(capacityGet, report))).toEqual(report);
   });

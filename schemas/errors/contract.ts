@@ -170,6 +170,15 @@ export const contractErrors = {
     details: z.object({}),
     message: () => 'deletion over the api is disabled, please cancel your contract instead',
   }),
+  wait_ended: entry({
+    number: 2129,
+    stage: 'deployment',
+    fault: 'node',
+    retryable: true,
+    details: z.object({ contract }),
+    message: (d) => `the node's deployments service stops, waiting for contract ${d.contract} ended`,
+    remedy: 'wait again; what was accepted goes on',
+  }),
   dependency_failed: entry({
     number: 2130,
     stage: 'deployment',

@@ -5,6 +5,7 @@ import { capacityErrors } from './capacity.ts';
 import { chainErrors } from './chain.ts';
 import { commandErrors } from './command.ts';
 import { contractErrors } from './contract.ts';
+import { debugErrors } from './debug.ts';
 import { deploymentErrors } from './deployment.ts';
 import { doorErrors } from './door.ts';
 import { envelopeErrors } from './envelope.ts';
@@ -22,6 +23,7 @@ export const errorTable = {
   ...envelopeErrors,
   ...busErrors,
   ...commandErrors,
+  ...debugErrors,
   ...doorErrors,
   ...localErrors,
   ...deploymentErrors,
