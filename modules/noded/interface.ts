@@ -1,6 +1,20 @@
 /** noded: what the node is. */
 import { defineInterface } from '../zbus/definition.ts';
-import { any, count64, float64, int64, map, named, slice, str, struct, time, uint32, uint64 } from '../zbus/wire.ts';
+import {
+  any,
+  bool,
+  count64,
+  float64,
+  int64,
+  map,
+  named,
+  slice,
+  str,
+  struct,
+  time,
+  uint32,
+  uint64,
+} from '../zbus/wire.ts';
 
 export const NodeFeature = named('pkg.NodeFeature', str);
 export const TimesStat = struct('pkg.TimesStat', {
@@ -201,6 +215,38 @@ export const nodeMachine = defineInterface({
       order: 'read',
       doc: "As configured, else as the node's record on the chain has it.",
     },
+  },
+  streams: {},
+});
+
+/** One measurement's schedule and how it fares. */
+export const TaskState = struct('gridnode.TaskState', {
+  Name: str,
+  /** Six fields, seconds first, UTC. */
+  Schedule: str,
+  /** A scheduled run starts up to so many seconds later. */
+  JitterSeconds: uint32,
+  Running: bool,
+  /** Unix seconds, 0 while none is planned. */
+  NextRun: count64,
+  /** Why the last run failed; empty when it did not. */
+  LastError: str,
+});
+
+/** The node's measurements as its operator has them; nothing of it is offered over RMB. */
+export const performanceRuns = defineInterface({
+  module: 'node',
+  object: 'performance-runs',
+  version: '0.1.0',
+  methods: {
+    Run: {
+      args: { taskName: str },
+      returns: [TaskResult],
+      fails: true,
+      order: { by: 'taskName' },
+      doc: 'Measures now, or waits for the run that is under way.',
+    },
+    Tasks: { args: {}, returns: [slice(TaskState)], fails: false, order: 'read', doc: 'Every measurement.' },
   },
   streams: {},
 });
