@@ -9,6 +9,7 @@ import type { Handler } from './handler.ts';
 import { limitsHandlers } from './limits.ts';
 import { locationHandlers } from './location.ts';
 import { networkHandlers } from './network.ts';
+import { perfHandlers } from './perf.ts';
 import { planHandlers } from './plan.ts';
 import { groupOf } from './roles.ts';
 import { storageHandlers } from './storage.ts';
@@ -28,6 +29,7 @@ export const handlers: ReadonlyMap<string, Handler> = new Map(
     ...diagnosticsHandlers,
     ...gpuHandlers,
     ...locationHandlers,
+    ...perfHandlers,
     ...debugHandlers,
   ].flatMap((handler) => [handler.command.name, ...(handler.command.aliases ?? [])].map((name) => [name, handler])),
 );
