@@ -1,8 +1,8 @@
 /** What a command is: its name, who may call it, what goes in and what comes out. Handlers live in the gateway. */
 import { z } from 'zod';
 import { Deployment, parseDeployment } from '../deployment.ts';
-import { GridError } from '../errors/index.ts';
-import { decode, encode, withCodec } from '../gojson/codec.ts';
+import { type ErrorCode, GridError } from '../errors/index.ts';
+import { type Codec, decode, encode, withCodec } from '../gojson/codec.ts';
 import { DecodeProblem } from '../gojson/problem.ts';
 
 /**
@@ -23,14 +23,21 @@ export interface Command<I extends z.ZodType = z.ZodType, O extends z.ZodType = 
   readonly output: O;
   /** How the refusal of a payload that cannot be read begins, where existing clients know it. */
   readonly unreadable?: string;
+  /** Errors of its own, beyond those of every command and of the deployment it takes. */
+  readonly errors?: readonly ErrorCode[];
 }
 
 /** Bytes of a command's input; a deployment has a bound of its own. */
 export const MAX_INPUT_BYTES = 64 * 1024;
 const MAX_ANSWER_BYTES = 16 * 1024 * 1024;
 
+const skipped: Codec['read'] = (json) => {
+  json.skip();
+  return null;
+};
+
 /** No argument, or no result: `null` on the wire. Reading it ignores what is there. */
-export const nothing = withCodec(z.null(), { zero: () => null, read: () => null, write: () => 'null' });
+export const nothing = withCodec(z.null(), { zero: () => null, read: skipped, write: () => 'null' });
 
 /** Checks one definition's types. */
 export function defineCommand<I extends z.ZodType, O extends z.ZodType>(command: Command<I, O>): Command<I, O> {
