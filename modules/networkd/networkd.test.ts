@@ -315,7 +315,25 @@ describe.skipIf(!isRoot)('networkd', () => {
       await node.ip('-n', node.world, 'route', 'del', '10.20.2.0/24');
       expect(await node.ping(node.world, '10.20.2.1')).toBe(true);
       expect(await node.ping(node.world, '10.20.2.5')).toBe(true);
-      expect((await driver.status(user))?.peers[0]?.lastHandshakeSeconds).toBeGreaterThan(0);
+      const handshake = (await driver.status(user))?.peers[0]?.lastHandshakeSeconds;
+      expect(handshake).toBeGreaterThan(0);
+
+      // Another peer more, as by an update: those that are in go on.
+      const [peer] = request.Peers ?? [];
+      const another = { ...peer, WGPublicKey: publicKeyOf(generatePrivateKey()) } as NonNullable<typeof peer>;
+      const elsewhere = toIpNet(parsePrefix('10.20.4.0/24'));
+      await node.network.CreateNR({
+        wl: '1-1-a',
+        network: {
+          ...request,
+          Peers: [...(request.Peers ?? []), { ...another, Subnet: elsewhere, AllowedIPs: [elsewhere] }],
+        },
+      });
+      expect(await node.ping(node.world, '10.20.2.5')).toBe(true);
+      expect((await driver.status(user))?.peers[0]?.lastHandshakeSeconds).toBe(handshake);
+      await node.network.CreateNR({ wl: '1-1-a', network: request });
+      expect(await node.ping(node.world, '10.20.2.5')).toBe(true);
+      expect((await driver.status(user))?.peers[0]?.lastHandshakeSeconds).toBe(handshake);
 
       await node.stopDaemon('SIGKILL');
       expect(await node.ping(node.world, '10.20.2.5')).toBe(true);

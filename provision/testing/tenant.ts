@@ -1,6 +1,6 @@
 /** A twin that deploys, for tests: makes documents, signs them, and has its contracts on the test chain. */
 import { generateKeyPairSync, type KeyObject, sign } from 'node:crypto';
-import { deploymentHash, signedMessage } from '../../schemas/challenge.ts';
+import { deploymentHash, type Formula, signedMessage } from '../../schemas/challenge.ts';
 import { type Deployment, noResult, type Workload } from '../../schemas/deployment.ts';
 import type { TestHost } from './host.ts';
 
@@ -20,7 +20,13 @@ export class Tenant {
   }
 
   /** A signed deployment. */
-  deployment(contract: bigint, workloads: Workload[], version = 0, metadata = ''): Deployment {
+  deployment(
+    contract: bigint,
+    workloads: Workload[],
+    version = 0,
+    metadata = '',
+    formula: Formula = 'current',
+  ): Deployment {
     const unsigned: Deployment = {
       version,
       twin_id: this.twin,
@@ -36,14 +42,14 @@ export class Tenant {
       },
       workloads,
     };
-    const signature = sign(null, signedMessage(unsigned), this.#key).toString('hex');
+    const signature = sign(null, signedMessage(unsigned, formula), this.#key).toString('hex');
     unsigned.signature_requirement.signatures.push({ twin_id: this.twin, signature, signature_type: 'ed25519' });
     return unsigned;
   }
 
   /** The same, with its contract on the test chain. */
-  contracted(host: TestHost, contract: bigint, workloads: Workload[]): Deployment {
-    const deployment = this.deployment(contract, workloads);
+  contracted(host: TestHost, contract: bigint, workloads: Workload[], formula: Formula = 'current'): Deployment {
+    const deployment = this.deployment(contract, workloads, 0, '', formula);
     host.twins.set(this.twin, this.publicKey);
     host.contracts.set(contract, {
       Found: true,
@@ -52,7 +58,7 @@ export class Tenant {
       Kind: 'node',
       State: 'created',
       NodeID: TEST_NODE,
-      DeploymentHash: deploymentHash(deployment),
+      DeploymentHash: deploymentHash(deployment, formula),
       PublicIPs: 0,
       RentedBy: 0,
       BlockNumber: 5,

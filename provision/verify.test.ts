@@ -1,0 +1,56 @@
+import { beforeEach, describe, expect, it } from 'vitest';
+import { deploymentHash, type Formula } from '../schemas/challenge.ts';
+import type { Deployment } from '../schemas/deployment.ts';
+import { TwinKeys } from './keys.ts';
+import { TestHost } from './testing/host.ts';
+import { networkWorkload, Tenant } from './testing/tenant.ts';
+import { Verifier } from './verify.ts';
+
+const { signal } = new AbortController();
+
+let host: TestHost;
+let tenant: Tenant;
+let verifier: Verifier;
+
+beforeEach(() => {
+  host = new TestHost('/nowhere');
+  tenant = new Tenant(7);
+  const chain = host.chainClient;
+  const keys = new TwinKeys(chain);
+  verifier = new Verifier({ chain, keys, types: ['network', 'network-light'], contractWaitMs: 2_000 });
+});
+
+/** A light network with WireGuard, whose formula changed. */
+function light(formula: Formula): Deployment {
+  const network = networkWorkload('net1', 4100);
+  const mycelium = { hex_key: 'ab'.repeat(32), peers: [] };
+  const data = JSON.stringify({ ...JSON.parse(network.data), mycelium });
+  return tenant.contracted(host, 1n, [{ ...network, type: 'network-light', data }], formula);
+}
+
+describe('a contract', () => {
+  it.each(['current', 'before-wireguard'] as const)(
+    'may carry the hash by the formula %s, which is told',
+    async (formula) => {
+      const deployment = light(formula);
+      expect(await verifier.document(deployment, 7, signal)).toBe(formula);
+      expect(await verifier.contract(deployment, signal)).toMatchObject({
+        formula,
+        facts: { DeploymentHash: deploymentHash(deployment, formula) },
+      });
+    },
+  );
+
+  it('has its hash from the beginning, and is waited for after an update', async () => {
+    const deployment = tenant.contracted(host, 1n, [networkWorkload('net1')]);
+    const update = tenant.deployment(1n, [networkWorkload('net1')], 1);
+    await expect(verifier.contract(update, signal)).rejects.toMatchObject({ code: 'contract_hash' });
+    const waiting = verifier.contract(update, signal, true);
+    setTimeout(() => host.rehash(update), 300);
+    expect((await waiting).formula).toBe('current');
+    await expect(verifier.contract(deployment, signal, true)).rejects.toMatchObject({
+      code: 'contract_hash',
+      details: { expected: deploymentHash(deployment), actual: deploymentHash(update) },
+    });
+  });
+});
