@@ -28,6 +28,7 @@ export const command: Command = {
         `${Math.round((Date.now() - unit.since) / 1000)} s`,
         unit.reason,
       ]);
+      if (config.simulated !== null) process.stdout.write('a simulated node: its drivers keep books, nothing runs\n');
       process.stdout.write(`${table(['unit', 'state', 'pid', 'restarts', 'since', 'reason'], rows)}\n`);
     }
     return units.every((unit) => unit.state === 'running' || unit.state === 'success') ? 0 : 1;

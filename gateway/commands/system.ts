@@ -9,13 +9,14 @@ const { version } = z.object({ version: z.string() }).parse(JSON.parse(readFileS
 
 export const systemHandlers = [
   // The supervisor is part of this software and carries its version.
-  handle(systemVersion, () => ({ zos: version, zinit: `v${version}` })),
+  handle(systemVersion, (_input, { node }) => ({ zos: [version, ...node.traits].join('+'), zinit: `v${version}` })),
   handle(systemHypervisor, (_input, { node, signal, deadlineMs }) =>
     node.machine.Hypervisor({}, { signal, deadlineMs }),
   ),
-  handle(systemNodeFeatures, (_input, { node, signal, deadlineMs }) =>
-    node.planner.Features({}, { signal, deadlineMs }),
-  ),
+  handle(systemNodeFeatures, async (_input, { node, signal, deadlineMs }) => [
+    ...(await node.planner.Features({}, { signal, deadlineMs })),
+    ...node.traits,
+  ]),
   handle(systemDmi, async (_input, { node, signal, deadlineMs }) => {
     const table = await node.machine.Dmi({}, { signal, deadlineMs });
     return {

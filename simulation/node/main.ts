@@ -9,6 +9,7 @@ import { parseArgs } from 'node:util';
 import { gateway } from '../../gateway/main.ts';
 import { readRelayFlags } from '../../gateway/relay/flags.ts';
 import { startRelay } from '../../gateway/relay/start.ts';
+import { noded } from '../../modules/noded/main.ts';
 import { beginDaemon, type DaemonDefinition, defineDaemon, stopOnSignal } from '../../modules/zbus/daemon.ts';
 import { openLog } from '../../modules/zbus/process-log.ts';
 import { finishStartup } from '../../modules/zbus/startup.ts';
@@ -77,11 +78,13 @@ const daemons = [
   begin(simulatedNetworkd(host)),
   begin(simulatedFlistd(host)),
   begin(simulatedVmd(size, host)),
+  begin(noded),
   begin(provisiond),
   begin(gateway, {
     relay: `ws://${needed('relay')}`,
     'key-file': needed('key-file'),
     http: needed('http'),
+    traits: 'simulated',
     broker: place.broker,
   }),
 ];

@@ -1,0 +1,166 @@
+/** `gridnode up --simulate` as a user without root runs it: real requests, honest books, nothing left. */
+import { existsSync, readdirSync } from 'node:fs';
+import { readFile, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import {
+  capacityGet,
+  deploymentGet,
+  deploymentList,
+  GiB,
+  networkInterfaces,
+  networkWireguardPorts,
+  statisticsGet,
+  storagePools,
+  systemNodeFeatures,
+  systemVersion,
+} from '../../schemas/index.ts';
+import { SimulatedNode, SimulatedTenant } from './simulated-node.ts';
+import { DISK_BYTES, diskWorkload, machineAddress, siteWorkloads } from './tenant.ts';
+
+const FLIST = 'https://hub.grid.tf/tf-official-apps/base:latest.flist';
+
+const isGone = (pid: number): boolean => {
+  try {
+    process.kill(pid, 0);
+    return false;
+  } catch {
+    return true;
+  }
+};
+
+describe('a simulated node', { timeout: 180_000 }, () => {
+  const node = new SimulatedNode();
+  let tenant: SimulatedTenant;
+  let output = '';
+
+  beforeAll(async () => {
+    output = await node.up('--total', 'cru=4,mru=16G,sru=500G,hru=1T');
+    tenant = await SimulatedTenant.open(node);
+  }, 180_000);
+
+  afterAll(async () => {
+    await tenant?.close();
+    await node.remove();
+  });
+
+  it('says that it is simulated wherever a person looks', async () => {
+    expect(output).toContain('simulated');
+    expect((await tenant.ask(systemVersion)).zos).toMatch(/simulated$/);
+    expect(await tenant.ask(systemNodeFeatures)).toContain('simulated');
+    expect((await tenant.ask(storagePools)).map(({ name }) => name)).toEqual(['simulated-ssd', 'simulated-hdd']);
+    expect((await node.command('status')).stdout).toContain('simulated');
+    expect((await node.command('logs', 'node')).stdout).toContain('a simulated node answers');
+  });
+
+  it('keeps secrets in files of its user alone, and out of logs', async () => {
+    const file = join(node.state, 'client.json');
+    expect((await stat(file)).mode & 0o777).toBe(0o600);
+    const secrets = node.facts.tenants.map(({ mnemonic }) => mnemonic);
+    for (const name of readdirSync(join(node.state, 'log'))) {
+      const text = await readFile(join(node.state, 'log', name), 'utf8');
+      for (const secret of secrets) expect(text).not.toContain(secret);
+    }
+  });
+
+  it('deploys a network, a disk and a machine, accounts for them, and forgets them when they are cancelled', async () => {
+    const before = await tenant.ask(capacityGet);
+    const contract = await tenant.deploy(siteWorkloads('one', 1, FLIST));
+    expect(Object.fromEntries([...(await tenant.settled(contract))].map(([name, { state }]) => [name, state]))).toEqual(
+      {
+        onenet: 'ok',
+        onedisk: 'ok',
+        onevm: 'ok',
+      },
+    );
+
+    const deployment = await tenant.ask(deploymentGet, { contract_id: Number(contract) });
+    const data = deployment.workloads.find(({ name }) => name === 'onevm')?.result?.data;
+    expect(JSON.parse(typeof data === 'string' ? data : JSON.stringify(data))).toMatchObject({
+      id: `${tenant.twin}-${contract}-onevm`,
+      ip: machineAddress(1),
+      console_url: '',
+    });
+    const during = await tenant.ask(capacityGet);
+    expect(during.committed.cru - before.committed.cru).toBe(1);
+    expect(during.committed.sru - before.committed.sru).toBeGreaterThan(DISK_BYTES);
+    expect((await tenant.ask(statisticsGet)).used.sru).toBe(during.committed.sru + during.system.sru);
+    const ssd = (await tenant.ask(storagePools)).find(({ type }) => type === 'ssd');
+    expect(ssd).toMatchObject({ size: 500 * GiB, used: during.committed.sru + during.system.sru });
+    expect(await tenant.ask(networkWireguardPorts)).toContain(4201);
+    expect(await tenant.ask(networkInterfaces)).toEqual({ zos: ['192.0.2.2'] });
+
+    await tenant.chain.cancelContract(contract);
+    await expect.poll(() => tenant.ask(deploymentList)).toEqual([]);
+    await expect.poll(async () => (await tenant.ask(capacityGet)).committed).toEqual(before.committed);
+    expect(await tenant.ask(networkWireguardPorts)).not.toContain(4201);
+    expect((await tenant.ask(storagePools)).find(({ type }) => type === 'ssd')?.used).toBe(before.system.sru);
+    for (const [file, empty] of [
+      ['vmd/machines.json', {}],
+      ['networkd/links.json', { networks: {}, taps: {} }],
+      ['flistd/mounts.json', {}],
+    ] as const) {
+      expect(JSON.parse(await readFile(join(node.state, file), 'utf8'))).toEqual(empty);
+    }
+    expect(readdirSync(join(node.state, 'flistd/mnt'))).toEqual([]);
+  });
+
+  it('refuses what the pretended machine has no room for, with the numbers', async () => {
+    await expect(tenant.deploy([diskWorkload('huge', 600 * GiB)])).rejects.toThrow(
+      /not enough|no room|largest|capacity/i,
+    );
+  });
+
+  it('goes on with what it had accepted after every process of it was killed', async () => {
+    const contract = await tenant.deploy(siteWorkloads('two', 2, FLIST));
+    await tenant.settled(contract);
+    await tenant.close();
+    const pids = await node.pids();
+    // The supervisor first: it would start the others again.
+    for (const name of ['supervisor', 'node', 'chain', 'redis']) process.kill(pids.get(name) ?? 0, 'SIGKILL');
+    await expect.poll(() => [...pids.values()].every(isGone)).toBe(true);
+
+    const before = node.facts;
+    await node.up();
+    expect(node.facts).toEqual(before);
+    tenant = await SimulatedTenant.open(node);
+    expect((await tenant.ask(deploymentList)).map(({ contract_id }) => contract_id)).toEqual([contract]);
+    expect((await tenant.ask(capacityGet)).committed.cru).toBe(1);
+    expect((await tenant.settled(contract)).get('twovm')?.state).toBe('ok');
+    await tenant.chain.cancelContract(contract);
+    await expect.poll(() => tenant.ask(deploymentList)).toEqual([]);
+  });
+
+  it('starts a process again that was killed while it runs', async () => {
+    const pids = await node.pids();
+    process.kill(pids.get('node') ?? 0, 'SIGKILL');
+    await expect
+      .poll(async () => (await node.command('status').catch((error: { stdout: string }) => error)).stdout)
+      .toMatch(/node +running.* 1 /);
+    await expect.poll(() => tenant.ask(deploymentList).catch(() => undefined), { timeout: 60_000 }).toEqual([]);
+  });
+
+  it('runs beside another one that takes time and fails what it is told to', async () => {
+    const other = new SimulatedNode();
+    try {
+      await other.up('--delay', '20', '--fail', 'vmd run .*-bvm');
+      const second = await SimulatedTenant.open(other, 2);
+      try {
+        const contract = await second.deploy(siteWorkloads('b', 3, FLIST));
+        const results = await second.settled(contract);
+        expect(results.get('bdisk')?.state).toBe('ok');
+        expect(results.get('bvm')).toMatchObject({ state: 'error' });
+        expect(results.get('bvm')?.message).toContain('was told to fail this: vmd run');
+        expect(await tenant.ask(deploymentList)).toEqual([]);
+      } finally {
+        await second.close();
+      }
+      const pids = await other.pids();
+      await other.command('down', '--purge');
+      await expect.poll(() => [...pids.values()].filter((pid) => !isGone(pid))).toEqual([]);
+      expect(existsSync(other.state)).toBe(false);
+    } finally {
+      await other.remove();
+    }
+  });
+});
