@@ -38,6 +38,7 @@ export const networkPublicConfig = defineCommand({
   caller: 'any',
   input: nothing,
   output: PublicConfig,
+  errors: ['network_no_public_config'],
 });
 
 export const networkHasIpv6 = defineCommand({
@@ -46,6 +47,7 @@ export const networkHasIpv6 = defineCommand({
   caller: 'any',
   input: nothing,
   output: bool,
+  errors: ['network_no_public_ipv6'],
 });
 
 export const networkPublicIps = defineCommand({
@@ -109,4 +111,5 @@ export const adminSetPublicNic = defineCommand({
   input: described(text, 'name of a physical card, or `zos` for the default bridge'),
   output: nothing,
   unreadable: 'failed to decode input, expecting string',
+  errors: ['network_exit_invalid', 'network_exit_taken', 'network_device_unknown', 'network_not_offered'],
 });

@@ -85,6 +85,7 @@ export const systemDmi = defineCommand({
   caller: 'any',
   input: nothing,
   output: Dmi,
+  errors: ['host_dmidecode_missing', 'host_dmi_unreadable'],
 });
 
 export const ModuleStatus = struct(
@@ -132,7 +133,7 @@ export const Diagnostics = struct(
       ),
       'by name of the module',
     ),
-    healthy: described(bool, 'whether the last health check found nothing'),
+    healthy: described(bool, 'whether the last health check found nothing; not before one has run'),
   },
   'How all modules of a node are.',
 );
@@ -170,18 +171,19 @@ export const Location = struct(
   {
     longitude: described(float64, 'degrees east'),
     latitude: described(float64, 'degrees north'),
-    continent: described(text, 'name of the continent'),
-    country_name: described(text, 'name of the country'),
-    country_code: described(text, 'ISO 3166-1 code of two letters'),
-    city_name: described(text, 'name of the city'),
+    continent: described(text, 'name of the continent; empty when unknown'),
+    country_name: described(text, 'name of the country; empty when unknown'),
+    country_code: described(text, 'ISO 3166-1 code of two letters; empty when unknown'),
+    city_name: described(text, 'name of the city; empty when unknown'),
   },
   'Where a node stands.',
 );
 
 export const locationGet = defineCommand({
   name: 'zos.location.get',
-  summary: 'Where the node stands, as its operator configured it.',
+  summary: 'Where the node stands: as its operator says, else as the chain has it.',
   caller: 'any',
   input: nothing,
   output: Location,
+  errors: ['host_location_unknown'],
 });
