@@ -112,6 +112,46 @@ describe('the engine with an update', () => {
     expect(changes.indexOf('Run')).toBe(Math.max(...made));
   });
 
+  it('overtakes the deployment it changes at any call, and leaves nothing of what it removes', async () => {
+    let isCovered = false;
+    let calls = 0;
+    for (let call = 1; !isCovered; call++) {
+      host = new TestHost(join(world.folder, `over${call}`));
+      world.host = host;
+      const journal = new MemoryJournal();
+      const engine = startEngine(journal);
+      const { id } = await accept(journal, full());
+      host.calls.length = 0;
+      const [net1, vol1] = [networkWorkload('net1'), volumeWorkload('vol1', GIB)];
+      const added = [diskWorkload('disk2', GIB), machineWorkload('vm2', { mounts: ['vol1', 'disk2'], ip: '10.1.2.6' })];
+      const update = tenant.deployment(1n, [net1, vol1, ...added.map((one) => at(1, one))], 1);
+      isCovered = true;
+      host.hook = () => {
+        if (host.calls.length < call) return;
+        host.hook = () => {};
+        isCovered = false;
+        calls += 1;
+        revise(journal, update);
+        engine.submit(id);
+      };
+      engine.submit(id);
+      await engine.idle();
+      if (isCovered) break;
+      const left = journal.deployment(id)?.workloads.filter((one) => one.state !== 'deleted') ?? [];
+      expect(left.map((one) => `${one.name} ${one.version} ${one.state}`).sort()).toEqual([
+        'disk2 1 ok',
+        'net1 0 ok',
+        'vm2 1 ok',
+        'vol1 0 ok',
+      ]);
+      // A call that was given up still ends.
+      await vi.waitFor(() => expect([...host.machines.keys(), ...host.disks.keys()]).toEqual(['7-1-vm2', '7-1-disk2']));
+      expect(host.resources).toHaveLength(7);
+      await engine.stop();
+    }
+    expect(calls).toBeGreaterThan(15);
+  }, 20_000);
+
   it('makes nothing before what is removed is confirmed gone', async () => {
     const journal = new MemoryJournal();
     const engine = startEngine(journal);
@@ -159,7 +199,7 @@ describe.each(['before', 'after'] as const)(
       let isCovered = false;
       let deaths = 0;
       // Every second write: between them both halves see each.
-    for (let write = when === 'before' ? 1 : 2; !isCovered; write += 2) {
+      for (let write = when === 'before' ? 1 : 2; !isCovered; write += 2) {
         host = new TestHost(join(world.folder, `update${write}`));
         world.host = host;
         const path = join(world.folder, `update${write}`, 'journal.sqlite');
