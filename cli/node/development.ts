@@ -38,19 +38,16 @@ export async function register(layout: Layout, config: NodeConfig): Promise<Regi
   const known = await readRegistration(layout);
   if (known !== undefined) return known;
   const twins = { node: 0, farmer: 0, user: 0 };
-  for (const name of ['farmer', 'node', 'user'] as const) {
-    const chain = await openChain(layout, config, name);
-    try {
-      const { encryptionKey } = await ensureKey(layout, name);
-      await chain.endow();
-      twins[name] = await chain.ensureTwin({ relay: config.relayDomain, encryptionKey });
-    } finally {
-      await chain.close();
-    }
-  }
-  const farmer = await openChain(layout, config, 'farmer');
+  // The chain's description is read once for all of them.
   const node = await openChain(layout, config, 'node');
   try {
+    const farmer = node.actingAs(await ensureKey(layout, 'farmer'));
+    for (const name of ['farmer', 'node', 'user'] as const) {
+      const identity = await ensureKey(layout, name);
+      const acting = node.actingAs(identity);
+      await acting.endow();
+      twins[name] = await acting.ensureTwin({ relay: config.relayDomain, encryptionKey: identity.encryptionKey });
+    }
     const farmId = await farmer.createFarm('gridnode');
     const nodeId = await node.createNode({
       farmId,
@@ -65,7 +62,6 @@ export async function register(layout: Layout, config: NodeConfig): Promise<Regi
     await writeFileAtomic(place(layout), `${JSON.stringify(made)}\n`, 0o600);
     return made;
   } finally {
-    await farmer.close();
     await node.close();
   }
 }

@@ -7,43 +7,47 @@ import { defineDaemon, runDaemon } from '../../modules/zbus/daemon.ts';
 import { finishStartup } from '../../modules/zbus/startup.ts';
 import { identityOptions, readIdentity, refuseSecretArguments } from '../rmb/identity-source.ts';
 import { chainService } from './chain-service.ts';
-import { ChainClient } from './client.ts';
+import { ChainClient, type ChainClientOptions } from './client.ts';
 import { gatewayService } from './gateway-service.ts';
 import { redirectLibraryLog } from './library-log.ts';
 import { NodeMembership } from './membership.ts';
 import type { EnsuredTwin } from './twin-update.ts';
 
-export const chaind = defineDaemon({
-  name: 'chaind',
-  module: 'api-gateway',
-  options: ['chain', ...identityOptions, 'genesis'],
-  start: async ({ server, log, options }) => {
-    const endpoints = (options.chain ?? '').split(',').filter((url) => /^wss?:\/\/./.test(url));
-    if (endpoints.length === 0) throw new Error('chaind: --chain ws://HOST:PORT[,…] is required');
-    redirectLibraryLog((line) => log.debug({ library: line }, 'chain library'));
+/** `open` gives the connection to the chain, which ends with the daemon. */
+export function chainDaemon(open = (options: ChainClientOptions): ChainClient => new ChainClient(options)) {
+  return defineDaemon({
+    name: 'chaind',
+    module: 'api-gateway',
+    options: ['chain', ...identityOptions, 'genesis'],
+    start: async ({ server, log, options }) => {
+      const endpoints = (options.chain ?? '').split(',').filter((url) => /^wss?:\/\/./.test(url));
+      if (endpoints.length === 0) throw new Error('chaind: --chain ws://HOST:PORT[,…] is required');
+      redirectLibraryLog((line) => log.debug({ library: line }, 'chain library'));
 
-    const identity = await readIdentity(options);
-    const genesis = options.genesis === undefined ? {} : { genesis: options.genesis };
-    const client = new ChainClient({ endpoints, identity, ...genesis });
-    client.connection.onConnected(() => {
-      log.info({ endpoints }, 'connected to the chain');
-      // The library came after the process was ready.
-      finishStartup();
-    });
-    client.connection.onLost(() => log.warn({ endpoints }, 'connection to the chain lost, reconnecting'));
-    const membership = new NodeMembership(client, identity.publicKey);
-    const { encryptionKey } = identity;
-    const onEnsured = ({ twin, done, before }: EnsuredTwin): void => {
-      const was = before === undefined ? {} : { before: before.relays };
-      if (done !== 'nothing') log.info({ twin: twin.id, relays: twin.relays, ...was }, `own twin ${done} on the chain`);
-    };
-    server.serve(chain, chainService({ client, membership, encryptionKey, onEnsured }));
-    server.serve(substrateGateway, gatewayService(client, membership));
-    return () => client.close();
-  },
-});
+      const identity = await readIdentity(options);
+      const genesis = options.genesis === undefined ? {} : { genesis: options.genesis };
+      const client = open({ endpoints, identity, ...genesis });
+      client.connection.onConnected(() => {
+        log.info({ endpoints }, 'connected to the chain');
+        // The library came after the process was ready.
+        finishStartup();
+      });
+      client.connection.onLost(() => log.warn({ endpoints }, 'connection to the chain lost, reconnecting'));
+      const membership = new NodeMembership(client, identity.publicKey);
+      const { encryptionKey } = identity;
+      const onEnsured = ({ twin, done, before }: EnsuredTwin): void => {
+        const was = before === undefined ? {} : { before: before.relays };
+        if (done !== 'nothing')
+          log.info({ twin: twin.id, relays: twin.relays, ...was }, `own twin ${done} on the chain`);
+      };
+      server.serve(chain, chainService({ client, membership, encryptionKey, onEnsured }));
+      server.serve(substrateGateway, gatewayService(client, membership));
+      return () => client.close();
+    },
+  });
+}
 
 if (import.meta.main) {
   refuseSecretArguments(process.argv.slice(2), ['genesis']);
-  await runDaemon(chaind);
+  await runDaemon(chainDaemon());
 }

@@ -5,9 +5,10 @@
  */
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { ChainClient } from '../../gateway/chain/client.ts';
 import { startDevChain } from '../../gateway/chain/dev/start.ts';
 import { type RunningWeb, startWeb } from '../../gateway/chain/dev/web/start.ts';
-import { chaind } from '../../gateway/chain/main.ts';
+import { chainDaemon } from '../../gateway/chain/main.ts';
 import { beginDaemon, type RunningDaemon, stopOnSignal } from '../../modules/zbus/daemon.ts';
 import { openLog } from '../../modules/zbus/process-log.ts';
 import { finishStartup } from '../../modules/zbus/startup.ts';
@@ -51,21 +52,27 @@ stopOnSignal(log, async () => {
   await chain.stop();
 });
 const people = await readPeople(state);
-const place = { state, chain: chain.url, relayDomain: needed('relay-domain'), size };
-const registration = await register(people, place);
+// The library loads once and reads the chain's description once: registration and chaind share the connection.
+const client = await ChainClient.connect({ endpoints: [chain.url], identity: people.node.identity });
+const place = { state, relayDomain: needed('relay-domain'), size };
+const registration = await register(people, client, place);
 const [webHost = '', webPort = ''] = needed('web').split(':');
 await writeClientFile(people, registration, {
   ...place,
+  chain: chain.url,
   relay: needed('relay'),
   http: needed('http'),
   web: `http://${needed('web')}`,
 });
-daemon = beginDaemon(chaind, {
-  state,
-  broker: needed('broker'),
-  logLevel,
-  options: { chain: chain.url, 'key-file': needed('key-file') },
-});
+daemon = beginDaemon(
+  chainDaemon(() => client),
+  {
+    state,
+    broker: needed('broker'),
+    logLevel,
+    options: { chain: chain.url, 'key-file': needed('key-file') },
+  },
+);
 web = await startWeb({
   chain: chain.url,
   relays: [needed('relay')],

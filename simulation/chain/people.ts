@@ -4,7 +4,7 @@ import { existsSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { ChainClient } from '../../gateway/chain/client.ts';
+import type { ChainClient } from '../../gateway/chain/client.ts';
 import { addressFromAccount } from '../../gateway/chain/ss58.ts';
 import { type KeyFile, readKey, writeKeyFile } from '../../gateway/rmb/identity-source.ts';
 import { Identity, type KeyType } from '../../gateway/rmb/keys.ts';
@@ -12,7 +12,6 @@ import { bip39Generate } from '../../gateway/rmb/wasm-crypto.ts';
 import { readJson, writeFileAtomic } from '../../modules/host/files.ts';
 import type { SimulatedMachineSize } from '../options.ts';
 
-const CHAIN_DEADLINE_MS = 30_000;
 const WORDS = 12;
 
 /** Tenants by name, with the type of their keys. The first is who `gridnode` itself acts as. */
@@ -62,49 +61,40 @@ export async function readPeople(state: string): Promise<People> {
 
 export interface RegisterOptions {
   readonly state: string;
-  readonly chain: string;
   readonly relayDomain: string;
   readonly size: SimulatedMachineSize;
 }
 
-/** Funds everyone and makes twins, farm and node by transactions, once. */
-export async function register(people: People, options: RegisterOptions): Promise<Registration> {
+/** Funds everyone and makes twins, farm and node by transactions, once. `client` acts as the node. */
+export async function register(people: People, client: ChainClient, options: RegisterOptions): Promise<Registration> {
   const place = join(options.state, 'development.json');
   const known = registration.safeParse(await readJson(place));
   if (known.success) return known.data;
   const { node, farmer, tenants } = people;
-  const client = await ChainClient.connect({
-    endpoints: [options.chain],
-    identity: node.identity,
-    deadlineMs: CHAIN_DEADLINE_MS,
+  const everyone = [node, farmer, ...tenants].map((person) => ({ person, acting: client.actingAs(person.identity) }));
+  // One account funds them all, a transaction after the other.
+  for (const { acting } of everyone) await acting.endow();
+  const twins = await Promise.all(
+    everyone.map(async ({ person, acting }) => {
+      const { encryptionKey } = person.identity;
+      return [person.name, await acting.ensureTwin({ relay: options.relayDomain, encryptionKey })] as const;
+    }),
+  );
+  const { cru, mru, sru, hru } = options.size;
+  const farmId = await client.actingAs(farmer.identity).createFarm('simulated');
+  const nodeId = await client.createNode({
+    farmId,
+    resources: { cru: BigInt(cru), mru: BigInt(mru), sru: BigInt(sru), hru: BigInt(hru) },
+    virtualized: true,
+    serialNumber: 'simulated',
   });
-  try {
-    const everyone = [node, farmer, ...tenants].map((person) => ({ person, acting: client.actingAs(person.identity) }));
-    // One account funds them all, a transaction after the other.
-    for (const { acting } of everyone) await acting.endow();
-    const twins = await Promise.all(
-      everyone.map(async ({ person, acting }) => {
-        const { encryptionKey } = person.identity;
-        return [person.name, await acting.ensureTwin({ relay: options.relayDomain, encryptionKey })] as const;
-      }),
-    );
-    const { cru, mru, sru, hru } = options.size;
-    const farmId = await client.actingAs(farmer.identity).createFarm('simulated');
-    const nodeId = await client.createNode({
-      farmId,
-      resources: { cru: BigInt(cru), mru: BigInt(mru), sru: BigInt(sru), hru: BigInt(hru) },
-      virtualized: true,
-      serialNumber: 'simulated',
-    });
-    const made: Registration = { farmId, nodeId, twins: Object.fromEntries(twins) };
-    await writeFileAtomic(place, `${JSON.stringify(made)}\n`, 0o600);
-    return made;
-  } finally {
-    await client.close();
-  }
+  const made: Registration = { farmId, nodeId, twins: Object.fromEntries(twins) };
+  await writeFileAtomic(place, `${JSON.stringify(made)}\n`, 0o600);
+  return made;
 }
 
 export interface ClientFileOptions extends RegisterOptions {
+  readonly chain: string;
   readonly relay: string;
   /** Where metrics and health are. */
   readonly http: string;
