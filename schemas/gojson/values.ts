@@ -72,6 +72,8 @@ export const float64 = withCodec(z.number(), {
 const MAX_UINT64 = 0xffff_ffff_ffff_ffffn;
 
 const UINT64_SCHEMA = { type: 'integer', minimum: 0, maximum: Number(MAX_UINT64) } as const;
+/** Generators that hold bounds in integers with a sign make nonsense of the maximum. */
+const UINT64_WRITTEN = { type: 'integer', minimum: 0 } as const;
 const UINT64_NOTE =
   'JavaScript: `JSON.parse` rounds above 2^53 - 1 (9007199254740991); use a reader that keeps such integers as bigint.';
 
@@ -89,7 +91,12 @@ export const uint64 = withCodec(z.bigint().min(0n).max(MAX_UINT64), {
   zero: () => 0n,
   read: (json, previous, place) => (json.null() ? previous : readUint64(json, 'uint64', place)),
   write: (value) => String(value),
-  about: { name: 'Uint64', summary: `An unsigned integer of 64 bits. ${UINT64_NOTE}`, json: UINT64_SCHEMA },
+  about: {
+    name: 'Uint64',
+    summary: `An unsigned integer of 64 bits. ${UINT64_NOTE}`,
+    json: UINT64_SCHEMA,
+    written: UINT64_WRITTEN,
+  },
 });
 
 /** Bytes a tenant asks for: a number where it is exact, a bigint beyond 2^53 - 1. */
@@ -103,7 +110,12 @@ export const size = withCodec(z.union([z.int().nonnegative(), z.bigint().min(0n)
     return value <= Number.MAX_SAFE_INTEGER ? Number(value) : value;
   },
   write: (value) => String(value),
-  about: { name: 'Size', summary: `Bytes, an unsigned integer of 64 bits. ${UINT64_NOTE}`, json: UINT64_SCHEMA },
+  about: {
+    name: 'Size',
+    summary: `Bytes, an unsigned integer of 64 bits. ${UINT64_NOTE}`,
+    json: UINT64_SCHEMA,
+    written: UINT64_WRITTEN,
+  },
 });
 
 const UNIX_SECONDS = { type: 'integer', minimum: Number.MIN_SAFE_INTEGER, maximum: Number.MAX_SAFE_INTEGER } as const;
