@@ -3,7 +3,8 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { ZbusClient } from '../modules/zbus/client.ts';
-import { provision } from './interface.ts';
+import { ZbusError } from '../modules/zbus/errors.ts';
+import { planner, provision } from './interface.ts';
 import { SqliteJournal } from './store/sqlite.ts';
 import type { TestHost } from './testing/host.ts';
 import { fullDeployment, Stand } from './testing/provisiond.ts';
@@ -71,9 +72,13 @@ describe('kill -9 of provisiond', () => {
         isKilled = true;
         await kill(child);
       };
-      await stand.deploy(tenant.contracted(host, contract, fullDeployment()));
+      // The kill may come between the promise and its answer.
+      const answered = stand
+        .deploy(tenant.contracted(host, contract, fullDeployment()))
+        .catch((error: unknown) => error);
       await vi.waitFor(() => expect(isKilled).toBe(true), { timeout: 10_000 });
       child = await startChild();
+      await answered;
       await stand.running(contract);
       const changes = await bus.of(provision).Changes({ twin: 7, contractID: contract });
       expect(changes.filter((one) => one.Result.State === 'ok')).toHaveLength(3);
@@ -121,9 +126,11 @@ describe('kill -9 of provisiond', () => {
       const others = Array.from({ length: version }, (_, made) => at(made + 1, diskWorkload(`more${made + 1}`, GIB)));
       const update = tenant.deployment(1n, [...fullDeployment(), spare(version, version + 1), ...others], version);
       host.rehash(update);
-      await stand.update(update);
+      // The kill may come between the promise and its answer.
+      const answered = stand.update(update).catch((error: unknown) => error);
       await vi.waitFor(() => expect(isKilled).toBe(true), { timeout: 10_000 });
       child = await startChild();
+      await answered;
       await vi.waitFor(
         async () => {
           const { Workloads } = await bus.of(provision).Get({ twin: 7, contractID: 1n });
@@ -141,4 +148,29 @@ describe('kill -9 of provisiond', () => {
       expect(host.machines.get('7-1-vm1')).toBe(machine);
     }
   }, 60_000);
+
+  it('tells those who wait for a deployment', async () => {
+    await stand.serveHost();
+    const child = await startChild();
+    const mounting = Promise.withResolvers<void>();
+    host.hook = async ({ method }, when) => {
+      if (method !== 'Mount' || when !== 'before') return;
+      mounting.resolve();
+      await kill(child);
+    };
+    await stand.deploy(tenant.contracted(host, 1n, fullDeployment()));
+    const waiting = bus
+      .of(planner)
+      .Wait({ twin: 7, contractID: 1n, version: 0, timeoutMs: 60_000 }, { deadlineMs: 65_000 })
+      .catch((error: unknown) => error);
+    await mounting.promise;
+    host.hook = async () => undefined;
+    await kill(child);
+    await startChild();
+    // The next process answers what the one before had taken.
+    const told = await waiting;
+    expect(told).toBeInstanceOf(ZbusError);
+    expect((told as ZbusError).message).toContain('restarted');
+    await stand.running();
+  }, 40_000);
 });

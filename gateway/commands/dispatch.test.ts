@@ -91,6 +91,22 @@ describe('the dispatcher', () => {
     }
   });
 
+  it('takes an empty payload for none where clients send none', async () => {
+    const list = { payload: Buffer.alloc(0), command: 'zos.debug.deployment.list', twin: 7 };
+    const asked: unknown[] = [];
+    const provision = { List: async (args: unknown) => asked.push(args) && [], ListTwins: async () => [3, 1] };
+    const admins = new Dispatcher({
+      handlers: all,
+      node: { provision } as unknown as Node,
+      limits,
+      log,
+      admins: () => new Set([7]),
+    });
+    expect(await admins.answer(list)).toEqual({ kind: 'response', payload: '{"deployments":[]}' });
+    expect(asked).toEqual([{ twin: 1 }, { twin: 3 }]);
+    expect(await admins.answer({ ...list, command: 'zos.debug.deployment.get' })).toMatchObject({ code: 2003 });
+  });
+
   it('answers in time for a handler that stops when told and for one that never ends', async () => {
     const text = 'x.y was not finished within 50 ms; ask again; what was accepted goes on';
     const obeys = dispatcher(

@@ -1,10 +1,11 @@
 /** From a verified request to its answer: name, caller, payload, handler, errors. */
 import type { Logger } from 'pino';
 import { ZbusError } from '../../modules/zbus/errors.ts';
-import { formatOutput, GridError, isGridError, type Limits, parseInput, reviveError } from '../../schemas/index.ts';
+import { formatOutput, GridError, isGridError, type Limits, parseInput } from '../../schemas/index.ts';
 import { DEFAULT_DOOR_LIMITS } from '../door/limits.ts';
 import { type Answer, refusalAnswer } from '../rmb/answer.ts';
 import { Apart, type Bound, boundsOf, type Kind } from './apart.ts';
+import { revived } from './failures.ts';
 import type { Call, Handler, Node } from './handler.ts';
 import { callerOf, mayCall, type Roles, rememberedFarmer } from './roles.ts';
 
@@ -160,12 +161,11 @@ export class Dispatcher {
 }
 
 /** What a module said, as the error table has it; texts of unknown failures pass unchanged. */
-function toGridError(error: unknown, command: string): GridError {
+function toGridError(thrown: unknown, command: string): GridError {
+  const error = revived(thrown);
   if (isGridError(error)) return error;
   if (error instanceof ZbusError) {
     const module = error.call?.split('.')[0] ?? 'unknown';
-    const revived = error.remote === undefined ? undefined : reviveError(error.remote.code, error.remote.details);
-    if (revived !== undefined) return revived;
     switch (error.kind) {
       case 'call_failed':
         return new GridError('module_failed', { module, reason: error.message }, { cause: error });
@@ -181,6 +181,5 @@ function toGridError(error: unknown, command: string): GridError {
         return new GridError('module_failed', { module, reason: error.message }, { cause: error });
     }
   }
-  const reason = error instanceof Error ? error.message : String(error);
-  return new GridError('command_failed', { command, reason }, { cause: error });
+  return new GridError('command_failed', { command, reason: error.message }, { cause: error });
 }

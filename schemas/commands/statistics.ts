@@ -8,7 +8,7 @@ export const Counters = struct(
   'pkg.Counters',
   {
     total: described(Capacity, 'what the node has'),
-    used: described(Capacity, 'what workloads that run or are paused declare, plus `system`'),
+    used: described(Capacity, 'what accepted workloads declare, whether they run yet or not, plus `system`'),
     system: described(Capacity, 'kept for the node itself'),
     users: described(
       struct(
