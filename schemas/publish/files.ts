@@ -1,13 +1,11 @@
 /** Every generated file of this folder: path from the project's root, and its text. */
 import { readFileSync } from 'node:fs';
-import { z } from 'zod';
 import { Capacity } from '../capacity.ts';
 import { commands } from '../commands/index.ts';
 import { Deployment, Result, Workload } from '../deployment.ts';
-import { errorTable } from '../errors/index.ts';
-import type { ErrorEntry } from '../errors/table.ts';
 import { workloadTypes } from '../workloads/index.ts';
-import { errorsPage, sample } from './errors-page.ts';
+import { errorDetails } from './error-details.ts';
+import { errorsPage } from './errors-page.ts';
 import type { GoldenVectors } from './golden.ts';
 import { type JsonSchema, Publication } from './json-schema.ts';
 import { vectorFiles, vectorSchemas } from './vectors.ts';
@@ -70,15 +68,6 @@ export function generatedFiles(): Map<string, string> {
 
 function golden(): GoldenVectors {
   return JSON.parse(readFileSync(new URL('../../test/vectors/deployment.json', import.meta.url), 'utf8'));
-}
-
-/** JSON Schema of each error's details; its description is the error's sentence with the details' names in ‹›. */
-export function errorDetails(): Record<string, JsonSchema> {
-  const entries = Object.entries<ErrorEntry>(errorTable).map(([code, { details, message }]) => {
-    const { $schema: _dialect, ...json } = z.toJSONSchema(details, { io: 'input', unrepresentable: 'any' });
-    return [code, { description: sample(details, message), ...json }] as const;
-  });
-  return Object.fromEntries(entries);
 }
 
 /** Indented text; the largest integer of 64 bits, which is no number of this language, in full. */

@@ -183,3 +183,18 @@ describe.each(['gridnode', 'types'])('readers of %s', (name) => {
     expect(free).toEqual([]);
   });
 });
+
+it('readers of the errors find a description at every detail; words for a new one go into error-details.ts', () => {
+  const bare: string[] = [];
+  for (const [code, schema] of Object.entries(schemas.get('errors')?.$defs as Record<string, JsonSchema>)) {
+    for (const [path, { properties = {} }] of places(schema, code)) {
+      for (const [key, { description, type, anyOf, enum: values }] of Object.entries(
+        properties as Record<string, JsonSchema>,
+      )) {
+        if (description === undefined || description === '') bare.push(`${path}.${key}`);
+        if (type === undefined && anyOf === undefined && values === undefined) bare.push(`${path}.${key}: any`);
+      }
+    }
+  }
+  expect(bare).toEqual([]);
+});
