@@ -74,6 +74,13 @@ export async function checkTools(): Promise<Finding> {
     : fail('tools', `missing ${missing.join(', ')}`, `apt-get install ${[...new Set(missing)].join(' ')}`);
 }
 
+/** A node runs without it, and says so where it is asked for its DMI table. */
+export async function checkFirmware(): Promise<Finding> {
+  return (await isThere('dmidecode'))
+    ? ok('firmware', 'dmidecode reads its table')
+    : warn('firmware', 'missing dmidecode: zos.system.dmi is refused', 'apt-get install dmidecode');
+}
+
 export async function checkFilesystems(): Promise<Finding> {
   const known = await readFile('/proc/filesystems', 'utf8');
   const missing = ['btrfs', 'overlay', 'tmpfs'].filter((name) => !new RegExp(`\\b${name}$`, 'm').test(known));
