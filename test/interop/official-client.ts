@@ -3,7 +3,7 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
-import { connect, isIP } from 'node:net';
+import { type AddressInfo, connect, isIP } from 'node:net';
 import { join } from 'node:path';
 import { createServer } from 'node:tls';
 import { fileURLToPath } from 'node:url';
@@ -38,15 +38,16 @@ export interface OfficialCall {
 /** For each call what it gave or how it failed. */
 export type OfficialResult = { readonly value: unknown } | { readonly error: string };
 
-/** TLS for `host` on port 443 of `address`, passed on to `target`. */
+/** TLS for `host` on a port of `address`, 443 unless told (0 is a free one), passed on to `target`. */
 export async function startTls(
   folder: string,
   {
     host,
     address,
     target,
-  }: { host: string; address: string; target: { readonly host: string; readonly port: number } },
-): Promise<{ readonly certificate: string; close(): void }> {
+    port = 443,
+  }: { host: string; address: string; target: { readonly host: string; readonly port: number }; port?: number },
+): Promise<{ readonly certificate: string; readonly port: number; close(): void }> {
   const [key, certificate] = [join(folder, 'key.pem'), join(folder, 'certificate.pem')];
   await run(
     'openssl',
@@ -65,9 +66,9 @@ export async function startTls(
   });
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
-    server.listen(443, address, () => resolve());
+    server.listen(port, address, () => resolve());
   });
-  return { certificate, close: () => void server.close() };
+  return { certificate, port: (server.address() as AddressInfo).port, close: () => void server.close() };
 }
 
 /** The client in a process of its own: a second object of one user in one process would share the first one's session. */

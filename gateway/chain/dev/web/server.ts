@@ -10,6 +10,8 @@ const MAX_HEADER_BYTES = 16 * 1024;
 const REQUEST_DEADLINE_MS = 10_000;
 const IDLE_DEADLINE_MS = 30_000;
 
+const NO_TUNNEL = 'HTTP/1.1 501 Not Implemented\r\nconnection: close\r\ncontent-length: 0\r\n\r\n';
+
 class TooLong extends Error {
   override readonly name = 'TooLong';
 }
@@ -31,6 +33,8 @@ export class WebServer {
       },
       (request, response) => this.#serve(request, response),
     );
+    // A client that wants a tunnel would otherwise wait for ever.
+    this.#server.on('connect', (_request, socket) => socket.end(NO_TUNNEL));
     this.#server.maxConnections = MAX_CONNECTIONS;
     this.#server.setTimeout(IDLE_DEADLINE_MS);
   }
