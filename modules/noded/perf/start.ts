@@ -23,7 +23,15 @@ import { trials } from './trials.ts';
 const ASK_DEADLINE_MS = 10_000;
 
 /** Flags of the daemon, all optional; lists are separated by commas. */
-export const performanceOptions = ['chain', 'relay', 'trial-image', 'iperf-peer', 'iperf-listen'] as const;
+export const performanceOptions = [
+  'chain',
+  'relay',
+  'trial-image',
+  'iperf-peer',
+  'iperf-listen',
+  /** `true` where drivers only keep books: there is no cache of a host's to look at. */
+  'simulated',
+] as const;
 
 export interface PerformanceOptions {
   readonly server: ZbusServer;
@@ -32,13 +40,12 @@ export interface PerformanceOptions {
   /** The daemon's own folder. */
   readonly root: string;
   readonly options: { readonly [K in (typeof performanceOptions)[number]]?: string };
-  /** The node's drivers only keep books: there is no cache of a host's to look at. */
-  readonly simulated?: boolean;
 }
 
 /** Serves the measurements and keeps to their schedules; what it returns ends that. Throws for flags that cannot be read. */
 export async function startPerformance(given: PerformanceOptions): Promise<() => Promise<void>> {
-  const { server, bus, log, root, options, simulated = false } = given;
+  const { server, bus, log, root, options } = given;
+  const simulated = options.simulated === 'true';
   const words = (text = ''): string[] => text.split(',').filter((word) => word !== '');
   const peers = words(options['iperf-peer']).map(parsePeer);
   const listen = options['iperf-listen'] === undefined ? undefined : parsePeer(options['iperf-listen']);

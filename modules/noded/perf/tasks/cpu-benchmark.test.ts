@@ -7,7 +7,7 @@ import { CHECKSUM, mix, ROUNDS } from './cpu-work.ts';
 const { signal } = new AbortController();
 const clock = new TestClock('2026-01-01T00:00:00Z');
 
-describe('the processor benchmark', () => {
+describe('the processor benchmark', { timeout: 90_000 }, () => {
   it('times work that comes to what it has to', async () => {
     const before = getPriority();
     const { run } = cpuBenchmark({ workloads: async () => 3, isBusy: async () => false, clock });

@@ -1,4 +1,4 @@
-/** `cpu-benchmark`: seconds of a fixed work on one thread and on all of them, at the lowest priority. */
+/** `cpu-benchmark`: seconds of a fixed work on one thread and on all of them, at a low priority. */
 import { once } from 'node:events';
 import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
