@@ -5,10 +5,11 @@ import { generatedFiles } from './publish/files.ts';
 
 const root = join(import.meta.dirname, '..');
 const files = generatedFiles();
-for (const folder of ['schemas/json', 'schemas/vectors']) {
+for (const folder of ['schemas/json', 'schemas/vectors', 'docs/api']) {
+  const kept = folder === 'schemas/vectors' ? 'README.md' : undefined;
   mkdirSync(join(root, folder), { recursive: true });
   for (const old of readdirSync(join(root, folder))) {
-    if (old !== 'README.md') rmSync(join(root, folder, old), { recursive: true });
+    if (old !== kept) rmSync(join(root, folder, old), { recursive: true });
   }
 }
 for (const [path, text] of files) {

@@ -3,6 +3,7 @@ import { adminHandlers } from './admin.ts';
 import { capacityHandlers } from './capacity.ts';
 import { debugHandlers } from './debug.ts';
 import { deploymentHandlers } from './deployment.ts';
+import { describeHandlers } from './describe.ts';
 import { diagnosticsHandlers } from './diagnostics.ts';
 import { gpuHandlers } from './gpu.ts';
 import type { Handler } from './handler.ts';
@@ -31,6 +32,7 @@ export const handlers: ReadonlyMap<string, Handler> = new Map(
     ...locationHandlers,
     ...perfHandlers,
     ...debugHandlers,
+    ...describeHandlers,
   ].flatMap((handler) => [handler.command.name, ...(handler.command.aliases ?? [])].map((name) => [name, handler])),
 );
 

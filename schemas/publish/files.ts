@@ -4,10 +4,13 @@ import { Capacity } from '../capacity.ts';
 import { commands } from '../commands/index.ts';
 import { Deployment, Result, Workload } from '../deployment.ts';
 import { workloadTypes } from '../workloads/index.ts';
+import { apiPages } from './api-pages.ts';
 import { errorDetails } from './error-details.ts';
 import { errorsPage } from './errors-page.ts';
 import type { GoldenVectors } from './golden.ts';
 import { type JsonSchema, Publication } from './json-schema.ts';
+import { openrpc } from './openrpc.ts';
+import { recordedExamples } from './recorded.ts';
 import { vectorFiles, vectorSchemas } from './vectors.ts';
 
 const DIALECT = 'https://json-schema.org/draft/2020-12/schema';
@@ -56,6 +59,9 @@ export function generatedFiles(): Map<string, string> {
   }
   add('errors', 'errors', { title: 'details of every error, by code', $defs: errorDetails() });
   files.set('docs/errors.md', errorsPage());
+  const examples = recordedExamples();
+  files.set('schemas/openrpc.json', jsonText(openrpc(examples)));
+  for (const [path, text] of apiPages(examples)) files.set(path, text);
   for (const [name, schema] of Object.entries(vectorSchemas())) {
     const $id = `${SCHEMA_ID}:vectors:${name}`;
     files.set(`schemas/vectors/${name}.schema.json`, jsonText({ $schema: DIALECT, $id, ...schema }));

@@ -148,22 +148,33 @@ function* places(schema: JsonSchema, path: string): Generator<[path: string, sch
   for (const option of anyOf as JsonSchema[]) yield* places(option, path);
 }
 
+/** Fields below a schema that nothing describes: neither words of their own nor a type with a name. */
+function undescribed(schema: JsonSchema, path: string): string[] {
+  const bare: string[] = [];
+  for (const [place, { properties = {} }] of places(schema, path)) {
+    for (const [key, field] of Object.entries(properties as Record<string, JsonSchema>)) {
+      const own = typeof field.description === 'string' || typeof field.$ref === 'string' || field.anyOf;
+      const inner = field.properties ?? (field.items as JsonSchema)?.$ref ?? (field.items as JsonSchema)?.properties;
+      if (!own && inner === undefined) bare.push(`${place}.${key}`);
+    }
+  }
+  return bare;
+}
+
+it.each([...schemas.keys()].filter((path) => path.startsWith('commands/')))(
+  'every field of %s is described',
+  (path) => {
+    const { input, output } = schemas.get(path)?.$defs as Record<'input' | 'output', JsonSchema>;
+    expect([...undescribed(input, 'input'), ...undescribed(output, 'output')]).toEqual([]);
+  },
+);
+
 describe.each(['gridnode', 'types'])('readers of %s', (name) => {
   const defs = Object.entries(schemas.get(name)?.$defs as Record<string, JsonSchema>);
 
   it('find a description at every value', () => {
-    const bare: string[] = [];
-    for (const [type, schema] of defs) {
-      for (const [path, { properties }] of places(schema, type)) {
-        for (const [key, field] of Object.entries((properties ?? {}) as Record<string, JsonSchema>)) {
-          const own = typeof field.description === 'string' || typeof field.$ref === 'string' || field.anyOf;
-          const inner =
-            field.properties ?? (field.items as JsonSchema)?.$ref ?? (field.items as JsonSchema)?.properties;
-          if (!own && inner === undefined) bare.push(`${path}.${key}`);
-        }
-      }
-      if (typeof schema.description !== 'string') bare.push(type);
-    }
+    const bare = defs.flatMap(([type, schema]) => undescribed(schema, type));
+    for (const [type, { description }] of defs) if (typeof description !== 'string') bare.push(type);
     expect(bare).toEqual([]);
   });
 

@@ -10,8 +10,7 @@ export const schemas: ReadonlyMap<string, JsonSchema> = new Map(
   published.map(([path, text]) => [path.slice('schemas/json/'.length, -'.schema.json'.length), JSON.parse(text)]),
 );
 
-// Formats only describe here; patterns check.
-export const ajv = new Ajv2020({ strict: true, strictRequired: false, allowUnionTypes: true, validateFormats: false });
+export const ajv = new Ajv2020({ strict: true, strictRequired: false, allowUnionTypes: true });
 for (const schema of schemas.values()) ajv.addSchema(schema);
 
 /** A validator by what follows the version in a schema's `$id`, such as `workloads:zmount` or `#/$defs/Peer`. */
