@@ -145,7 +145,7 @@ export const timestamp = withCodec(
       summary: 'Seconds since 1970 began in UTC. Written as an integer; text of RFC 3339 is read, too.',
       written: UNIX_SECONDS,
       json: {
-        anyOf: [UNIX_SECONDS, { type: 'string', format: 'date-time', pattern: RFC3339_TEXT }],
+        anyOf: [UNIX_SECONDS, { type: 'string', pattern: RFC3339_TEXT }],
       },
     },
   },
