@@ -16,6 +16,7 @@ import {
   statisticsGet,
 } from '../../schemas/index.ts';
 import { type Hub, openHub, packSite } from './hub.ts';
+import { pidsOf } from './kill.ts';
 import { expectUnchanged, type Standing, standingOf } from './standing.ts';
 import { diskWorkload, siteWorkloads, Tenant } from './tenant.ts';
 import { isRoot, startTestNode, type TestNode } from './test-node.ts';
@@ -156,6 +157,22 @@ describe.skipIf(!isRoot)("a node's own additions to the grid's commands, over RM
       ...['network.bridge', 'network.config', 'network.interfaces', 'network.namespace'],
       ...['vm.config', 'vm.disks', 'vm.process', 'vm.virtiofs', 'vm.vmd'],
     ]);
+
+    // A machine that hangs answers nothing, and does not hide what the others say.
+    const [machinePid = 0] = await pidsOf(node.layout, /^qemu-system/);
+    process.kill(machinePid, 'SIGSTOP');
+    try {
+      const hung = await ask(admin, debugDeploymentHealth, { deployment });
+      expect(hung.workloads.map(({ name, status }) => `${name} ${status}`).sort()).toEqual([
+        'wnet healthy',
+        'wvm unhealthy',
+      ]);
+      const unhealthy = hung.workloads.flatMap(({ checks }) => checks.filter(({ ok }) => !ok));
+      expect(unhealthy.map(({ name }) => name)).toEqual(['vm.process', 'vm.config']);
+      for (const { message } of unhealthy) expect(message).not.toBe('');
+    } finally {
+      process.kill(machinePid, 'SIGCONT');
+    }
 
     const wrong = async (name: string, input: object) =>
       refusal(admin, `zos.debug.deployment.${name}`, JSON.stringify(input));
