@@ -67,6 +67,25 @@ const Extrinsic = struct('Extrinsic', {
   extensions: vec(struct('SignedExtension', { identifier: text, type: typeId, additional: typeId })),
 });
 
+/** A type as Rust source writes it, less its parameters. Python's client of Substrate reads no block without. */
+function rustName(shape: Shape): string {
+  switch (shape.kind) {
+    case 'primitive':
+      return shape.name;
+    case 'composite':
+    case 'variant':
+      return shape.path.split('::').at(-1) ?? '';
+    case 'sequence':
+      return `Vec<${rustName(shape.of.shape)}>`;
+    case 'array':
+      return `[${rustName(shape.of.shape)}; ${shape.length}]`;
+    case 'tuple':
+      return `(${shape.of.map((of) => rustName(of.shape)).join(', ')})`;
+    case 'compact':
+      return `Compact<${rustName(shape.of.shape)}>`;
+  }
+}
+
 /** Numbers types as they are met; a type that contains itself has its number before its parts are visited. */
 class TypeTable {
   readonly #numbers = new Map<unknown, number>();
@@ -120,7 +139,7 @@ class TypeTable {
     return Object.entries(fields).map(([name, codec]) => ({
       name: named ? name : null,
       type: this.number(codec),
-      type_name: null,
+      type_name: rustName(codec.shape),
       docs: [],
     }));
   }
