@@ -23,7 +23,7 @@ export interface AcceptanceOptions {
   readonly log: BusLog;
   /** Hears of every deployment after it was promised. */
   readonly onAccepted: (record: DeploymentRecord) => void;
-  /** Milliseconds that an update waits until the deployment is done with the one before. */
+  /** Milliseconds that an update waits for workloads that are not done with the one before. */
   readonly busyWaitMs?: number;
 }
 
@@ -83,7 +83,7 @@ export class Acceptor {
 
   /**
    * Accepts the next version of a deployment or throws the `GridError` that says why not; then the
-   * present version stays, all of it. Waits a moment until the version before is done.
+   * present version stays, all of it. Waits a moment for workloads that are not done with the version before.
    */
   async update(deployment: Deployment, sender: number, trace: string, signal: AbortSignal): Promise<void> {
     const { journal, verifier } = this.#options;

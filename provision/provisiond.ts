@@ -40,6 +40,8 @@ export interface ProvisiondOptions {
   readonly guest: GuestBoot;
   readonly cpuOvercommit: number;
   readonly contractWaitMs: number;
+  /** Milliseconds that an update waits for workloads that are not done with the one before. */
+  readonly busyWaitMs?: number;
   readonly kycUrl?: string;
   readonly engineLimits?: EngineLimits;
   readonly contractLimits?: ContractWatchLimits;
@@ -110,6 +112,7 @@ export function startProvisiond(options: ProvisiondOptions): Provisiond {
     node,
     verifier,
     log,
+    ...(options.busyWaitMs === undefined ? {} : { busyWaitMs: options.busyWaitMs }),
     onAccepted: (record) => contracts.accepted(record, stopping.signal),
   });
   const latest = new LatestSnapshot(node, journal);

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { ZbusClient } from '../modules/zbus/client.ts';
 import { type Deployment, noResult } from '../schemas/deployment.ts';
+import { ENGINE_LIMITS } from './engine/steps.ts';
 import { planner, provision } from './interface.ts';
 import type { Provisiond } from './provisiond.ts';
 import { failingJournal } from './store/failing.ts';
@@ -226,6 +227,63 @@ describe('an update', () => {
     await settled();
     expect([...(await logOf(2)), ...(await logOf(3))]).toEqual(['spare 2 ok', 'spare 3 ok']);
     expect(host.disks.get('7-1-spare')?.size).toBe(3 * GIB);
+  });
+
+  it('is taken while the one before is still carried out, where it changes something else', async () => {
+    await deployed();
+    const [net1, disk1, spare, vol1, vm1] = first();
+    if (net1 === undefined || disk1 === undefined || spare === undefined || vol1 === undefined || vm1 === undefined) {
+      throw new Error('five workloads');
+    }
+    let isAway = true;
+    host.hook = ({ method }) => {
+      if (isAway && /VolumeUpdate|DiskDelete/.test(method)) throw new Error('storaged is away');
+    };
+    const larger = at(1, volumeWorkload('vol1', 3 * GIB));
+    await stand.update(next([net1, disk1, larger, vm1]));
+    const added = at(2, diskWorkload('more', GIB));
+    await stand.update(next([net1, disk1, larger, vm1, added], 2));
+    const again = next([net1, disk1, at(3, volumeWorkload('vol1', 4 * GIB)), vm1, added], 3);
+    isAway = false;
+    await stand.update(again);
+    await settled();
+    expect(
+      [...(await logOf(1)), ...(await logOf(2)), ...(await logOf(3))].filter((one) => !one.includes('spare')),
+    ).toEqual(['vol1 1 ok', 'more 2 init', 'more 2 ok', 'vol1 3 ok']);
+    expect(host.volumes.get('7-1-vol1')).toBe(4 * GIB);
+    expect((await got()).workloads.map((one) => `${one.name} ${one.version} ${one.result.state}`)).toEqual([
+      'net1 0 ok',
+      'disk1 0 ok',
+      'vol1 3 ok',
+      'vm1 0 ok',
+      'more 2 ok',
+    ]);
+  });
+
+  it('is refused for now where it changes what is not done with the one before', async () => {
+    const daemonOptions = {
+      engineLimits: { ...ENGINE_LIMITS, retry: { budgetMs: 100, firstDelayMs: 10, maxDelayMs: 20 } },
+    };
+    daemon = await stand.startHere({ ...daemonOptions, busyWaitMs: 200 });
+    await stand.deploy(tenant.contracted(host, 1n, first()));
+    await stand.running();
+    let isAway = true;
+    host.hook = ({ method }) => {
+      if (isAway && method === 'DiskResize') throw new Error('storaged is away');
+    };
+    const rest = first().filter((one) => one.name !== 'spare');
+    await stand.update(next([...rest, at(1, diskWorkload('spare', 2 * GIB))]));
+    const answer = await stand
+      .update(next([...rest, at(2, diskWorkload('spare', 3 * GIB))], 2))
+      .catch((error: unknown) => error);
+    expect(answer).toMatchObject({
+      message: expect.stringContaining("still changing workload 'spare' to version 1"),
+      remote: { code: 'deployment_busy' },
+    });
+    isAway = false;
+    await settled();
+    expect(await logOf(1)).toEqual(['spare 1 ok']);
+    expect((await got()).version).toBe(1);
   });
 
   it('makes again what had failed', async () => {

@@ -3,7 +3,7 @@ import { deploymentHash, type Formula } from '../schemas/challenge.ts';
 import { type Deployment, findWorkload, formatDeployment, formatWorkload, noResult } from '../schemas/deployment.ts';
 import { GridError, isGridError } from '../schemas/errors/index.ts';
 import { type Operation, planUpgrade } from '../schemas/upgrade.ts';
-import { isChanging, isLeaving } from './engine/record.ts';
+import { isLeaving } from './engine/record.ts';
 import type { Plan } from './plan/plan.ts';
 import {
   type DeploymentRecord,
@@ -39,11 +39,11 @@ export function operationsOf(record: DeploymentRecord, deployment: Deployment): 
 export function busyWith(record: DeploymentRecord, operations: readonly Operation[]): string | undefined {
   const changed = new Set(operations.filter((one) => one.kind === 'update').map((one) => one.workload));
   for (const workload of record.workloads) {
-    const { name } = workload;
-    if (isLeaving(workload)) return `removing workload '${name}'`;
-    if (isChanging(workload)) return `changing workload '${name}' to version ${workload.next?.version}`;
-    if (workload.next !== undefined) return `paused, with workload '${name}' still to be changed`;
-    if (workload.state === 'init' && changed.has(name)) return `making workload '${name}'`;
+    const { name, next, state } = workload;
+    if (!changed.has(name)) continue;
+    if (isLeaving(workload)) return `still removing workload '${name}'`;
+    if (state === 'init') return `still making workload '${name}'`;
+    if (next !== undefined) return `still changing workload '${name}' to version ${next.version}`;
   }
   return undefined;
 }

@@ -235,6 +235,23 @@ describe.each([
     expect(() => journal.revise(revision(1n, 2, []))).toThrow(/is to go away/);
   });
 
+  it('removes what is still to change, and adds beside it', () => {
+    const journal = make();
+    const { id } = journal.accept(acceptance(1n));
+    for (const name of ['net1', 'vm1']) journal.finish(id, name, { state: 'ok', data: '' });
+    journal.revise(revision(1n, 1, ['net1', 'vm1']));
+    const record = journal.revise(revision(1n, 2, ['new'], ['vm1']));
+    expect(record.workloads.map((one) => [one.name, one.next?.version, one.removal, one.held?.memoryBytes])).toEqual([
+      ['net1', 1, undefined, 2 ** 40],
+      ['vm1', undefined, 'deleted by an update', 2 ** 41],
+      ['new', undefined, undefined, 2 ** 41],
+    ]);
+    for (let version = 3; version < VERSIONS_KEPT + 5; version++) journal.revise(revision(1n, version, []));
+    journal.settle(id, 'net1', { state: 'ok', data: '' });
+    expect(journal.deployment(id)?.workloads[0]).toMatchObject({ version: 1, signed: 'net1 1' });
+    expect(journal.changes(id).at(-1)).toMatchObject({ workload: 'net1', version: 1, signed: 'net1 1', state: 'ok' });
+  });
+
   it('remembers the newest versions, and those that run', () => {
     const journal = make();
     const { id } = journal.accept(acceptance(1n));

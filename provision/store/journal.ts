@@ -142,7 +142,7 @@ export interface Journal {
   /**
    * Records the next version of a deployment, what it adds, changes and removes, and what that will
    * hold. A running workload gets its `next`; any other begins at `init`, with a change. Throws when
-   * the deployment is not there, or is not done with what it was asked before.
+   * the deployment is not there, or a workload is not done with what it was asked before.
    */
   revise(revision: Revision): DeploymentRecord;
   /**

@@ -86,7 +86,9 @@ export class MemoryJournal implements Journal {
     };
     const before = entry.record.workloads.filter((one) => one.state !== 'deleted' || one.held !== undefined);
     const kept = before.map((one): WorkloadRecord => {
-      if (removed.includes(one.name)) return { ...one, removal: one.removal ?? REMOVED_BY_UPDATE };
+      if (removed.includes(one.name)) {
+        return { ...one, held: heldOfBoth(one), next: undefined, removal: one.removal ?? REMOVED_BY_UPDATE };
+      }
       const next = wanted.get(one.name);
       if (next === undefined) return one;
       return one.state === 'ok' || one.state === 'paused' ? { ...one, next } : begin(next);

@@ -110,6 +110,8 @@ export class SqliteJournal implements Journal {
       );
       this.#run("DELETE FROM workloads WHERE deployment = ? AND state = 'deleted' AND held IS NULL", id);
       for (const name of removed) {
+        const found = record?.workloads.find((one) => one.name === name);
+        if (found !== undefined) giveUpChange(this.#database, id, found);
         this.#run(
           'UPDATE workloads SET removal = coalesce(removal, ?) WHERE deployment = ? AND name = ?',
           REMOVED_BY_UPDATE,

@@ -89,12 +89,12 @@ export function logChange(
   );
 }
 
-/** Drops the history of versions before `oldest`, except of those in force. */
+/** Drops the history of versions before `oldest`, except of those in force or still to come. */
 export function forgetVersions(database: Database, id: DeploymentId, oldest: number): void {
   for (const table of ['changes', 'signed']) {
     database.run(
       `DELETE FROM ${table} WHERE deployment = ? AND version < ? AND NOT EXISTS (SELECT 1 FROM workloads w
-       WHERE w.deployment = ${table}.deployment AND w.name = ${table}.workload AND w.version = ${table}.version)`,
+       WHERE w.deployment = ${table}.deployment AND w.name = ${table}.workload AND ${table}.version IN (w.version, w.next_version))`,
       id,
       oldest,
     );
