@@ -18,6 +18,7 @@ const commands: Record<string, Entry> = {
   logs: { summary: "a unit's log", load: () => import('./commands/logs.ts') },
   doctor: { summary: 'can this machine run a node', load: () => import('./commands/doctor.ts') },
   capacity: { summary: 'what the node has, uses and can still take', load: () => import('./commands/capacity.ts') },
+  perf: { summary: 'what the node measured of itself; --run measures now', load: () => import('./commands/perf.ts') },
   hash: { summary: 'challenge hash of a deployment file', load: () => import('./commands/hash.ts') },
   validate: {
     summary: 'what a node would say of a deployment file',

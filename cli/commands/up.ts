@@ -4,6 +4,7 @@ import { readLimits } from '../../gateway/door/limits-file.ts';
 import { readLocalOptions } from '../../gateway/local/options.ts';
 import { type IdentityOptions, identityOptions, readKey, refuseSecretArguments } from '../../gateway/rmb/index.ts';
 import { parseLocation } from '../../modules/noded/location.ts';
+import { parsePeer } from '../../modules/noded/perf/peer.ts';
 import { commands } from '../../schemas/index.ts';
 import { CliError, type Command, readOptions } from '../command.ts';
 import { Stages } from '../demo/stages.ts';
@@ -44,6 +45,9 @@ chain and a relay of its own, and makes a farmer, a node and a user on them.
   --local-send        they may call others as the node
   --location longitude=DEG,latitude=DEG[,continent=NAME][,country=CODE:NAME][,city=NAME]
                       where the node stands (default: what the chain says of the node)
+  --iperf-peer HOST[:PORT],...  whom this node's throughput is measured against, by iperf3
+                      (default: the nodes of its farm that have a public address)
+  --iperf-listen ADDRESS[:PORT]  lets others measure against this node, on port 300 of the grid
   --accel auto|kvm|tcg
   --log-level LEVEL   trace, debug, info, warn, error
 
@@ -71,6 +75,8 @@ const options = {
   'local-commands': { type: 'string', default: '' },
   'local-send': { type: 'boolean', default: false },
   location: { type: 'string' },
+  'iperf-peer': { type: 'string' },
+  'iperf-listen': { type: 'string' },
   accel: { type: 'string', default: 'auto' },
   'log-level': { type: 'string', default: 'info' },
 } as const;
@@ -114,6 +120,10 @@ export const command: Command = {
       adminTwins: (values['admin-twin'] ?? []).map(checkedTwin),
       local: checkedLocal(layout, values),
       location: values.location === undefined ? null : checkedLocation(values.location),
+      iperf: {
+        peers: (values['iperf-peer']?.split(',') ?? []).map(checkedPeer),
+        listen: values['iperf-listen'] === undefined ? null : checkedPeer(values['iperf-listen']),
+      },
       logLevel: values['log-level'],
       ...(values.chain === undefined ? {} : { chain: values.chain.split(',') }),
       ...(values.relay === undefined ? {} : { relay: values.relay.split(',') }),
@@ -150,6 +160,16 @@ async function takeKey(layout: Layout, options: IdentityOptions): Promise<string
     const file = options['key-file'];
     if (file === undefined) await keepNodeKey(layout, key);
     return file === undefined ? undefined : resolve(file);
+  } catch (error) {
+    throw new CliError((error as Error).message);
+  }
+}
+
+/** Refused here, and not by a daemon that would start again and again. */
+function checkedPeer(text: string): string {
+  try {
+    parsePeer(text);
+    return text;
   } catch (error) {
     throw new CliError((error as Error).message);
   }

@@ -53,6 +53,8 @@ export const nodeConfig = z.object({
     .default(null),
   /** Where the node stands, as noded reads it; null for what the chain says. */
   location: z.string().nullable().default(null),
+  /** Throughput to other nodes: whom it is measured against, and where this one lets others measure. */
+  iperf: z.object({ peers: z.array(z.string()), listen: z.string().nullable() }).default({ peers: [], listen: null }),
   /** A node whose drivers only keep books: the machine it pretends to be, and how its host behaves. */
   simulated: z
     .object({

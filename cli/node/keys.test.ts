@@ -43,6 +43,7 @@ const config: NodeConfig = {
   requireEncryption: false,
   local: null,
   location: null,
+  iperf: { peers: [], listen: null },
   simulated: null,
   logLevel: 'info',
 };

@@ -27,6 +27,7 @@ export interface Wishes {
   readonly adminTwins?: readonly number[];
   readonly local?: NodeConfig['local'];
   readonly location?: string | null;
+  readonly iperf?: NodeConfig['iperf'];
   readonly logLevel: string;
   /** Chain and relay of the grid; without them the node runs its own. */
   readonly chain?: readonly string[];
@@ -65,6 +66,7 @@ export async function decideConfig(layout: Layout, wishes: Wishes): Promise<Node
     adminTwins: [...(wishes.adminTwins ?? [])],
     local: wishes.local ?? null,
     location: wishes.location ?? null,
+    iperf: wishes.iperf ?? { peers: [], listen: null },
     simulated: null,
     logLevel: wishes.logLevel,
   };

@@ -129,7 +129,13 @@ export function unitFiles(layout: Layout, config: NodeConfig): Record<string, Un
       env,
     },
     noded: {
-      exec: daemon('modules/noded/main.ts', ...(config.location === null ? [] : ['--location', config.location])),
+      exec: daemon(
+        'modules/noded/main.ts',
+        ...['--chain', config.chain.join(','), '--relay', config.relay.join(',')],
+        ...(config.location === null ? [] : ['--location', config.location]),
+        ...(config.iperf.peers.length === 0 ? [] : ['--iperf-peer', config.iperf.peers.join(',')]),
+        ...(config.iperf.listen === null ? [] : ['--iperf-listen', config.iperf.listen]),
+      ),
       test: answers('node'),
       after: ['redis'],
       env,

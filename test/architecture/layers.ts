@@ -48,6 +48,7 @@ export const rooms: readonly Room[] = [
       /^gateway\/local\/options\.ts$/,
       /^modules\/flistd\/format\//,
       /^modules\/noded\/location\.ts$/,
+      /^modules\/noded\/perf\/peer\.ts$/,
       /^modules\/vmd\/guest\/build\.ts$/,
       /^modules\/vmd\/qemu\/kvm\.ts$/,
     ],

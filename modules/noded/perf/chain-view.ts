@@ -4,7 +4,8 @@ import { chain, type Node, substrateGateway } from '../../api-gateway/interface.
 import type { ZbusClient } from '../../zbus/client.ts';
 import type { CallOptions } from '../../zbus/definition.ts';
 import type { Infer } from '../../zbus/wire.ts';
-import { IPERF_PORT, MAX_PEERS, type Peer } from './tasks/iperf.ts';
+import { IPERF_PORT, type Peer } from './peer.ts';
+import { MAX_PEERS } from './tasks/iperf.ts';
 import type { FarmView } from './tasks/public-ip.ts';
 
 const ASK_DEADLINE_MS = 10_000;

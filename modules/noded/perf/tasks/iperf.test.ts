@@ -8,7 +8,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { pino } from 'pino';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { hostClock } from '../clock.ts';
-import { iperf, parsePeer } from './iperf.ts';
+import { parsePeer } from '../peer.ts';
+import { iperf } from './iperf.ts';
 import { serve } from './iperf-program.ts';
 
 const log = pino({ level: 'silent' });

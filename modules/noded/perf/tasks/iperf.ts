@@ -2,11 +2,10 @@
 import { lookup } from 'node:dns/promises';
 import { isIP } from 'node:net';
 import type { Clock } from '../clock.ts';
+import type { Peer } from '../peer.ts';
 import type { Task } from '../task.ts';
 import { type CpuReport, type Direction, type Measured, measure, SERVER_BUSY } from './iperf-program.ts';
 
-/** Where the nodes of the grid serve measurements. */
-export const IPERF_PORT = 300;
 /** Peers of one run: each costs about 13 s of traffic. */
 export const MAX_PEERS = 12;
 /** Seconds that data flow in one direction. */
@@ -14,11 +13,6 @@ const SECONDS = 3;
 /** A server measures with one client at a time. */
 const BUSY_TRIES = 3;
 const BUSY_AGAIN_MS = 60_000;
-
-export interface Peer {
-  readonly host: string;
-  readonly port: number;
-}
 
 export interface IperfOptions {
   /** Whom to measure against. Throws where that cannot be found out. */
@@ -91,15 +85,4 @@ async function patient(direction: Direction, clock: Clock, signal: AbortSignal):
       await clock.sleep(BUSY_AGAIN_MS, signal);
     }
   }
-}
-
-/** `host`, `host:port` or `[v6]:port`. @throws Error with the text that is none of these */
-export function parsePeer(text: string): Peer {
-  const [, six, four, port = `${IPERF_PORT}`] =
-    /^(?:\[([0-9a-fA-F:.]+)\]|([A-Za-z0-9.-]+))(?::(\d{1,5}))?$/.exec(text) ?? [];
-  const host = six ?? four ?? (isIP(text) === 6 ? text : undefined);
-  if (host === undefined || host.startsWith('-') || Number(port) < 1 || Number(port) > 65_535) {
-    throw new Error(`'${text}' is no peer: host, host:port or [IPv6]:port`);
-  }
-  return { host, port: Number(port) };
 }
