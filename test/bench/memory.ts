@@ -11,8 +11,8 @@ import { withNode } from './peers/node.ts';
 
 /** Daemons give back what loading took after some calm. */
 const SETTLE_MS = 6_000;
-/** Development only: a node of the grid has neither. */
-const NOT_OF_THE_NODE = new Set(['chain', 'relay']);
+/** Development only: a node of the grid has none of them. */
+const NOT_OF_THE_NODE = new Set(['chain', 'relay', 'web']);
 
 interface Weight {
   readonly proportional: number;
