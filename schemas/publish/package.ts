@@ -15,6 +15,7 @@ export const PACKAGE_NAME = 'gridnode-schemas';
 const copied: readonly (readonly [from: string, to: string])[] = [
   ['schemas/json', 'json'],
   ['schemas/vectors', 'vectors'],
+  ['schemas/openrpc.json', 'openrpc.json'],
   ['docs/schemas.md', 'README.md'],
   ['docs/errors.md', 'ERRORS.md'],
   ['LICENSE', 'LICENSE'],
@@ -45,6 +46,7 @@ function manifest(): object {
       '.': { types: './dist/index.d.ts', default: './dist/index.js' },
       './json/*': './json/*',
       './vectors/*': './vectors/*',
+      './openrpc.json': './openrpc.json',
       './package.json': './package.json',
     },
     files: ['dist', ...copied.map(([, to]) => to)],
