@@ -8,6 +8,8 @@ const ASK_DEADLINE_MS = 3000;
 /** Use changes with every deployment; what a machine is made of does not. */
 const STATISTICS_LIFETIME_MS = 2000;
 const FACTS_LIFETIME_MS = 30_000;
+/** A node that is down would otherwise hold up every list. */
+const SILENCE_LIFETIME_MS = 5000;
 
 const size = z.number().nonnegative();
 const Resources = z.object({ cru: size, sru: size, hru: size, mru: size, ipv4u: size });
@@ -61,7 +63,8 @@ type Asker = Pick<RmbClient, 'callJson'>;
 
 interface Kept<T> {
   readonly value: Promise<T | undefined>;
-  readonly until: number;
+  /** Milliseconds since 1970; for ever while the answer is awaited. */
+  until: number;
 }
 
 export class NodeQuestions {
@@ -120,7 +123,7 @@ export class NodeQuestions {
   }
 }
 
-/** A value is kept for a while, a failure not at all; askers meanwhile share the question. */
+/** A value is kept for a while, silence for a shorter one; askers meanwhile share the question. */
 function kept<T>(
   all: Map<number, Kept<T>>,
   twin: number,
@@ -129,10 +132,17 @@ function kept<T>(
 ): Promise<T | undefined> {
   const known = all.get(twin);
   if (known !== undefined && Date.now() < known.until) return known.value;
-  const value = ask().catch(() => {
-    all.delete(twin);
-    return undefined;
-  });
-  all.set(twin, { value, until: Date.now() + lifetimeMs });
+  const value = ask().then(
+    (answer) => {
+      entry.until = Date.now() + lifetimeMs;
+      return answer;
+    },
+    () => {
+      entry.until = Date.now() + SILENCE_LIFETIME_MS;
+      return undefined;
+    },
+  );
+  const entry: Kept<T> = { value, until: Number.POSITIVE_INFINITY };
+  all.set(twin, entry);
   return value;
 }
