@@ -7,6 +7,15 @@ import { defineCommand } from './command.ts';
 const identifier = described(text, '`twin:contract`');
 const workloadId = described(text, '`twin-contract-name`');
 
+/** Of a deployment that is named. */
+const unnamed = [
+  'debug_identifier_missing',
+  'debug_identifier_form',
+  'debug_twin_invalid',
+  'debug_contract_invalid',
+  'debug_deployment_unread',
+] as const;
+
 export const debugDeploymentList = defineCommand({
   name: 'zos.debug.deployment.list',
   summary: 'Active deployments of one twin, or of all.',
@@ -47,6 +56,7 @@ export const debugDeploymentGet = defineCommand({
   caller: 'admin',
   input: struct('args', { deployment: identifier }),
   output: struct('debugcmd.GetResponse', { deployment: Deployment }, 'A deployment of any twin.'),
+  errors: [...unnamed],
 });
 
 export const debugDeploymentHistory = defineCommand({
@@ -75,6 +85,7 @@ export const debugDeploymentHistory = defineCommand({
     },
     'What became of a deployment, step by step.',
   ),
+  errors: [...unnamed],
 });
 
 export const debugDeploymentInfo = defineCommand({
@@ -97,6 +108,14 @@ export const debugDeploymentInfo = defineCommand({
     },
     'What runs for a workload.',
   ),
+  errors: [
+    ...unnamed,
+    'debug_workload_missing',
+    'debug_workload_unknown',
+    'debug_info_unsupported',
+    'debug_inspect_failed',
+    'debug_logs_failed',
+  ],
 });
 
 export const debugDeploymentHealth = defineCommand({
@@ -143,4 +162,5 @@ export const debugDeploymentHealth = defineCommand({
     },
     'Whether a deployment is on the host as it should be.',
   ),
+  errors: [...unnamed, 'debug_health_of_what', 'debug_probe_refused'],
 });

@@ -107,6 +107,7 @@ export const deploymentPlan = defineCommand({
   caller: 'own',
   input: Deployment,
   output: Plan,
+  errors: ['capacity_unknown'],
 });
 
 /** Seconds that a wait lasts when the client names none, and at most. */
@@ -152,5 +153,5 @@ export const deploymentWait = defineCommand({
   caller: 'own',
   input: WaitRequest,
   output: WaitReport,
-  errors: ['deployment_not_found'],
+  errors: ['deployment_not_found', 'wait_ended'],
 });

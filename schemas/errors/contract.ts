@@ -172,7 +172,7 @@ export const contractErrors = {
   }),
   wait_ended: entry({
     number: 2129,
-    stage: 'deployment',
+    stage: 'host',
     fault: 'node',
     retryable: true,
     details: z.object({ contract }),

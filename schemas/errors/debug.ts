@@ -1,6 +1,6 @@
 /**
  * Refusals of `zos.debug.*`. Number 0 with the sentences that the grid's debugging tools know; others
- * 1300 to 1319.
+ * 1500 to 1519.
  */
 import { z } from 'zod';
 import { type ErrorEntry, entry } from './table.ts';
@@ -9,11 +9,11 @@ import { type ErrorEntry, entry } from './table.ts';
 const got = z.string().max(160);
 
 function rule<D extends z.ZodType>(details: D, message: ErrorEntry<D>['message']): ErrorEntry<D> {
-  return entry({ number: 0, stage: 'command', fault: 'caller', retryable: false, details, message });
+  return entry({ number: 0, stage: 'debug', fault: 'caller', retryable: false, details, message });
 }
 
 function failure<D extends z.ZodType>(details: D, message: ErrorEntry<D>['message']): ErrorEntry<D> {
-  return entry({ number: 0, stage: 'command', fault: 'node', retryable: true, details, message });
+  return entry({ number: 0, stage: 'debug', fault: 'node', retryable: true, details, message });
 }
 
 export const debugErrors = {
@@ -39,8 +39,8 @@ export const debugErrors = {
   debug_health_of_what: rule(z.object({}), () => 'deployment is required when system_probe is not specified'),
   /** A command of the caller's choice, as root on the host. */
   debug_probe_refused: entry({
-    number: 1300,
-    stage: 'command',
+    number: 1500,
+    stage: 'debug',
     fault: 'caller',
     retryable: false,
     details: z.object({}),

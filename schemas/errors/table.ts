@@ -22,6 +22,7 @@ export type Stage =
   | 'machine'
   | 'chain'
   | 'bus'
+  | 'debug'
   | 'host';
 
 export interface ErrorEntry<D extends z.ZodType = z.ZodType> {
