@@ -3,12 +3,18 @@ import { cpus, totalmem } from 'node:os';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { output, ZodType } from 'zod';
 import type { Peer } from '../../cli/node/peer.ts';
+import { network } from '../../modules/networkd/interface.ts';
+import { performanceRuns } from '../../modules/noded/interface.ts';
+import { storage } from '../../modules/storaged/interface.ts';
+import { ZbusClient } from '../../modules/zbus/index.ts';
 import {
   adminInterfaces,
   type Command,
   gpuList,
   networkInterfaces,
   parseOutput,
+  perfGet,
+  perfGetAll,
   statisticsGet,
   storagePools,
   systemDiagnostics,
@@ -112,6 +118,33 @@ describe.skipIf(!isRoot)('what a node says of itself', () => {
     await expect(choose('5')).rejects.toThrow(/failed to decode input, expecting string: /);
     await expect(choose('"lo"')).rejects.toThrow(/invalid exit bridge must be a physical nic or the default bridge/);
     await expect(choose('"uplink"')).rejects.toThrow(/device is 'uplink' already used/);
+  });
+
+  it('is found healthy and able to provision by its own measurements', { timeout: 150_000 }, async () => {
+    const bus = new ZbusClient({ broker: node.layout.broker });
+    const networks = (await bus.of(network).Metrics({})).size;
+    const found = async (taskName: string) =>
+      (await bus.of(performanceRuns).Run({ taskName }, { deadlineMs: 70_000 })).Result;
+    try {
+      expect(await found('healthcheck')).toEqual({ cache: [], network: [], clock: [] });
+      expect(await found('provisiontest')).toEqual([]);
+      expect(await bus.of(storage).VolumeList({})).toEqual([]);
+      expect(await bus.of(storage).DiskList({})).toEqual([]);
+      expect((await bus.of(network).Metrics({})).size).toBe(networks);
+    } finally {
+      await bus.close();
+    }
+    // Go's clients and those in TypeScript spell the key differently.
+    for (const key of ['name', 'Name']) {
+      const answer = parseOutput(perfGet, await text('zos.perf.get', JSON.stringify({ [key]: 'provisiontest' })));
+      expect(answer).toMatchObject({ name: 'provisiontest', result: '[]' });
+    }
+    expect((await ask(perfGetAll)).map(({ name }) => name)).toEqual(
+      expect.arrayContaining(['healthcheck', 'provisiontest']),
+    );
+    await expect(text('zos.perf.get', '{"name":"speedtest"}')).rejects.toThrow(/result not found$/);
+    await expect(text('zos.perf.get', '{"name":')).rejects.toThrow(/failed to unmarshal payload: /);
+    expect((await ask(systemDiagnostics)).healthy).toBe(true);
   });
 
   it('says how its modules are, also when one is away', async () => {

@@ -76,6 +76,14 @@ describe('the schedule', () => {
     });
   });
 
+  it('leaves the first run out when the operator was first', async () => {
+    const { made, ran } = task();
+    const { monitor, pass } = await begin([made]);
+    await monitor.runNow('trial');
+    await pass(2 * HOUR);
+    expect(ran).toEqual(['2026-01-01T01:00:00']);
+  });
+
   it('keeps results over a restart, in a file of its own user, and does not run early then', async () => {
     const first = task();
     const { monitor, pass } = await begin([first.made]);

@@ -128,7 +128,8 @@ export class PerformanceMonitor {
         const delayMs = task.firstAfterSeconds * 1000;
         entry.nextRunMs = this.#clock.now() + delayMs;
         await this.#clock.sleep(delayMs, signal);
-        await this.#attempts(entry);
+        // The operator may have been first.
+        if (this.#results.get(task.name) === undefined) await this.#attempts(entry);
       }
       while (!signal.aborted) {
         await this.#untilDue(entry);
