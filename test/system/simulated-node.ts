@@ -1,6 +1,6 @@
 /** A simulated node as a person without root starts it, and a tenant that knows of it what its client file says. */
 import { execFile } from 'node:child_process';
-import { chownSync, mkdtempSync } from 'node:fs';
+import { chownSync, mkdtempSync, rmSync } from 'node:fs';
 import { readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -33,6 +33,17 @@ const POLL_MS = 50;
 const NOBODY = 65_534;
 const isRoot = process.getuid?.() === 0;
 
+/** A folder of that user alone. */
+function ownFolder(): string {
+  const folder = mkdtempSync(join(tmpdir(), 'gnsim-'));
+  if (isRoot) chownSync(folder, NOBODY, NOBODY);
+  return folder;
+}
+
+/** One for all nodes of a test file: the second start need not compile again. */
+const compileCache = ownFolder();
+process.once('exit', () => rmSync(compileCache, { recursive: true, force: true }));
+
 interface TenantFacts {
   readonly name: string;
   readonly twin: number;
@@ -55,8 +66,7 @@ export class SimulatedNode {
   #facts: ClientFacts | undefined;
 
   constructor() {
-    this.home = mkdtempSync(join(tmpdir(), 'gnsim-'));
-    if (isRoot) chownSync(this.home, NOBODY, NOBODY);
+    this.home = ownFolder();
     this.state = join(this.home, 'node');
   }
 
@@ -68,7 +78,7 @@ export class SimulatedNode {
   /** Runs a `gridnode` command on this node as its user. */
   async command(...args: readonly string[]): Promise<{ stdout: string; stderr: string }> {
     const user = isRoot ? { uid: NOBODY, gid: NOBODY } : {};
-    const env = { ...process.env, HOME: this.home, NODE_COMPILE_CACHE: join(tmpdir(), 'gnsim-compile-cache') };
+    const env = { ...process.env, HOME: this.home, NODE_COMPILE_CACHE: compileCache };
     const words = [cli, ...args, '--state', this.state];
     return run(process.execPath, words, { ...user, env, cwd: this.home, timeout: COMMAND_DEADLINE_MS });
   }
