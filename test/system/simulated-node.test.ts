@@ -15,7 +15,7 @@ import {
   systemNodeFeatures,
   systemVersion,
 } from '../../schemas/index.ts';
-import { SimulatedNode, SimulatedTenant } from './simulated-node.ts';
+import { removeCompileCache, SimulatedNode, SimulatedTenant } from './simulated-node.ts';
 import { DISK_BYTES, diskWorkload, machineAddress, siteWorkloads } from './tenant.ts';
 
 const FLIST = 'https://hub.grid.tf/tf-official-apps/base:latest.flist';
@@ -42,6 +42,7 @@ describe('a simulated node', { timeout: 180_000 }, () => {
   afterAll(async () => {
     await tenant?.close();
     await node.remove();
+    removeCompileCache();
   });
 
   it('says that it is simulated wherever a person looks', async () => {

@@ -42,7 +42,10 @@ function ownFolder(): string {
 
 /** One for all nodes of a test file: the second start need not compile again. */
 const compileCache = ownFolder();
-process.once('exit', () => rmSync(compileCache, { recursive: true, force: true }));
+
+export function removeCompileCache(): void {
+  rmSync(compileCache, { recursive: true, force: true });
+}
 
 interface TenantFacts {
   readonly name: string;
