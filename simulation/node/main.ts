@@ -78,7 +78,7 @@ const daemons = [
   begin(simulatedNetworkd(host)),
   begin(simulatedFlistd(host)),
   begin(simulatedVmd(size, host)),
-  begin(noded),
+  begin(noded, { simulated: 'true', relay: `ws://${needed('relay')}` }),
   begin(provisiond),
   begin(gateway, {
     relay: `ws://${needed('relay')}`,
