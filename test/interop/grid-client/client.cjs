@@ -11,7 +11,9 @@ const steps = {
     return { twinId: grid.twinId };
   },
   /** A method of one of its modules. */
-  call: ({ module, method, argument }) => grid[module][method](argument),
+  call: ({ module, method, argument }) =>
+    // Its checks take an argument that is undefined for one that is wrong.
+    argument === undefined ? grid[module][method]() : grid[module][method](argument),
   async disconnect() {
     await grid.disconnect();
   },
