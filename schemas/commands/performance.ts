@@ -19,8 +19,8 @@ const percent = (of: string) => described(float64, `percent of ${of}`);
 export const IperfResult = struct(
   'iperf.IperfResult',
   {
-    upload_speed: described(float64, 'bits a second'),
-    download_speed: described(float64, 'bits a second'),
+    upload_speed: described(float64, 'bits a second that arrived there'),
+    download_speed: described(float64, 'bits a second that arrived here'),
     server_host: described(text, 'who was measured against'),
     server_ip: described(text, 'address measured against'),
     server_port: described(uint16, 'TCP or UDP port'),
@@ -45,10 +45,10 @@ export const IperfResult = struct(
 export const CpuBenchmark = struct(
   'cpubench.CPUBenchmark',
   {
-    single: described(float64, 'seconds of the work on one thread'),
-    multi: described(float64, 'seconds of the same work on every thread at once'),
+    single: described(float64, 'seconds of processor time of a fixed work on one thread'),
+    multi: described(float64, 'the same of the slowest thread when every thread does the work at once'),
     threads: described(count, 'logical processors'),
-    workloads: described(count, 'workloads the node ran meanwhile'),
+    workloads: described(count, 'workloads on the node'),
   },
   'How fast the processors are.',
 );
@@ -80,6 +80,7 @@ export const perfGet = defineCommand({
   }),
   output: TaskResult,
   unreadable: 'failed to unmarshal payload',
+  errors: ['perf_result_missing', 'payload_undecodable'],
 });
 
 export const perfGetAll = defineCommand({
