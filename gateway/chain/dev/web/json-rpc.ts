@@ -7,7 +7,11 @@ const ANSWER_DEADLINE_MS = 5000;
 const MAX_PENDING = 1024;
 const MAX_ANSWER_BYTES = 32 * 1024 * 1024;
 
-const Answer = z.object({ id: z.int(), result: z.unknown(), error: z.object({ message: z.string() }).optional() });
+const Answer = z.object({
+  id: z.int(),
+  result: z.unknown().optional(),
+  error: z.object({ message: z.string() }).optional(),
+});
 
 interface Pending {
   readonly resolve: (result: unknown) => void;
@@ -19,6 +23,7 @@ export class JsonRpcLine {
   readonly #url: string;
   readonly #pending = new Map<number, Pending>();
   #socket: Promise<WebSocket> | undefined;
+  #current: WebSocket | undefined;
   #lastId = 0;
 
   constructor(url: string) {
@@ -51,12 +56,16 @@ export class JsonRpcLine {
       maxPayload: MAX_ANSWER_BYTES,
       perMessageDeflate: false,
     });
-    socket.on('message', (data) => this.#heard(data.toString()));
-    socket.on('close', () => this.#lost());
+    // Of a socket that another has replaced nothing is heard any more.
+    this.#current = socket;
+    socket.on('message', (data) => {
+      if (this.#current === socket) this.#heard(data.toString());
+    });
+    socket.on('close', () => this.#lost(socket));
     await new Promise<void>((resolve, reject) => {
       socket.once('open', () => resolve());
       socket.on('error', (error) => {
-        this.#lost();
+        this.#lost(socket);
         reject(error);
       });
     });
@@ -64,7 +73,7 @@ export class JsonRpcLine {
   }
 
   #heard(text: string): void {
-    const parsed = Answer.safeParse(JSON.parse(text));
+    const parsed = Answer.safeParse(readJson(text));
     if (!parsed.success) return;
     const { id, result, error } = parsed.data;
     const pending = this.#settle(id);
@@ -72,7 +81,9 @@ export class JsonRpcLine {
     else pending?.reject(new Error(error.message));
   }
 
-  #lost(): void {
+  #lost(socket: WebSocket): void {
+    if (this.#current !== socket) return;
+    this.#current = undefined;
     this.#socket = undefined;
     for (const id of [...this.#pending.keys()]) this.#settle(id)?.reject(new Error('the line to the chain was lost'));
   }
@@ -82,5 +93,13 @@ export class JsonRpcLine {
     this.#pending.delete(id);
     clearTimeout(pending?.deadline);
     return pending;
+  }
+}
+
+function readJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
   }
 }

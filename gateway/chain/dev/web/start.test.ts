@@ -190,4 +190,13 @@ describe('web services of a development chain', () => {
     const response = await fetch(`${web.url}/graphql`, { method: 'POST', body: 'x'.repeat(300_000) });
     expect(response.status).toBe(413);
   });
+
+  it('says when the chain is away, and goes on when it is back', { timeout: 30_000 }, async () => {
+    const port = Number(new URL(chain.url).port);
+    await chain.stop();
+    expect(await get('/twins')).toMatchObject({ status: 503, body: { error: expect.stringContaining('chain') } });
+    chain = await startDevChain({ host: '127.0.0.1', port, log });
+    // It kept nothing, and that is what is told.
+    await expect.poll(async () => get('/twins')).toEqual({ status: 200, count: null, body: [] });
+  });
 });
