@@ -9,6 +9,14 @@ const CONNECT_MS = 5_000;
 const RUN_DEADLINE_MS = 30_000;
 /** What is offered over UDP, where nothing slows a sender down: bits a second. */
 const UDP_BITS = 100_000_000;
+/**
+ * Each of these becomes the next, so that what ends the first ends the program. It ends with the
+ * daemon, too, however that ends: a server that stays would hold the port.
+ */
+const [LAUNCH = '', ...LAUNCHED] = [
+  ...(process.platform === 'linux' ? ['setpriv', '--pdeathsig', 'TERM'] : []),
+  ...['nice', PROGRAM],
+];
 const MAX_OUTPUT_BYTES = 1024 * 1024;
 /** Status of `nice` where it finds no such program. */
 const NOT_INSTALLED = 127;
@@ -79,8 +87,7 @@ export async function measure(
 function answer(args: readonly string[], signal: AbortSignal): Promise<unknown> {
   const bounds = { timeout: RUN_DEADLINE_MS, killSignal: 'SIGKILL', maxBuffer: MAX_OUTPUT_BYTES, signal } as const;
   return new Promise((resolve, reject) => {
-    // `nice` becomes the program, so that what ends the one ends the other.
-    execFile('nice', [PROGRAM, ...args], bounds, (error, stdout, stderr) => {
+    execFile(LAUNCH, [...LAUNCHED, ...args], bounds, (error, stdout, stderr) => {
       if (signal.aborted) reject(signal.reason);
       else if (error?.code === NOT_INSTALLED) reject(missing());
       else if (error?.killed === true) reject(new Error(`no measurement within ${RUN_DEADLINE_MS} ms`));
@@ -129,7 +136,7 @@ export async function serve({ address, port, log, signal }: ServerOptions): Prom
 /** Why the server ended. */
 function served(args: readonly string[], signal: AbortSignal): Promise<string> {
   return new Promise((resolve) => {
-    const child: ChildProcess = spawn('nice', [PROGRAM, ...args], { stdio: ['ignore', 'ignore', 'pipe'] });
+    const child: ChildProcess = spawn(LAUNCH, [...LAUNCHED, ...args], { stdio: ['ignore', 'ignore', 'pipe'] });
     let words = '';
     const stop = (): void => {
       child.kill('SIGTERM');

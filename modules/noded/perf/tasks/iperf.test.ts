@@ -60,8 +60,12 @@ describe.skipIf(!installed)('throughput between two nodes', () => {
   });
 
   it('is measured in both directions over TCP and UDP', async () => {
-    await expect.poll(async () => (await measured('127.0.0.77', port))[0]?.error).toBe('');
-    const found = await measured('127.0.0.77', port);
+    let found: Entry[] = [];
+    const measure = async (): Promise<string | undefined> => {
+      found = await measured('127.0.0.77', port);
+      return found[0]?.error;
+    };
+    await expect.poll(measure).toBe('');
     expect(found).toMatchObject([
       { server_host: '127.0.0.77', server_ip: '127.0.0.77', server_port: port, test_type: 'tcp', error: '' },
       { server_host: '127.0.0.77', server_ip: '127.0.0.77', server_port: port, test_type: 'udp', error: '' },
@@ -95,7 +99,9 @@ describe('throughput', () => {
     const folder = await mkdtemp(join(tmpdir(), 'perf-path-'));
     const path = process.env.PATH;
     try {
-      await symlink(execFileSync('which', ['nice'], { encoding: 'utf8' }).trim(), join(folder, 'nice'));
+      for (const program of process.platform === 'linux' ? ['nice', 'setpriv'] : ['nice']) {
+        await symlink(execFileSync('which', [program], { encoding: 'utf8' }).trim(), join(folder, program));
+      }
       process.env.PATH = folder;
       const [entry] = await measured('127.0.0.77', 1);
       expect(entry?.error).toBe('iperf3 is not installed on this node; on Debian: apt-get install iperf3');
