@@ -4,6 +4,7 @@ export * from './build.ts';
 export * from './capacity.ts';
 export * from './challenge.ts';
 export * from './commands/index.ts';
+export * from './contract.ts';
 export * from './deployment.ts';
 export * from './errors/index.ts';
 export type { ErrorEntry, Fault, Stage } from './errors/table.ts';

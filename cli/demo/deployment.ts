@@ -1,7 +1,14 @@
 /** The demo's deployment: a network, a disk and a machine, signed by its twin. */
 import type { Identity } from '../../gateway/rmb/index.ts';
 import { generatePrivateKey, publicKeyOf } from '../../modules/wireguard/index.ts';
-import { type Deployment, deploymentHash, MiB, parseDeployment, signedMessage } from '../../schemas/index.ts';
+import {
+  type Deployment,
+  deploymentHash,
+  formatContractData,
+  MiB,
+  parseDeployment,
+  signedMessage,
+} from '../../schemas/index.ts';
 
 export interface DemoWish {
   readonly twinId: number;
@@ -49,7 +56,7 @@ export function planDemo(wish: DemoWish, identity: Identity): DemoPlan {
     version: 0,
     twin_id: wish.twinId,
     contract_id: 0,
-    metadata: JSON.stringify({ version: 3, type: 'vm', name: 'demo', projectName: 'demo' }),
+    metadata: formatContractData({ version: 3, type: 'vm', name: 'demo', projectName: 'demo' }),
     description: 'gridnode demo',
     expiration: 0,
     signature_requirement: {

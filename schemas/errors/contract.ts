@@ -204,6 +204,15 @@ export const contractErrors = {
     message: (d) =>
       `${d.reason} (stage ${d.stage}, step '${d.step}' of workload '${d.workload}', ${d.attempts} attempts in ${d.elapsedMs} ms)`,
   }),
+  contract_data_too_long: entry({
+    number: 2134,
+    stage: 'contract',
+    fault: 'caller',
+    retryable: false,
+    details: z.object({ bytes: z.int(), limit: z.int() }),
+    message: (d) => `data of a contract has ${d.bytes} bytes, the chain takes ${d.limit}`,
+    remedy: 'shorten its name or project name; longer text belongs into the metadata of the deployment',
+  }),
   vm_mode_unsupported: entry({
     number: 2132,
     stage: 'machine',

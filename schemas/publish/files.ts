@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { Capacity } from '../capacity.ts';
 import { commands } from '../commands/index.ts';
+import { ContractData, NetworkMetadata, NodeContract } from '../contract.ts';
 import { Deployment, Result, Workload } from '../deployment.ts';
 import { workloadTypes } from '../workloads/index.ts';
 import { apiPages } from './api-pages.ts';
@@ -43,6 +44,10 @@ export function generatedFiles(): Map<string, string> {
   add('workload', 'workload', { title: 'workload', ...shared.request(Workload) });
   add('result', 'result', { title: 'result', ...shared.answer(Result) });
   add('capacity', 'capacity', { title: 'capacity', ...shared.answer(Capacity) });
+  add('node-contract', 'node-contract', { title: 'node contract', ...shared.request(NodeContract) });
+  add('contract-data', 'contract-data', { title: 'data of a contract', ...shared.request(ContractData) });
+  const networkMetadata = shared.request(NetworkMetadata);
+  add('network-metadata', 'network-metadata', { title: 'metadata of a network', ...networkMetadata });
   for (const { name, summary, data, result } of workloadTypes) {
     add(`workloads/${name}`, `workloads:${name}`, { title: name, description: summary, ...shared.request(data) });
     if (result === undefined) continue;

@@ -4,6 +4,7 @@
  */
 import { z } from 'zod';
 import { commands, taskResults } from '../commands/index.ts';
+import { ContractData, NetworkMetadata, NodeContract } from '../contract.ts';
 import { Deployment, Workload } from '../deployment.ts';
 import { type About, aboutOf, isOmitted } from '../gojson/codec.ts';
 import { workloadTypeNames, workloadTypes } from '../workloads/index.ts';
@@ -44,6 +45,7 @@ export class Publication {
     // What a client sends is met first, so that what appears on both sides is described with its tolerance.
     this.request(Deployment);
     for (const { data } of workloadTypes) this.request(data);
+    for (const schema of [NodeContract, ContractData, NetworkMetadata]) this.request(schema);
     for (const { input } of commands) this.request(input);
     for (const { result } of workloadTypes) if (result !== undefined) this.answer(result);
     for (const { output } of commands) this.answer(output);

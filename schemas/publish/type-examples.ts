@@ -134,6 +134,17 @@ const deploymentExamples = {
   },
   GatewayProxyResult: { fqdn: 'mysite.gent01.dev.grid.tf' },
   GatewayFQDNResult: {},
+  NodeContract: {
+    node_id: 11,
+    deployment_hash: 'ac6154dfed8a1ec1467dd4a35de347a7',
+    deployment_data: '{"version":3,"type":"vm","name":"vm1","projectName":"vm/vm1"}',
+    public_ips: 1,
+  },
+  ContractData: { version: 3, type: 'vm', name: 'vm1', projectName: 'vm/vm1' },
+  NetworkMetadata: {
+    version: 3,
+    user_accesses: [{ subnet: '10.20.4.0/24', private_key: WIREGUARD_KEY, node_id: 11 }],
+  },
   Capacity: CAPACITY,
   Size: 10737418240,
   Uint64: 5002,
