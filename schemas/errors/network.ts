@@ -45,7 +45,7 @@ export const networkErrors = {
     remedy: 'choose a node that lists the feature',
   }),
   network_no_public_config: entry({
-    number: 5004,
+    number: 0,
     stage,
     fault: 'operator',
     retryable: false,
@@ -53,7 +53,7 @@ export const networkErrors = {
     message: () => 'no public configuration',
   }),
   network_no_public_ipv6: entry({
-    number: 5005,
+    number: 0,
     stage,
     fault: 'operator',
     retryable: false,
