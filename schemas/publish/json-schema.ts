@@ -136,10 +136,12 @@ export class Publication {
     return this.#form === 'accepted' && side === 'request' && mayBeAbsent ? orNull(json) : json;
   }
 
-  /** A workload's `data` follows from its `type`. */
+  /** A workload's `data` follows from its `type`; makers of code get lost in that and give up the whole type. */
   #dataByType({ properties }: { readonly properties: Record<string, JsonSchema> }, tolerant: boolean): JsonSchema {
+    const typed = { ...properties, type: { ...properties.type, type: 'string', enum: workloadTypeNames } };
+    if (this.#form === 'written') return { properties: typed };
     return {
-      properties: { ...properties, type: { ...properties.type, type: 'string', enum: workloadTypeNames } },
+      properties: typed,
       allOf: workloadTypes.map((type) => {
         const { json, mayBeAbsent } = this.#use(type.data, 'request');
         return {
