@@ -69,6 +69,11 @@ function whole(value: string, name: string): number {
   return Number(value);
 }
 
+function amount(value: string): number {
+  if (!/^\d{1,15}(\.\d{1,15})?$/.test(value)) throw new BadQuery(`amount ${value} is not a number`);
+  return Number(value);
+}
+
 function truth(value: string): boolean {
   if (value !== 'true' && value !== 'false') throw new BadQuery(`${value} is neither true nor false`);
   return value === 'true';
@@ -85,6 +90,17 @@ export const atLeast =
   <Row>(of: Of<Row, number>): Filter<Row> =>
   (row, value) =>
     of(row) >= whole(value, 'number');
+
+/** An amount of money, with or without a fraction. */
+export const costsAtLeast =
+  <Row>(of: Of<Row, number>): Filter<Row> =>
+  (row, value) =>
+    of(row) >= amount(value);
+
+export const costsAtMost =
+  <Row>(of: Of<Row, number>): Filter<Row> =>
+  (row, value) =>
+    of(row) <= amount(value);
 
 /** One of several numbers, with commas between. */
 export const among =

@@ -8,6 +8,8 @@ const ASK_DEADLINE_MS = 3000;
 /** Use changes with every deployment; what a machine is made of does not. */
 const STATISTICS_LIFETIME_MS = 2000;
 const FACTS_LIFETIME_MS = 30_000;
+/** A node that has just started checks its health some seconds later, and clients look for healthy ones. */
+const UNCHECKED_LIFETIME_MS = 1000;
 /** A node that is down would otherwise hold up every list. */
 const SILENCE_LIFETIME_MS = 5000;
 
@@ -49,6 +51,8 @@ export interface NodeFacts {
   readonly hasIpv6: boolean;
   /** Its last health check found nothing wrong; false where it made none. */
   readonly healthy: boolean;
+  /** Whether it made one. */
+  readonly checked: boolean;
   readonly benchmark: z.output<typeof Benchmark>['result'] | undefined;
 }
 
@@ -79,11 +83,21 @@ export class NodeQuestions {
   /** Undefined where the node does not answer within 3 s. */
   async of({ twin_id: twin }: Pick<NodeValue, 'twin_id'>): Promise<NodeAnswers | undefined> {
     const [statistics, facts] = await Promise.all([
-      kept(this.#statistics, twin, STATISTICS_LIFETIME_MS, async () => ({
-        value: await this.#ask(twin, 'zos.statistics.get', Statistics),
-        at: Math.floor(Date.now() / 1000),
-      })),
-      kept(this.#facts, twin, FACTS_LIFETIME_MS, () => this.#askFacts(twin)),
+      kept(
+        this.#statistics,
+        twin,
+        () => STATISTICS_LIFETIME_MS,
+        async () => ({
+          value: await this.#ask(twin, 'zos.statistics.get', Statistics),
+          at: Math.floor(Date.now() / 1000),
+        }),
+      ),
+      kept(
+        this.#facts,
+        twin,
+        ({ checked }) => (checked ? FACTS_LIFETIME_MS : UNCHECKED_LIFETIME_MS),
+        () => this.#askFacts(twin),
+      ),
     ]);
     if (statistics === undefined || facts === undefined) return undefined;
     return { statistics: statistics.value, facts, at: statistics.at };
@@ -104,6 +118,7 @@ export class NodeQuestions {
       gpus: gpus ?? [],
       dmi,
       hasIpv6: hasIpv6 ?? false,
+      checked: health !== undefined,
       healthy: health !== undefined && Object.values(health.result).every((found) => (found ?? []).length === 0),
       benchmark: benchmark?.result,
     };
@@ -127,14 +142,14 @@ export class NodeQuestions {
 function kept<T>(
   all: Map<number, Kept<T>>,
   twin: number,
-  lifetimeMs: number,
+  lifetimeMs: (value: T) => number,
   ask: () => Promise<T>,
 ): Promise<T | undefined> {
   const known = all.get(twin);
   if (known !== undefined && Date.now() < known.until) return known.value;
   const value = ask().then(
     (answer) => {
-      entry.until = Date.now() + lifetimeMs;
+      entry.until = Date.now() + lifetimeMs(answer);
       return answer;
     },
     () => {

@@ -3,7 +3,22 @@
 import type { NodeValue } from '../description/grid-types.ts';
 import type { Grid } from './grid.ts';
 import { text } from './grid.ts';
-import { among, atLeast, contains, equals, hasAll, holds, is, type Listing, named, oneOf, without } from './listing.ts';
+import {
+  among,
+  atLeast,
+  contains,
+  costsAtLeast,
+  costsAtMost,
+  equals,
+  type Filter,
+  hasAll,
+  holds,
+  is,
+  type Listing,
+  named,
+  oneOf,
+  without,
+} from './listing.ts';
 import type { NodeAnswers, NodeFacts, NodeQuestions } from './node-answers.ts';
 
 const GRID_VERSION = 3;
@@ -192,6 +207,12 @@ const free = (row: NodeRow, of: keyof Capacity): number => row.total[of] - row.u
 const availableFor = ({ json }: NodeRow, twin: number): boolean =>
   json.rentedByTwinId === twin || (!json.rented && !json.inDedicatedFarm && json.extraFee === 0);
 
+/** A GPU of the node has these letters in what is looked at. Its id is slot, vendor and device, with slashes between. */
+const someGpu = (of: (gpu: NodeRow['json']['gpus'][number]) => string): Filter<NodeRow> => {
+  const has = contains(of);
+  return ({ json }, value) => json.gpus.some((gpu) => has(gpu, value));
+};
+
 export const nodeListing: Listing<NodeRow> = {
   filters: {
     status: oneOf(({ json }) => json.status),
@@ -231,6 +252,13 @@ export const nodeListing: Listing<NodeRow> = {
     certification_type: named(({ json }) => json.certificationType),
     has_gpu: is(({ json }) => json.num_gpu > 0),
     num_gpu: atLeast(({ json }) => json.num_gpu),
+    gpu_device_id: someGpu(({ id }) => id.split('/')[2] ?? ''),
+    gpu_device_name: someGpu(({ device }) => device),
+    gpu_vendor_id: someGpu(({ id }) => id.split('/')[1] ?? ''),
+    gpu_vendor_name: someGpu(({ vendor }) => vendor),
+    gpu_available: is(({ json }) => json.gpus.some(({ contract }) => contract === 0)),
+    price_min: costsAtLeast(({ json }) => json.price_usd),
+    price_max: costsAtMost(({ json }) => json.price_usd),
     healthy: is(({ json }) => json.healthy),
     features: hasAll(({ json }) => json.features),
   },
@@ -238,6 +266,8 @@ export const nodeListing: Listing<NodeRow> = {
     node_id: ({ json }) => json.nodeId,
     farm_id: ({ json }) => json.farmId,
     twin_id: ({ json }) => json.twinId,
+    rent_contract_id: ({ json }) => json.rentContractId,
+    dedicated_farm: ({ json }) => json.inDedicatedFarm,
     country: ({ json }) => json.country,
     city: ({ json }) => json.city,
     uptime: ({ json }) => json.uptime,
@@ -258,5 +288,8 @@ export const nodeListing: Listing<NodeRow> = {
     used_sru: ({ used }) => used.sru,
     used_hru: ({ used }) => used.hru,
     free_cru: (row) => free(row, 'cru'),
+    free_mru: (row) => free(row, 'mru'),
+    free_sru: (row) => free(row, 'sru'),
+    free_hru: (row) => free(row, 'hru'),
   },
 };

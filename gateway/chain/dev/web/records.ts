@@ -24,7 +24,7 @@ function farmJson(grid: Grid, id: number) {
     publicIps: farm.public_ips.map(({ ip, gateway, contract_id }) => ({
       id: `${id}-${text(ip)}`,
       ip: text(ip),
-      farm_id: `${id}`,
+      farm_id: id,
       contract_id: Number(contract_id),
       gateway: text(gateway),
     })),
@@ -83,15 +83,14 @@ export const farmListing: Listing<FarmRow> = {
     free_ips: freeOf,
     total_ips: ({ json }) => json.publicIps.length,
     public_ips: ({ json }) => json.publicIps.length,
+    used_ips: (row) => row.json.publicIps.length - freeOf(row),
   },
 };
 
 type AddressRow = ReturnType<typeof addressRows>[number];
 
 export function addressRows(grid: Grid) {
-  return [...grid.farms.keys()].flatMap((id) =>
-    farmJson(grid, id).publicIps.map((address) => ({ ...address, farm_id: id })),
-  );
+  return [...grid.farms.keys()].flatMap((id) => farmJson(grid, id).publicIps);
 }
 
 export const addressListing: Listing<AddressRow> = {

@@ -81,6 +81,11 @@ describe('web services of a development chain', () => {
       expect([list, count, (body as object[]).length]).toEqual([list, '1', 1]);
     }
     expect((await get(`/nodes?free_sru=${999 * GiB}`)).body).toEqual([]);
+    const rows = async (filter: string): Promise<number> => ((await get(`/nodes?${filter}`)).body as object[]).length;
+    expect(await rows('price_min=75.5&price_max=75.7&gpu_available=false&sort_by=rent_contract_id')).toBe(1);
+    for (const none of ['price_min=75.7', 'price_max=75', 'gpu_vendor_name=nvidia', 'gpu_device_id=2204']) {
+      expect([none, await rows(none)]).toEqual([none, 0]);
+    }
     expect((await get('/twins?size=1&page=2')).body).toEqual([expect.objectContaining({ twinId: ids.nodeTwin })]);
     expect((await get('/farms?name=WEB-FARM')).body).toEqual([expect.objectContaining({ farmId: ids.farm })]);
     expect((await get('/public_ips')).body).toEqual([]);
@@ -90,6 +95,7 @@ describe('web services of a development chain', () => {
   it.each([
     ['/nodes?color=red', 'parameter color is not known'],
     ['/nodes?node_id=x', 'number x is not a whole number'],
+    ['/nodes?price_max=1e3', 'amount 1e3 is not a number'],
     ['/nodes?rented=perhaps', 'perhaps is neither true nor false'],
     ['/nodes?size=-1', 'size -1 is not a whole number'],
     ['/nodes?__proto__=1', 'parameter __proto__ is not known'],
