@@ -3,7 +3,7 @@ import type { Deployment, Workload } from './deployment.ts';
 import { md5, md5Hex } from './md5.ts';
 import { loadData } from './validate.ts';
 import { workloadType } from './workloads/index.ts';
-import type { Piece } from './workloads/type.ts';
+import { type AddPiece, type Piece, piecesOf } from './workloads/type.ts';
 
 /**
  * How the challenge is made: as nodes do now, or as they did before September 2025, when a
@@ -24,41 +24,37 @@ export function matchingFormula(deployment: Deployment, hash: string): Formula |
 
 /** Every part of the challenge with the path it comes from. Throws for unknown types and unreadable data. */
 export function challengePieces(deployment: Deployment, formula: Formula = 'current'): Piece[] {
+  return piecesOf((whole, add) => addDeployment(whole, formula, add), deployment);
+}
+
+function addDeployment(deployment: Deployment, formula: Formula, add: AddPiece): void {
   const { requests, weight_required, signature_style } = deployment.signature_requirement;
-  return [
-    ['version', String(deployment.version)],
-    ['twin_id', String(deployment.twin_id)],
-    ['metadata', deployment.metadata],
-    ['description', deployment.description],
-    ['expiration', String(deployment.expiration)],
-    ...deployment.workloads.flatMap((workload, i) =>
-      workloadPieces(workload, formula).map(([path, text]): Piece => [`workloads[${i}].${path}`, text]),
-    ),
-    ...requests.flatMap((request, i): Piece[] => [
-      [`signature_requirement.requests[${i}].twin_id`, String(request.twin_id)],
-      [`signature_requirement.requests[${i}].required`, String(request.required)],
-      [`signature_requirement.requests[${i}].weight`, String(request.weight)],
-    ]),
-    ['signature_requirement.weight_required', String(weight_required)],
-    ['signature_requirement.signature_style', signature_style],
-  ];
+  add('version', deployment.version);
+  add('twin_id', deployment.twin_id);
+  add('metadata', deployment.metadata);
+  add('description', deployment.description);
+  add('expiration', deployment.expiration);
+  for (const [i, workload] of deployment.workloads.entries()) {
+    add('workloads[].version', workload.version, i);
+    add('workloads[].name', workload.name, i);
+    add('workloads[].type', workload.type, i);
+    add('workloads[].metadata', workload.metadata, i);
+    add('workloads[].description', workload.description, i);
+    addData(workload, formula, (path, value, ...at) => add(`workloads[].data.${path}`, value, i, ...at));
+  }
+  for (const [i, request] of requests.entries()) {
+    add('signature_requirement.requests[].twin_id', request.twin_id, i);
+    add('signature_requirement.requests[].required', request.required, i);
+    add('signature_requirement.requests[].weight', request.weight, i);
+  }
+  add('signature_requirement.weight_required', weight_required);
+  add('signature_requirement.signature_style', signature_style);
 }
 
-function workloadPieces(workload: Workload, formula: Formula): Piece[] {
-  return [
-    ['version', String(workload.version)],
-    ['name', workload.name],
-    ['type', workload.type],
-    ['metadata', workload.metadata],
-    ['description', workload.description],
-    ...dataPieces(workload, formula).map(([path, text]): Piece => [`data.${path}`, text]),
-  ];
-}
-
-function dataPieces(workload: Workload, formula: Formula): Piece[] {
+function addData(workload: Workload, formula: Formula, add: AddPiece): void {
   const type = workloadType(workload.type, workload.name);
-  const pieces = formula === 'current' ? type.challenge : (type.olderChallenge ?? type.challenge);
-  return pieces(loadData(type, workload));
+  const addAll = formula === 'current' ? type.challenge : (type.olderChallenge ?? type.challenge);
+  addAll(loadData(type, workload), add);
 }
 
 /** The challenge text: the pieces without their paths. */
@@ -66,9 +62,12 @@ export function challenge(deployment: Deployment, formula: Formula = 'current'):
   const { version, twin_id, metadata, description, expiration, workloads } = deployment;
   const { requests, weight_required, signature_style } = deployment.signature_requirement;
   let text = `${version}${twin_id}${metadata}${description}${expiration}`;
+  const add: AddPiece = (_path, value) => {
+    text += value;
+  };
   for (const workload of workloads) {
     text += `${workload.version}${workload.name}${workload.type}${workload.metadata}${workload.description}`;
-    for (const [, piece] of dataPieces(workload, formula)) text += piece;
+    addData(workload, formula, add);
   }
   for (const request of requests) text += `${request.twin_id}${request.required}${request.weight}`;
   return `${text}${weight_required}${signature_style}`;

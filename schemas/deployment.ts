@@ -1,5 +1,6 @@
 /** Deployments as clients sign them and nodes store them: shape, reading, writing. */
 import type { z } from 'zod';
+import { workloadData } from './data.ts';
 import { GridError } from './errors/index.ts';
 import { decode, described, encode, list, optional, struct } from './gojson/codec.ts';
 import { DecodeProblem } from './gojson/problem.ts';
@@ -37,7 +38,7 @@ export const Workload = struct(
     }),
     type: described(text, 'which kind of thing; `data` follows from it'),
     /** JSON text exactly as the client sent it, `''` when it sent none. */
-    data: described(raw, 'what the type asks for; kept as it was sent, unknown keys with it', {
+    data: described(workloadData, 'what the type asks for; kept as it was sent, unknown keys with it', {
       type: ['object', 'null'],
     }),
     metadata: optional(described(text, 'free text, part of the hash')),

@@ -1,17 +1,15 @@
 /** The structure of a deployment: rules a node checks before anything else, in its order and words. */
 import type { z } from 'zod';
 import { add, type Capacity } from './capacity.ts';
+import { loadData } from './data.ts';
 import { type Deployment, MAX_WORKLOADS, type Workload } from './deployment.ts';
 import { GridError } from './errors/index.ts';
-import { decode } from './gojson/codec.ts';
-import { Memory } from './gojson/memory.ts';
-import { DecodeProblem } from './gojson/problem.ts';
 import { workloadType, workloadTypeNames } from './workloads/index.ts';
-import type { Context, Reference, WorkloadType } from './workloads/type.ts';
+import type { Context, Member, Reference, WorkloadType } from './workloads/type.ts';
+
+export { loadData } from './data.ts';
 
 const MAX_NAME = 36;
-/** Data is part of a bounded text already; this bounds data that was built in memory. */
-const MAX_DATA_BYTES = 1024 * 1024;
 
 /** A network takes no capacity, but a process and a namespace. */
 const MAX_AMOUNTS = { workloads: MAX_WORKLOADS, networks: 16 } as const;
@@ -73,30 +71,6 @@ export function validateName(name: string): void {
   if (name === 'ygg') refuse(`invalid name '${name}' is reserved`);
 }
 
-/** What was decoded of a workload: it is asked for its data at every check. */
-const loaded = new Memory<{ readonly data: string; readonly type: unknown; readonly value: unknown }>();
-
-/** A workload's data in its type's shape, not to be changed; throws `workload_data_undecodable`. */
-export function loadData<S extends z.ZodType>(type: WorkloadType<S>, workload: Workload): z.output<S> {
-  const { data } = workload;
-  const before = loaded.recall(workload);
-  if (before !== undefined && before.type === type && before.data === data) return before.value as z.output<S>;
-  const value = decodeData(type, workload);
-  loaded.keep(workload, { data, type, value });
-  return value;
-}
-
-function decodeData<S extends z.ZodType>({ goType, data: schema }: WorkloadType<S>, workload: Workload): z.output<S> {
-  const struct = goType.slice(goType.indexOf('.') + 1);
-  try {
-    return decode(schema, workload.data, { struct, maxBytes: MAX_DATA_BYTES });
-  } catch (error) {
-    if (!(error instanceof DecodeProblem)) throw error;
-    const reason = workload.data === '' ? 'unexpected end of JSON input' : error.message;
-    throw new GridError('workload_data_undecodable', { workload: workload.name, goType, field: error.field, reason });
-  }
-}
-
 /** What one workload takes; throws for data that is not its type's. */
 export function workloadNeeds(workload: Workload): Capacity {
   const type = workloadType(workload.type, workload.name);
@@ -133,7 +107,7 @@ export function contexts(deployment: Deployment): (workload: Workload) => Contex
   };
 }
 
-function readable<S extends z.ZodType>(type: WorkloadType<S>, workload: Workload): z.output<S> | undefined {
+function readable<S extends z.ZodType>(type: WorkloadType<S>, workload: Member): z.output<S> | undefined {
   try {
     return loadData(type, workload);
   } catch (error) {

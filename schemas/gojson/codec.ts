@@ -16,6 +16,13 @@ export interface Place {
   readonly field: string;
   /** Where that object stands. */
   readonly within: Place | undefined;
+  /** That object, with the fields that were read before. */
+  readonly object: object;
+}
+
+/** A value that is no field. */
+function outermost(struct: string): Place {
+  return { struct, field: '', within: undefined, object: {} };
 }
 
 /** Dotted path of a place, empty for the whole text. */
@@ -57,7 +64,7 @@ export function withCodec<S extends z.ZodType>(schema: S, codec: Codec): S {
 }
 
 /** The wire behaviour of a schema built from this folder's values. */
-function codecOf(schema: z.ZodType): Codec {
+export function codecOf(schema: z.ZodType): Codec {
   const codec = codecs.get(schema);
   if (codec === undefined) throw new TypeError('schema has no wire codec');
   return codec;
@@ -88,7 +95,7 @@ export function decode<S extends z.ZodType>(
   const codec = codecOf(schema);
   const json = new JsonReader(text);
   try {
-    const value = codec.read(json, undefined, { struct, field: '', within: undefined }) ?? codec.zero();
+    const value = codec.read(json, undefined, outermost(struct)) ?? codec.zero();
     json.end();
     return value as z.output<S>;
   } catch (error) {
@@ -98,6 +105,18 @@ export function decode<S extends z.ZodType>(
   } finally {
     json.close();
   }
+}
+
+/**
+ * Reads the value that comes, and its exact text; `value` is `undefined` if it is not of the schema's
+ * type. `decode` of the text gives the same value, or tells what is wrong.
+ */
+export function readWithText<S extends z.ZodType>(
+  schema: S,
+  json: JsonReader,
+): { readonly text: string; readonly value: z.output<S> | undefined } {
+  const codec = codecOf(schema);
+  return json.withText(() => (codec.read(json, undefined, outermost('')) ?? codec.zero()) as z.output<S>);
 }
 
 /** Writes a value as JSON text: schema's field order, 64-bit integers in full, raw data verbatim. */
@@ -138,26 +157,28 @@ export function struct<S extends z.ZodRawShape>(go: string, shape: S, summary?: 
     const key = json.key();
     return byKey.get(key) ?? byFold.get(fold(key)) ?? -1;
   };
-  const build = (found: readonly unknown[]): Record<string, unknown> => {
-    const value: Record<string, unknown> = {};
-    for (let at = 0; at < fields.length; at++) {
+  /** Gives the fields from one to before another their zero values. */
+  const fill = (value: Record<string, unknown>, from: number, to: number): void => {
+    for (let at = from; at < to; at++) {
       const { key, codec } = fields[at] as Field;
-      const field = found[at] ?? codec.zero();
-      if (field !== undefined) value[key] = field;
+      const zero = codec.zero();
+      if (zero !== undefined) value[key] = zero;
     }
-    return value;
   };
   return withCodec(z.object(shape), {
     about: summary === undefined ? { name } : { name, summary },
-    zero: () => build(new Array(fields.length)),
+    zero: () => {
+      const value = {};
+      fill(value, 0, fields.length);
+      return value;
+    },
     read: (json, previous, place) => {
       if (json.null()) return previous;
       if (json.kind() !== 'object') throw mismatch(json, go, place);
-      const found: unknown[] =
-        previous === undefined
-          ? new Array(fields.length)
-          : fields.map(({ key }) => (previous as Record<string, unknown>)[key]);
-      const here = { struct: name, field: '', within: place };
+      const value: Record<string, unknown> = previous === undefined ? {} : { ...(previous as object) };
+      const here = { struct: name, field: '', within: place, object: value };
+      // Fields are set in the order of the type, so that objects of a type are alike.
+      let set = previous === undefined ? 0 : fields.length;
       let expected = 0;
       for (let more = json.openObject(); more; more = json.nextMember()) {
         const at = find(json, expected);
@@ -167,10 +188,16 @@ export function struct<S extends z.ZodRawShape>(go: string, shape: S, summary?: 
           continue;
         }
         expected = at + 1;
-        here.field = field.key;
-        found[at] = field.codec.read(json, found[at], here);
+        if (at > set) fill(value, set, at);
+        const { key, codec } = field;
+        here.field = key;
+        const read = codec.read(json, at < set ? value[key] : undefined, here) ?? codec.zero();
+        if (read !== undefined) value[key] = read;
+        else if (at < set) delete value[key];
+        if (at >= set) set = at + 1;
       }
-      return build(found);
+      fill(value, set, fields.length);
+      return value;
     },
     write: (value) => {
       const parts: string[] = [];

@@ -144,6 +144,25 @@ export class JsonReader {
     return this.#text.slice(start, this.#at);
   }
 
+  /**
+   * What `read` makes of the value that comes, and that value's text; `value` is `undefined` where
+   * `read` finds a problem of kind `value`.
+   */
+  withText<T>(read: () => T): { readonly text: string; readonly value: T | undefined } {
+    const start = this.#at;
+    const depth = this.#depth;
+    let value: T | undefined;
+    try {
+      value = read();
+    } catch (error) {
+      if (!(error instanceof DecodeProblem) || error.kind !== 'value') throw error;
+      this.#at = start;
+      this.#depth = depth;
+      this.skip();
+    }
+    return { text: this.#text.slice(start, this.#at), value };
+  }
+
   /** Reads any value. */
   skip(): void {
     switch (this.#unit()) {

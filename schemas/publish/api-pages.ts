@@ -7,7 +7,7 @@ import { errorTable } from '../errors/index.ts';
 import type { ErrorEntry } from '../errors/table.ts';
 import { decode } from '../gojson/codec.ts';
 import { workloadTypes } from '../workloads/index.ts';
-import type { WorkloadType } from '../workloads/type.ts';
+import { piecesOf, type WorkloadType } from '../workloads/type.ts';
 import { sample } from './errors-page.ts';
 import { fieldTable } from './field-table.ts';
 import { Publication } from './json-schema.ts';
@@ -140,7 +140,9 @@ function outcome(example: WorkloadExample): string[] {
 function pieces(type: WorkloadType, { workload }: WorkloadExample): string {
   const source = JSON.stringify((workload as { readonly data: unknown }).data);
   const read = decode(type.data, source, { struct: type.goType, maxBytes: MAX_DATA_BYTES });
-  const rows = type.challenge(read).map(([path, text]) => `| \`${path}\` | ${text === '' ? '' : `\`${text}\``} |`);
+  const rows = piecesOf(type.challenge, read).map(
+    ([path, text]) => `| \`${path}\` | ${text === '' ? '' : `\`${text}\``} |`,
+  );
   if (rows.length === 0)
     return 'Nothing of its data; version, name, type, metadata and description are signed of every workload.';
   return [

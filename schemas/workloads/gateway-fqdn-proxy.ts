@@ -3,7 +3,7 @@ import { NOTHING } from '../capacity.ts';
 import { GridError } from '../errors/index.ts';
 import { described, struct } from '../gojson/codec.ts';
 import { text } from '../gojson/values.ts';
-import { gatewayFields, gatewayPieces, gatewayReferences, validateBackends } from './gateway.ts';
+import { addGateway, gatewayFields, gatewayReferences, validateBackends } from './gateway.ts';
 import { defineWorkload } from './type.ts';
 
 const LABEL = /^[a-zA-Z0-9-_]+$/;
@@ -34,7 +34,10 @@ export const gatewayFqdnProxy = defineWorkload({
     validateBackends(data, workload.name);
   },
   needs: () => NOTHING,
-  challenge: (data) => [['fqdn', data.fqdn], ...gatewayPieces(data)],
+  challenge: (data, add) => {
+    add('fqdn', data.fqdn);
+    addGateway(data, add);
+  },
   references: gatewayReferences,
 });
 

@@ -3,7 +3,7 @@ import { NOTHING } from '../capacity.ts';
 import { GridError } from '../errors/index.ts';
 import { described, struct } from '../gojson/codec.ts';
 import { text } from '../gojson/values.ts';
-import { gatewayFields, gatewayPieces, gatewayReferences, validateBackends } from './gateway.ts';
+import { addGateway, gatewayFields, gatewayReferences, validateBackends } from './gateway.ts';
 import { defineWorkload } from './type.ts';
 
 const NAME = /^[a-zA-Z0-9-_]+$/;
@@ -36,6 +36,9 @@ export const gatewayNameProxy = defineWorkload({
     validateBackends(data, workload.name);
   },
   needs: () => NOTHING,
-  challenge: (data) => [['name', data.name], ...gatewayPieces(data)],
+  challenge: (data, add) => {
+    add('name', data.name);
+    addGateway(data, add);
+  },
   references: gatewayReferences,
 });

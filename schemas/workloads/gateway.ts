@@ -5,7 +5,7 @@ import { GridError } from '../errors/index.ts';
 import { described, list, optional, pointer } from '../gojson/codec.ts';
 import { bool, text } from '../gojson/values.ts';
 import { parseUrl, splitHostPort } from '../urls.ts';
-import type { Piece, Reference } from './type.ts';
+import type { AddPiece, Reference } from './type.ts';
 
 /** Fields beside `name` or `fqdn`. */
 export const gatewayFields = {
@@ -62,12 +62,10 @@ function isLoopback(address: Uint8Array): boolean {
 }
 
 /** The challenge after the gateway's name. */
-export function gatewayPieces({ tls_passthrough, backends, network }: Gateway): Piece[] {
-  return [
-    ['tls_passthrough', String(tls_passthrough)],
-    ...backends.map((backend, i): Piece => [`backends[${i}]`, backend]),
-    ...(network === undefined ? [] : [['network', network] as const]),
-  ];
+export function addGateway({ tls_passthrough, backends, network }: Gateway, add: AddPiece): void {
+  add('tls_passthrough', tls_passthrough);
+  for (const [i, backend] of backends.entries()) add('backends[]', backend, i);
+  if (network !== undefined) add('network', network);
 }
 
 export function gatewayReferences({ network = '' }: Gateway): Reference[] {

@@ -36,9 +36,9 @@ export const ip = defineWorkload({
     if (!v4 && !v6) throw new GridError('public_ip_unselected', { workload: workload.name });
   },
   needs: ({ v4 }) => capacity({ ipv4u: v4 ? 1 : 0 }),
-  challenge: ({ v4, v6 }) => [
-    ['v4', String(v4)],
-    ['v6', String(v6)],
-  ],
+  challenge: ({ v4, v6 }, add) => {
+    add('v4', v4);
+    add('v6', v6);
+  },
   references: () => [],
 });

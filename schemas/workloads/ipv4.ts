@@ -14,6 +14,6 @@ export const ipv4 = defineWorkload({
   pausable: false,
   validate: () => undefined,
   needs: () => capacity({ ipv4u: 1 }),
-  challenge: () => [],
+  challenge: () => undefined,
   references: () => [],
 });

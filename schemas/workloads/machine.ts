@@ -4,7 +4,7 @@ import { type Capacity, capacity, MiB, rootfsMinimum, rootfsSize } from '../capa
 import { GridError } from '../errors/index.ts';
 import { described, list, map, optional, struct } from '../gojson/codec.ts';
 import { bool, hex, ip, size, text, uint8 } from '../gojson/values.ts';
-import { type Piece, printed, type Reference } from './type.ts';
+import { type AddPiece, printed, type Reference } from './type.ts';
 
 const MINIMUM_MEMORY = 250 * MiB;
 const SEED_BYTES = 6;
@@ -111,32 +111,26 @@ export function machineNeeds({ compute_capacity, size: wanted }: Machine): Capac
 }
 
 /** The challenge after the fields that only a full machine has. */
-export function machinePieces(data: Machine): Piece[] {
+export function addMachine(data: Machine, add: AddPiece): void {
   const { interfaces, mycelium } = data.network;
-  return [
-    ...interfaces.flatMap((nic, i): Piece[] => [
-      [`network.interfaces[${i}].network`, nic.network],
-      [`network.interfaces[${i}].ip`, printed(nic.ip)],
-    ]),
-    ...(mycelium === undefined
-      ? []
-      : ([
-          ['network.mycelium.network', mycelium.network],
-          ['network.mycelium.hex_seed', mycelium.hex_seed],
-        ] as Piece[])),
-    ['size', String(data.size)],
-    ['compute_capacity.cpu', String(data.compute_capacity.cpu)],
-    ['compute_capacity.memory', String(data.compute_capacity.memory)],
-    ...data.mounts.flatMap((mount, i): Piece[] => [
-      [`mounts[${i}].name`, mount.name],
-      [`mounts[${i}].mountpoint`, mount.mountpoint],
-    ]),
-    ['entrypoint', data.entrypoint],
-    ...Object.keys(data.env)
-      .sort(compareCodePoints)
-      .map((key): Piece => [`env[${key}]`, `${key}=${data.env[key]}`]),
-    ...data.gpu.map((id, i): Piece => [`gpu[${i}]`, id]),
-  ];
+  for (const [i, nic] of interfaces.entries()) {
+    add('network.interfaces[].network', nic.network, i);
+    add('network.interfaces[].ip', printed(nic.ip), i);
+  }
+  if (mycelium !== undefined) {
+    add('network.mycelium.network', mycelium.network);
+    add('network.mycelium.hex_seed', mycelium.hex_seed);
+  }
+  add('size', data.size);
+  add('compute_capacity.cpu', data.compute_capacity.cpu);
+  add('compute_capacity.memory', data.compute_capacity.memory);
+  for (const [i, mount] of data.mounts.entries()) {
+    add('mounts[].name', mount.name, i);
+    add('mounts[].mountpoint', mount.mountpoint, i);
+  }
+  add('entrypoint', data.entrypoint);
+  for (const key of Object.keys(data.env).sort(compareCodePoints)) add('env[]', `${key}=${data.env[key]}`, key);
+  for (const [i, id] of data.gpu.entries()) add('gpu[]', id, i);
 }
 
 export function machineReferences(data: Machine): Reference[] {

@@ -4,7 +4,7 @@ import { NOTHING } from '../capacity.ts';
 import { GridError } from '../errors/index.ts';
 import { described, list, optional, struct } from '../gojson/codec.ts';
 import { cidr, text, uint16 } from '../gojson/values.ts';
-import { Mycelium, myceliumPieces, Peer, validateMycelium, wireguardPieces } from './network.ts';
+import { addMycelium, addWireguard, Mycelium, Peer, validateMycelium } from './network.ts';
 import { applied, defineWorkload, printed } from './type.ts';
 
 export const NetworkLight = struct(
@@ -34,8 +34,14 @@ export const networkLight = defineWorkload({
     validateMycelium(data.mycelium, workload.name);
   },
   needs: () => NOTHING,
-  challenge: (data) => [...wireguardPieces(data), ...myceliumPieces(data.mycelium)],
+  challenge: (data, add) => {
+    addWireguard(data, add);
+    addMycelium(data.mycelium, add);
+  },
   /** Without the WireGuard fields, which nodes did not know. */
-  olderChallenge: (data) => [['subnet', printed(data.subnet)], ...myceliumPieces(data.mycelium)],
+  olderChallenge: (data, add) => {
+    add('subnet', printed(data.subnet));
+    addMycelium(data.mycelium, add);
+  },
   references: () => [],
 });

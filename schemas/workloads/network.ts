@@ -4,7 +4,7 @@ import { NOTHING } from '../capacity.ts';
 import { GridError } from '../errors/index.ts';
 import { described, list, optional, pointer, struct } from '../gojson/codec.ts';
 import { cidr, hex, text, uint16 } from '../gojson/values.ts';
-import { applied, defineWorkload, type Piece, printed } from './type.ts';
+import { type AddPiece, applied, defineWorkload, printed } from './type.ts';
 
 const MYCELIUM_KEY_BYTES = 32;
 
@@ -65,10 +65,10 @@ export const network = defineWorkload({
     if (data.mycelium !== undefined) validateMycelium(data.mycelium, workload.name);
   },
   needs: () => NOTHING,
-  challenge: (data) => [
-    ...wireguardPieces(data),
-    ...(data.mycelium === undefined ? [] : myceliumPieces(data.mycelium)),
-  ],
+  challenge: (data, add) => {
+    addWireguard(data, add);
+    if (data.mycelium !== undefined) addMycelium(data.mycelium, add);
+  },
   references: () => [],
 });
 
@@ -80,21 +80,20 @@ export function validateMycelium({ hex_key, peers }: Mycelium, workload: string)
   if (peers.length > 0) throw new GridError('mycelium_peers_unsupported', { workload, peers: peers.length });
 }
 
-export function wireguardPieces(data: Omit<Network, 'mycelium'>): Piece[] {
-  return [
-    ['ip_range', printed(data.ip_range)],
-    ['subnet', printed(data.subnet)],
-    ['wireguard_private_key', data.wireguard_private_key],
-    ['wireguard_listen_port', String(data.wireguard_listen_port)],
-    ...data.peers.flatMap((peer, i): Piece[] => [
-      [`peers[${i}].wireguard_public_key`, peer.wireguard_public_key],
-      [`peers[${i}].endpoint`, peer.endpoint],
-      [`peers[${i}].subnet`, printed(peer.subnet)],
-      ...peer.allowed_ips.map((allowed, j): Piece => [`peers[${i}].allowed_ips[${j}]`, printed(allowed)]),
-    ]),
-  ];
+export function addWireguard(data: Omit<Network, 'mycelium'>, add: AddPiece): void {
+  add('ip_range', printed(data.ip_range));
+  add('subnet', printed(data.subnet));
+  add('wireguard_private_key', data.wireguard_private_key);
+  add('wireguard_listen_port', data.wireguard_listen_port);
+  for (const [i, peer] of data.peers.entries()) {
+    add('peers[].wireguard_public_key', peer.wireguard_public_key, i);
+    add('peers[].endpoint', peer.endpoint, i);
+    add('peers[].subnet', printed(peer.subnet), i);
+    for (const [j, allowed] of peer.allowed_ips.entries()) add('peers[].allowed_ips[]', printed(allowed), i, j);
+  }
 }
 
-export function myceliumPieces({ hex_key, peers }: Mycelium): Piece[] {
-  return [['mycelium.hex_key', hex_key], ...peers.map((peer, i): Piece => [`mycelium.peers[${i}]`, peer])];
+export function addMycelium({ hex_key, peers }: Mycelium, add: AddPiece): void {
+  add('mycelium.hex_key', hex_key);
+  for (const [i, peer] of peers.entries()) add('mycelium.peers[]', peer, i);
 }

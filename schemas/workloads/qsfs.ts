@@ -4,7 +4,7 @@ import { capacity, GiB } from '../capacity.ts';
 import { GridError } from '../errors/index.ts';
 import { described, list, optional, struct } from '../gojson/codec.ts';
 import { hex, size, text, uint32 } from '../gojson/values.ts';
-import { applied, defineWorkload, type Piece } from './type.ts';
+import { type AddPiece, applied, defineWorkload } from './type.ts';
 
 const Encryption = struct(
   'zos.Encryption',
@@ -100,35 +100,33 @@ export const qsfs = defineWorkload({
     if (minimal > expected) throw new GridError('qsfs_shards', { workload: workload.name, minimal, expected });
   },
   needs: (data) => capacity({ cru: 1, mru: GiB, sru: Number(data.cache) }),
-  challenge: ({ cache, config }) => [
-    ['cache', String(cache)],
-    ['config.minimal_shards', String(config.minimal_shards)],
-    ['config.expected_shards', String(config.expected_shards)],
-    ['config.redundant_groups', String(config.redundant_groups)],
-    ['config.redundant_nodes', String(config.redundant_nodes)],
-    ['config.max_zdb_data_dir_size', String(config.max_zdb_data_dir_size)],
-    ...encryptionPieces('config', config.encryption),
-    ['config.meta.type', config.meta.type],
-    ['config.meta.config.prefix', config.meta.config.prefix],
-    ...encryptionPieces('config.meta.config', config.meta.config.encryption),
-    ...backendPieces('config.meta.config', config.meta.config.backends),
-    ...config.groups.flatMap((group, i) => backendPieces(`config.groups[${i}]`, group.backends)),
-    ['config.compression.algorithm', config.compression.algorithm],
-  ],
+  challenge: ({ cache, config }, add) => {
+    add('cache', cache);
+    add('config.minimal_shards', config.minimal_shards);
+    add('config.expected_shards', config.expected_shards);
+    add('config.redundant_groups', config.redundant_groups);
+    add('config.redundant_nodes', config.redundant_nodes);
+    add('config.max_zdb_data_dir_size', config.max_zdb_data_dir_size);
+    addEncryption('config', config.encryption, add);
+    add('config.meta.type', config.meta.type);
+    add('config.meta.config.prefix', config.meta.config.prefix);
+    addEncryption('config.meta.config', config.meta.config.encryption, add);
+    addBackends('config.meta.config', config.meta.config.backends, add);
+    for (const [i, group] of config.groups.entries()) addBackends(`config.groups[${i}]`, group.backends, add);
+    add('config.compression.algorithm', config.compression.algorithm);
+  },
   references: () => [],
 });
 
-function encryptionPieces(path: string, { algorithm, key }: z.output<typeof Encryption>): Piece[] {
-  return [
-    [`${path}.encryption.algorithm`, algorithm],
-    [`${path}.encryption.key`, key],
-  ];
+function addEncryption(path: string, { algorithm, key }: z.output<typeof Encryption>, add: AddPiece): void {
+  add(`${path}.encryption.algorithm`, algorithm);
+  add(`${path}.encryption.key`, key);
 }
 
-function backendPieces(path: string, backends: readonly Backend[]): Piece[] {
-  return backends.flatMap(({ address, namespace, password }, i): Piece[] => [
-    [`${path}.backends[${i}].address`, address],
-    [`${path}.backends[${i}].namespace`, namespace],
-    [`${path}.backends[${i}].password`, password],
-  ]);
+function addBackends(path: string, backends: readonly Backend[], add: AddPiece): void {
+  for (const [i, { address, namespace, password }] of backends.entries()) {
+    add(`${path}.backends[].address`, address, i);
+    add(`${path}.backends[].namespace`, namespace, i);
+    add(`${path}.backends[].password`, password, i);
+  }
 }

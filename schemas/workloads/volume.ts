@@ -33,6 +33,6 @@ export const volume = defineWorkload({
     if (data.size === 0) throw new GridError('workload_size_invalid', { workload: workload.name });
   },
   needs: (data) => capacity({ sru: Number(data.size) }),
-  challenge: (data) => [['size', String(data.size)]],
+  challenge: (data, add) => add('size', data.size),
   references: () => [],
 });

@@ -45,11 +45,11 @@ export const zdb = defineWorkload({
     if (!MODES.includes(data.mode)) throw new GridError('zdb_mode_invalid', { ...where, mode: data.mode.slice(0, 64) });
   },
   needs: (data) => capacity({ hru: Number(data.size) }),
-  challenge: (data) => [
-    ['size', String(data.size)],
-    ['mode', data.mode],
-    ['password', data.password],
-    ['public', String(data.public)],
-  ],
+  challenge: (data, add) => {
+    add('size', data.size);
+    add('mode', data.mode);
+    add('password', data.password);
+    add('public', data.public);
+  },
   references: () => [],
 });

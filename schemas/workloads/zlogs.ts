@@ -38,9 +38,9 @@ export const zlogs = defineWorkload({
     }
   },
   needs: () => NOTHING,
-  challenge: (data) => [
-    ['zmachine', data.zmachine],
-    ['output', data.output],
-  ],
+  challenge: (data, add) => {
+    add('zmachine', data.zmachine);
+    add('output', data.output);
+  },
   references: (data) => [{ kind: 'machine', name: data.zmachine }],
 });

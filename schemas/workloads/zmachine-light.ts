@@ -3,11 +3,11 @@ import type { z } from 'zod';
 import { described, list, optional, pointer, struct } from '../gojson/codec.ts';
 import { text } from '../gojson/values.ts';
 import {
+  addMachine,
   MachineInterface,
   MyceliumIp,
   machineFields,
   machineNeeds,
-  machinePieces,
   machineReferences,
   validateMachine,
   validateMachineNetworks,
@@ -54,6 +54,9 @@ export const zmachineLight = defineWorkload({
     validateMachineNetworks(data, workload.name);
   },
   needs: machineNeeds,
-  challenge: (data) => [['flist', data.flist], ...machinePieces(data)],
+  challenge: (data, add) => {
+    add('flist', data.flist);
+    addMachine(data, add);
+  },
   references: machineReferences,
 });

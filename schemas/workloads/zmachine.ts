@@ -1,20 +1,19 @@
 /** zmachine: a virtual machine. */
 import type { z } from 'zod';
-import type { Workload } from '../deployment.ts';
 import { GridError } from '../errors/index.ts';
 import { described, list, optional, pointer, struct } from '../gojson/codec.ts';
 import { bool, text } from '../gojson/values.ts';
 import {
+  addMachine,
   MachineInterface,
   MyceliumIp,
   machineFields,
   machineNeeds,
-  machinePieces,
   machineReferences,
   validateMachine,
   validateMachineNetworks,
 } from './machine.ts';
-import { type Context, defineWorkload } from './type.ts';
+import { type Context, defineWorkload, type Member } from './type.ts';
 
 const PUBLIC_IP_TYPES = ['ip', 'ipv4'];
 
@@ -67,12 +66,12 @@ export const zmachine = defineWorkload({
     validateMachineNetworks(data, name);
   },
   needs: machineNeeds,
-  challenge: (data) => [
-    ['flist', data.flist],
-    ['network.public_ip', data.network.public_ip],
-    ['network.planetary', String(data.network.planetary)],
-    ...machinePieces(data),
-  ],
+  challenge: (data, add) => {
+    add('flist', data.flist);
+    add('network.public_ip', data.network.public_ip);
+    add('network.planetary', data.network.planetary);
+    addMachine(data, add);
+  },
   references: (data) => {
     const { public_ip: name } = data.network;
     return [...machineReferences(data), ...(name === '' ? [] : [{ kind: 'public_ip' as const, name }])];
@@ -92,7 +91,7 @@ function publicIpFound(name: string, context: Context): boolean {
   return true;
 }
 
-export function workloadsByName({ deployment }: Context): Map<string, Workload> {
+export function workloadsByName({ deployment }: Context): Map<string, Member> {
   // The first of a name counts.
   return new Map(deployment.workloads.toReversed().map((workload) => [workload.name, workload]));
 }

@@ -27,7 +27,17 @@ import { isGridError } from '../../schemas/errors/index.ts';
 import { DecodeProblem } from '../../schemas/gojson/problem.ts';
 import { checkJson, JsonReader } from '../../schemas/gojson/reader.ts';
 import { readText } from '../../schemas/gojson/source.ts';
-import { type Command, commands, formatDeployment, parseDeployment, parseInput } from '../../schemas/index.ts';
+import {
+  type Command,
+  challengePieces,
+  commands,
+  type Deployment,
+  challenge as deploymentChallenge,
+  formatDeployment,
+  parseDeployment,
+  parseInput,
+  validateDeployment,
+} from '../../schemas/index.ts';
 import { meaning } from '../security/vector-envelopes.ts';
 import type { Reshape } from './mutate.ts';
 import { reshapeJson, reshapeProtobuf, reshapeToken } from './reshape.ts';
@@ -131,11 +141,32 @@ function runJson(bytes: Uint8Array): string {
   return ours;
 }
 
+/** What checking a deployment comes to, in full. */
+function verdictOf(deployment: Deployment): string {
+  try {
+    validateDeployment(deployment);
+    return 'valid';
+  } catch (error) {
+    if (isGridError(error)) return show([error.code, error.message]);
+    throw error;
+  }
+}
+
 function runDeployment(bytes: Uint8Array): string {
   return named(() => {
     const deployment = parseDeployment(bytes);
     const text = formatDeployment(deployment);
     must(formatDeployment(parseDeployment(text)) === text, 'a deployment changes when it is read again');
+    // A copy has to read its data alone.
+    const copy = { ...deployment, workloads: deployment.workloads.map((workload) => ({ ...workload })) };
+    const outcome = verdictOf(copy);
+    must(verdictOf(deployment) === outcome, 'data means something else when it is read with its deployment');
+    const pieces = named(() =>
+      challengePieces(copy)
+        .map(([, piece]) => piece)
+        .join(''),
+    );
+    must(named(() => deploymentChallenge(deployment)) === pieces, 'a challenge is not what its pieces are');
     return `deployment of ${Math.min(deployment.workloads.length, 3)} workloads`;
   });
 }
