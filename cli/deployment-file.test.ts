@@ -122,8 +122,30 @@ describe('gridnode validate', { timeout: 120_000 }, () => {
       gridnode(['validate', file, ...signers, ...upgrade, '--json']),
       gridnode(['validate', file, ...signers, ...upgrade]),
     ]);
-    expect(json(outcome)).toEqual({ ok: false, stage: edge.kind, error: edge.expect.error, code: 1 });
+    expect(json(outcome)).toMatchObject({ ok: false, stage: edge.kind, error: edge.expect.error, code: 1 });
     expect(text).toMatchObject({ stdout: `${edge.kind}: ${edge.expect.error}\n`, code: 1 });
+  });
+
+  it('says in JSON which workload and field is at fault, and what cannot be read', async () => {
+    const { deployment } = named('network_zmount_zmachine') as { deployment: { workloads: object[] } };
+    const workloads = deployment.workloads.map((workload) => ({ ...workload, data: {} }));
+    const machine = { ...workloads[0], name: 'vm', type: 'zmachine', data: { compute_capacity: { cpu: 'two' } } };
+    const outcomes = await Promise.all([
+      gridnode(['validate', '-', '--json'], JSON.stringify({ ...deployment, workloads: [machine] })),
+      gridnode(['validate', '-', '--json'], JSON.stringify({ ...deployment, workloads })),
+      gridnode(['validate', '-', '--json'], JSON.stringify({ ...deployment, twin_id: 'x' })),
+      gridnode(['validate', join(folder, 'none'), '--json']),
+      gridnode(['validate', join(folder, 'none')]),
+    ]);
+    const [field, whole, outside, missing, told] = outcomes as [Outcome, Outcome, Outcome, Outcome, Outcome];
+    const where = { workload: 'vm', path: 'workloads[0].data.compute_capacity.cpu' };
+    expect(json(field)).toMatchObject({ stage: 'valid', where, error: expect.stringContaining('cannot unmarshal') });
+    expect(json(whole)).toMatchObject({ stage: 'valid', where: { workload: 'net1', path: 'workloads[0]' } });
+    expect(json(outside)).toMatchObject({ stage: 'valid', where: { path: 'twin_id' } });
+    const error = `cannot read ${join(folder, 'none')}: ENOENT`;
+    expect(json(missing)).toEqual({ ok: false, stage: 'file', error, code: 1 });
+    expect(missing.stderr).toBe('');
+    expect(told).toMatchObject({ stdout: '', stderr: expect.stringContaining(error), code: 1 });
   });
 
   it('names what it was not given', async () => {

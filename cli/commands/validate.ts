@@ -22,18 +22,32 @@ the node's words. - reads standard input.
   --twin-key       account of a twin: 17=ed25519:HEX or 17=sr25519:HEX, 64 hex digits;
                    without any, signatures are not checked
   --upgrade-from   the deployment that this one is to replace
-  --json           {"ok":true} or {"ok":false,"stage":"valid|verify|upgrade","error":...}
+  --json           {"ok":true} or {"ok":false,"stage":"file|valid|verify|upgrade","error":...},
+                   with "where":{"workload":...,"path":...} if one place is at fault; file: it
+                   cannot be read
 
-Exit status 1: a node would refuse it.`;
+Exit status 1: a node would refuse it, or it cannot be read.`;
 
-type Stage = 'valid' | 'verify' | 'upgrade';
+type Stage = 'file' | 'valid' | 'verify' | 'upgrade';
+
+/** What a refusal is about. */
+interface Where {
+  /** Its name. */
+  readonly workload?: string;
+  /** Of the field or the workload, from the deployment; within lists as far as the refusal tells. */
+  readonly path?: string;
+}
 
 class Refused extends Error {
   readonly stage: Stage;
+  override readonly cause: GridError | CliError;
+  readonly where: Where | undefined;
 
-  constructor(stage: Stage, error: GridError) {
-    super(error.message, { cause: error });
+  constructor(stage: Stage, cause: GridError | CliError, where?: Where) {
+    super(cause.message);
     this.stage = stage;
+    this.cause = cause;
+    this.where = where;
   }
 }
 
@@ -60,7 +74,11 @@ export const command: Command = {
     try {
       const deployment = await at('valid', async () => {
         const read = await readDeploymentFile(file);
-        validateDeployment(read);
+        try {
+          validateDeployment(read);
+        } catch (error) {
+          throw error instanceof GridError ? new Refused('valid', error, whereIn(read, error)) : error;
+        }
         return read;
       });
       const formula = keys.size === 0 ? undefined : await at('verify', () => verify(deployment, keys));
@@ -72,7 +90,9 @@ export const command: Command = {
       return 0;
     } catch (error) {
       if (!(error instanceof Refused)) throw error;
-      print({ ok: false, stage: error.stage, error: error.message }, `${error.stage}: ${error.message}`);
+      const { stage, message, where, cause } = error;
+      if (stage === 'file' && !values.json) throw cause;
+      print({ ok: false, stage, error: message, where }, `${stage}: ${message}`);
       return 1;
     }
   },
@@ -82,8 +102,20 @@ async function at<T>(stage: Stage, check: () => Promise<T>): Promise<T> {
   try {
     return await check();
   } catch (error) {
-    throw error instanceof GridError ? new Refused(stage, error) : error;
+    if (error instanceof CliError) throw new Refused('file', error);
+    throw error instanceof GridError ? new Refused(stage, error, whereIn(undefined, error)) : error;
   }
+}
+
+/** Where an error points to, which its text, a node's own, need not say. */
+function whereIn(deployment: Deployment | undefined, { details }: GridError): Where | undefined {
+  const workload = 'workload' in details ? `${details.workload}` : undefined;
+  const field = 'field' in details ? `${details.field}` : '';
+  if (workload === undefined) return field === '' ? undefined : { path: field };
+  const places = deployment?.workloads.flatMap(({ name }, i) => (name === workload ? [`workloads[${i}]`] : [])) ?? [];
+  // Of two with one name it is not said which.
+  if (places.length !== 1) return { workload };
+  return { workload, path: field === '' ? `${places[0]}` : `${places[0]}.data.${field}` };
 }
 
 async function verify(deployment: Deployment, keys: ReadonlyMap<number, TwinKey>): Promise<Formula> {
