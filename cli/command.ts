@@ -27,3 +27,14 @@ export function readOptions<const O extends ParseArgsOptionsConfig>(
     throw new CliError(`${(error as Error).message}\n\n${usage}`);
   }
 }
+
+/** `readOptions` for a command that takes options alone: a word too many is refused, as `gridnode down purge` is not what it seems. */
+export function readFlags<const O extends ParseArgsOptionsConfig>(
+  args: readonly string[],
+  options: O,
+  usage: string,
+): ReturnType<typeof readOptions<O>>['values'] {
+  const { values, positionals } = readOptions(args, options, usage);
+  if (positionals.length === 0) return values;
+  throw new CliError(`'${positionals.join(' ')}' is no option and belongs to none\n\n${usage}`);
+}

@@ -1,6 +1,6 @@
 import type { z } from 'zod';
 import { capacityGet, parseOutput } from '../../schemas/index.ts';
-import { CliError, type Command, readOptions } from '../command.ts';
+import { CliError, type Command, readFlags } from '../command.ts';
 import { loadConfig } from '../node/config.ts';
 import { layoutOf } from '../node/layout.ts';
 import { openPeer } from '../node/peer.ts';
@@ -16,7 +16,7 @@ const CALL_DEADLINE_MS = 15_000;
 export const command: Command = {
   usage,
   async run(args) {
-    const { values } = readOptions(args, { state: { type: 'string' }, json: { type: 'boolean' } }, usage);
+    const values = readFlags(args, { state: { type: 'string' }, json: { type: 'boolean' } }, usage);
     const layout = layoutOf(values.state);
     const config = await loadConfig(layout);
     if (!config.development) throw new CliError('this node has no farmer key; ask it over RMB: zos.capacity.get');

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { CliError, type Command, readOptions } from '../command.ts';
+import { CliError, type Command, readFlags } from '../command.ts';
 import { type DemoResult, demoFolder, runDemo } from '../demo/run.ts';
 import { Stages } from '../demo/stages.ts';
 import { UserNetwork } from '../demo/user-network.ts';
@@ -32,7 +32,7 @@ const options = {
 export const command: Command = {
   usage,
   async run(args) {
-    const { values } = readOptions(args, options, usage);
+    const values = readFlags(args, options, usage);
     if (process.getuid?.() !== 0)
       throw new CliError(
         "the demo needs root: networks, pools and machines are the kernel's; try: sudo ./gridnode demo",

@@ -1,4 +1,4 @@
-import { type Command, readOptions } from '../command.ts';
+import { type Command, readFlags } from '../command.ts';
 import {
   checkCgroups,
   checkDevices,
@@ -30,7 +30,7 @@ to do. Ends with status 1 when a node cannot run.`;
 export const command: Command = {
   usage,
   async run(args) {
-    const { values } = readOptions(args, { state: { type: 'string' }, json: { type: 'boolean' } }, usage);
+    const values = readFlags(args, { state: { type: 'string' }, json: { type: 'boolean' } }, usage);
     const findings: Finding[] = [
       checkRoot(),
       checkNode(),

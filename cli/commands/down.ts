@@ -1,4 +1,4 @@
-import { type Command, readOptions } from '../command.ts';
+import { type Command, readFlags } from '../command.ts';
 import { UserNetwork } from '../demo/user-network.ts';
 import { loadConfig } from '../node/config.ts';
 import { layoutOf } from '../node/layout.ts';
@@ -13,11 +13,7 @@ keys, journal and the state folder itself.`;
 export const command: Command = {
   usage,
   async run(args) {
-    const { values } = readOptions(
-      args,
-      { state: { type: 'string' }, purge: { type: 'boolean', default: false } },
-      usage,
-    );
+    const values = readFlags(args, { state: { type: 'string' }, purge: { type: 'boolean', default: false } }, usage);
     const layout = layoutOf(values.state);
     // A purge must work on what a broken start left, too.
     if (!values.purge) await loadConfig(layout);

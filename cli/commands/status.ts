@@ -1,5 +1,5 @@
 import { ZinitClient } from '../../modules/zinit/index.ts';
-import { CliError, type Command, readOptions } from '../command.ts';
+import { CliError, type Command, readFlags } from '../command.ts';
 import { loadConfig } from '../node/config.ts';
 import { layoutOf } from '../node/layout.ts';
 import { supervisorOf } from '../node/lifecycle.ts';
@@ -10,7 +10,7 @@ const usage = 'usage: gridnode status [--state DIR] [--json]';
 export const command: Command = {
   usage,
   async run(args) {
-    const { values } = readOptions(args, { state: { type: 'string' }, json: { type: 'boolean' } }, usage);
+    const values = readFlags(args, { state: { type: 'string' }, json: { type: 'boolean' } }, usage);
     const layout = layoutOf(values.state);
     const config = await loadConfig(layout);
     const supervisor = await supervisorOf(layout);

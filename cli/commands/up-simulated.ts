@@ -1,11 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
 import { type UnitStatus, ZinitClient } from '../../modules/zinit/index.ts';
-import { CliError, type Command, readOptions } from '../command.ts';
+import { CliError, type Command, readFlags } from '../command.ts';
 import { type Layout, makeLayout } from '../node/layout.ts';
 import { stopNode, supervisorOf } from '../node/lifecycle.ts';
 import { clientFile, readClientFile, type SimulatedWishes, startSimulated } from '../node/start-simulated.ts';
 import { parseSize, size } from '../table.ts';
+import { checkedTwin } from '../twin-option.ts';
 
 const usage = `usage: gridnode up --simulate [options]
 
@@ -20,6 +21,8 @@ Runs until Ctrl-C, or with --background until: gridnode down
   --delay MS          how long each change of the pretended host takes (default 0)
   --fail PATTERN      changes of the host whose name this regular expression matches fail,
                       as 'vmd run' or 'createDisk .*-data'; may be given more than once
+  --admin-twin ID     twin that may look at every twin's deployments (zos.debug.*);
+                      may be given more than once
   --background        return when the node answers
   --json              what a client needs as one line of JSON, secrets included
   --log-level LEVEL   trace, debug, info, warn, error
@@ -32,6 +35,7 @@ const options = {
   total: { type: 'string' },
   delay: { type: 'string' },
   fail: { type: 'string', multiple: true },
+  'admin-twin': { type: 'string', multiple: true },
   background: { type: 'boolean', default: false },
   json: { type: 'boolean', default: false },
   'log-level': { type: 'string' },
@@ -44,11 +48,12 @@ export const command: Command = {
   usage,
   async run(args) {
     const startedAt = performance.now();
-    const { values } = readOptions(args, options, usage);
+    const values = readFlags(args, options, usage);
     const wishes: SimulatedWishes = {
       size: readTotal(values.total),
       delayMs: readDelay(values.delay),
       fail: values.fail?.map(checkedPattern),
+      adminTwins: values['admin-twin']?.map(checkedTwin),
       logLevel: values['log-level'],
     };
     const layout = makeLayout(values.state);

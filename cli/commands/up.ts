@@ -6,7 +6,7 @@ import { type IdentityOptions, identityOptions, readKey, refuseSecretArguments }
 import { parseLocation } from '../../modules/noded/location.ts';
 import { parsePeer } from '../../modules/noded/perf/peer.ts';
 import { commands } from '../../schemas/index.ts';
-import { CliError, type Command, readOptions } from '../command.ts';
+import { CliError, type Command, readFlags } from '../command.ts';
 import { Stages } from '../demo/stages.ts';
 import type { NodeConfig } from '../node/config.ts';
 import { keepNodeKey } from '../node/keys.ts';
@@ -14,6 +14,7 @@ import { type Layout, makeLayout } from '../node/layout.ts';
 import { webPort } from '../node/ports.ts';
 import { startNode, type Wishes } from '../node/start.ts';
 import { parseSize } from '../table.ts';
+import { checkedTwin } from '../twin-option.ts';
 
 const usage = `usage: gridnode up [options]
 
@@ -89,7 +90,7 @@ export const command: Command = {
     } catch (error) {
       throw new CliError((error as Error).message);
     }
-    const { values } = readOptions(args, options, usage);
+    const values = readFlags(args, options, usage);
     const poolSize = parseSize(values['pool-size']);
     if (poolSize === undefined)
       throw new CliError(`--pool-size ${values['pool-size']} is not a size; write 10G or 500M`);
@@ -203,12 +204,6 @@ function checkedLocation(text: string): string {
     throw new CliError((error as Error).message);
   }
   return text;
-}
-
-function checkedTwin(text: string): number {
-  const id = Number(text);
-  if (/^\d+$/.test(text) && id >= 1 && id <= 0xffffffff) return id;
-  throw new CliError(`--admin-twin ${text}: a twin id is a number from 1 to 4294967295`);
 }
 
 /** The path of a file that the gateway will accept. */

@@ -40,6 +40,7 @@ export function simulatedUnits(
         'simulation/node/main.ts',
         ...['--relay', new URL(relay).host, '--http', `${config.address}:${httpPort}`],
         ...['--delay-ms', `${delayMs}`, ...fail.flatMap((pattern) => ['--fail', pattern])],
+        ...(config.adminTwins.length === 0 ? [] : ['--admin-twins', config.adminTwins.join(',')]),
       ),
       test: answersTest(layout, 'rmb-gateway'),
       env,

@@ -18,6 +18,8 @@ export interface SimulatedWishes {
   readonly size: Partial<Record<'cru' | 'mru' | 'sru' | 'hru', number>>;
   readonly delayMs: number | undefined;
   readonly fail: readonly string[] | undefined;
+  /** Twins that may call `zos.debug.*`. */
+  readonly adminTwins: readonly number[] | undefined;
   readonly logLevel: string | undefined;
 }
 
@@ -83,6 +85,7 @@ async function decideConfig(layout: Layout, wishes: SimulatedWishes): Promise<No
     devices: [],
     accel: 'auto',
     flistFolder: null,
+    adminTwins: [...(wishes.adminTwins ?? known?.adminTwins ?? [])],
     simulated,
     logLevel: wishes.logLevel ?? known?.logLevel ?? 'info',
   });

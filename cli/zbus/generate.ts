@@ -1,4 +1,4 @@
-import { CliError, type Command, readOptions } from '../command.ts';
+import { CliError, type Command, readFlags } from '../command.ts';
 import { catalogue, findObject, fullName } from './catalogue.ts';
 import { describeInterface } from './description.ts';
 import { goStub } from './stub-go.ts';
@@ -15,7 +15,7 @@ const LANGUAGES = { ts: tsStub, go: goStub, json: undefined } as const;
 export const command: Command = {
   usage,
   async run(args) {
-    const { values } = readOptions(args, { module: { type: 'string' }, lang: { type: 'string' } }, usage);
+    const values = readFlags(args, { module: { type: 'string' }, lang: { type: 'string' } }, usage);
     const { module, lang } = values;
     if (module === undefined || lang === undefined || !Object.hasOwn(LANGUAGES, lang)) throw new CliError(usage);
     if (module === 'all') {

@@ -1,5 +1,5 @@
 import { type Status, ZbusError } from '../../modules/zbus/index.ts';
-import { type Command, readOptions } from '../command.ts';
+import { type Command, readFlags } from '../command.ts';
 import { table } from '../table.ts';
 import { busOptions, readSeconds, withBus } from './bus.ts';
 import { catalogue } from './catalogue.ts';
@@ -20,7 +20,7 @@ export const command: Command = {
   usage,
   async run(args) {
     const options = { ...busOptions, wait: { type: 'string', default: '3' }, json: { type: 'boolean' } } as const;
-    const { values } = readOptions(args, options, usage);
+    const values = readFlags(args, options, usage);
     const deadlineMs = readSeconds('wait', values.wait);
     const modules = [...new Set([...(await catalogue()).map(({ module }) => module), ...BESIDE])].sort();
     const answers = await withBus(values, (bus) =>

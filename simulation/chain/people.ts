@@ -102,6 +102,11 @@ export interface ClientFileOptions extends RegisterOptions {
   readonly web: string;
 }
 
+/** What anyone may know of a key: with the node's, a client needs no chain to verify answers. */
+function publicSide({ publicKey }: Identity): object {
+  return { public_key: Buffer.from(publicKey).toString('hex'), address: addressFromAccount(publicKey) };
+}
+
 /** Writes `client.json`, mode 0600: everything a client needs, secrets included. */
 export async function writeClientFile(
   people: People,
@@ -115,8 +120,7 @@ export async function writeClientFile(
       twin: twins[name],
       key_type: key.keyType,
       ...(isWords ? { mnemonic: key.secret } : { seed: key.secret }),
-      public_key: Buffer.from(identity.publicKey).toString('hex'),
-      address: addressFromAccount(identity.publicKey),
+      ...publicSide(identity),
     };
   };
   const content = {
@@ -126,7 +130,11 @@ export async function writeClientFile(
     relay_domain: options.relayDomain,
     http: options.http,
     web: options.web,
-    node: { id: nodeId, twin: twins.node, farm: farmId, ...options.size },
+    node: {
+      ...{ id: nodeId, twin: twins.node, farm: farmId },
+      ...options.size,
+      ...{ key_type: people.node.key.keyType, ...publicSide(people.node.identity) },
+    },
     farmer: shown(people.farmer),
     tenants: people.tenants.map(shown),
     state: options.state,

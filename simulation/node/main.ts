@@ -2,7 +2,7 @@
  * The process of a simulated node: relay, daemons over simulated drivers,
  * provisiond and gateway. Flags: `--state DIR --broker URL --log-level LEVEL`,
  * `--relay HOST:PORT --relay-domain NAME --http HOST:PORT --key-file FILE`,
- * `--cru N --mru BYTES --sru BYTES --hru BYTES --delay-ms N --fail PATTERN`.
+ * `--cru N --mru BYTES --sru BYTES --hru BYTES --delay-ms N --fail PATTERN --admin-twins ID,…`.
  */
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -30,6 +30,7 @@ const { values } = parseArgs({
     'relay-domain': { type: 'string' },
     http: { type: 'string' },
     'key-file': { type: 'string' },
+    'admin-twins': { type: 'string' },
     ...sizeOptions,
     ...hostOptions,
   },
@@ -45,6 +46,7 @@ process.title = 'gridnode-sim';
 const logLevel = values['log-level'];
 const log = openLog({ name: 'simulation', level: logLevel });
 const place = { state: needed('state'), broker: needed('broker'), logLevel };
+const adminTwins = values['admin-twins'];
 const size = readSize(values);
 const host = readHost(values);
 
@@ -86,6 +88,7 @@ const daemons = [
     http: needed('http'),
     traits: 'simulated',
     broker: place.broker,
+    ...(adminTwins === undefined ? {} : { 'admin-twins': adminTwins }),
   }),
 ];
 stopOnSignal(log, async () => {

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import {
   capacityGet,
+  debugDeploymentList,
   deploymentGet,
   deploymentList,
   GiB,
@@ -144,7 +145,7 @@ describe('a simulated node', { timeout: 180_000 }, () => {
   it('runs beside another one that takes time and fails what it is told to', async () => {
     const other = new SimulatedNode();
     try {
-      await other.up('--delay', '20', '--fail', 'vmd run .*-bvm');
+      await other.up('--delay', '20', '--fail', 'vmd run .*-bvm', '--admin-twin', '5');
       const second = await SimulatedTenant.open(other, 2);
       try {
         const contract = await second.deploy(siteWorkloads('b', 3, FLIST));
@@ -153,6 +154,13 @@ describe('a simulated node', { timeout: 180_000 }, () => {
         expect(results.get('bvm')).toMatchObject({ state: 'error' });
         expect(results.get('bvm')?.message).toContain('was told to fail this: vmd run');
         expect(await tenant.ask(deploymentList)).toEqual([]);
+        const { deployments } = await second.ask(debugDeploymentList);
+        expect(deployments).toMatchObject([{ twin_id: 5, contract_id: contract }]);
+        await expect(tenant.ask(debugDeploymentList)).rejects.toThrow('unauthorized');
+        // With the node's key from the file a client needs no chain to verify answers.
+        const { node: facts } = other.facts;
+        const account = (await second.chain.twin(facts.twin))?.account ?? new Uint8Array();
+        expect(facts.public_key).toBe(Buffer.from(account).toString('hex'));
       } finally {
         await second.close();
       }
