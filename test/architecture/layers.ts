@@ -55,6 +55,6 @@ export const rooms: readonly Room[] = [
   },
   // Composes a whole node over the daemons' simulated drivers; nothing imports it.
   { folder: 'simulation', rooms: ['schemas', 'modules', 'provision', 'gateway'] },
-  { folder: 'examples', rooms: ['schemas'], files: [/^gateway\/rmb\/index\.ts$/] },
+  { folder: 'examples', rooms: ['schemas'], files: [/^gateway\/rmb\/index\.ts$/, /^gateway\/chain\/client\.ts$/] },
   { folder: 'test', rooms: ['schemas', 'modules', 'provision', 'gateway', 'cli', 'examples'] },
 ];
