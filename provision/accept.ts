@@ -11,7 +11,7 @@ import { type NodeAbilities, type Plan, planDeployment, type Refusal } from './p
 import { planUpdate } from './plan/update.ts';
 import { type DeploymentRecord, deploymentId, type Journal, ownedResources } from './store/journal.ts';
 import { tenantReason } from './tenant-reason.ts';
-import { busyWith, operationsOf, revisionOf, signedPart, updatedRecord } from './update.ts';
+import { busyWith, operationsOf, revisionOf, signedPart, updatedDeployment, updatedRecord } from './update.ts';
 import type { PaidDeployment, Verifier } from './verify.ts';
 import { nodeFeatures, requestOf, workloadDrivers } from './workloads/index.ts';
 
@@ -111,15 +111,18 @@ export class Acceptor {
     const { journal } = this.#options;
     const record = updatedRecord(journal, deployment);
     const { plan, operations } = this.planOf(deployment, resources, facts.PublicIPs);
-    refuseBusy(record, operations);
+    refuseBusy(journal, record, operations);
     return plan.fits ? journal.revise(revisionOf(deployment, operations, plan, { formula, trace })) : plan.refusals;
   }
 
   async #untilDone(deployment: Deployment, signal: AbortSignal): Promise<void> {
     const { journal, engine, busyWaitMs = BUSY_WAIT_MS } = this.#options;
+    let looked: { record: DeploymentRecord; operations: Operation[] } | undefined;
     const isDone = (): boolean => {
       const record = updatedRecord(journal, deployment);
-      return busyWith(record, operationsOf(record, deployment)) === undefined;
+      // Every change on the node ends here: documents are read again only where it was of this deployment.
+      if (looked?.record !== record) looked = { record, operations: operationsOf(record, deployment) };
+      return busyWith(journal, record, looked.operations) === undefined;
     };
     const patience = AbortSignal.any([signal, AbortSignal.timeout(busyWaitMs)]);
     try {
@@ -128,7 +131,7 @@ export class Acceptor {
       signal.throwIfAborted();
       if (!patience.aborted) throw error;
       const record = updatedRecord(journal, deployment);
-      refuseBusy(record, operationsOf(record, deployment));
+      refuseBusy(journal, record, operationsOf(record, deployment));
     }
   }
 
@@ -177,7 +180,7 @@ export class Acceptor {
     const operations = operationsOf(record, deployment);
     const named = (isOf: (kind: Operation['kind']) => boolean): ReadonlySet<string> =>
       new Set(operations.filter((one) => isOf(one.kind)).map((one) => one.workload));
-    const request = requestOf(deployment);
+    const request = requestOf(updatedDeployment(record, deployment, operations));
     const asked = { request, asked: named((kind) => kind !== 'remove'), leaving: named((kind) => kind === 'remove') };
     const plan = planUpdate(asked, node.snapshot(resources.pools), abilitiesOf(resources, contractPublicIps));
     return { plan, operations };
@@ -205,9 +208,9 @@ function abilitiesOf({ wireguardPorts }: NodeResources, contractPublicIps: numbe
   return { types, features: new Set(nodeFeatures), wireguardPorts, contractPublicIps };
 }
 
-function refuseBusy(record: DeploymentRecord, operations: readonly Operation[]): void {
+function refuseBusy(journal: Journal, record: DeploymentRecord, operations: readonly Operation[]): void {
   const { twin, contract } = record;
-  const phase = busyWith(record, operations);
+  const phase = busyWith(journal, record, operations);
   if (phase !== undefined) throw new GridError('deployment_busy', { twin, contract: contract.toString(), phase });
 }
 

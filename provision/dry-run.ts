@@ -35,7 +35,7 @@ export async function dryRun(
   signal: AbortSignal,
 ): Promise<Infer<typeof PlanReport>> {
   const record = presentRecord(journal, deployment);
-  const busy = record === undefined ? undefined : busyReason(record, operationsOf(record, deployment));
+  const busy = record === undefined ? undefined : busyReason(journal, record, operationsOf(record, deployment));
   for (let reading = 1; ; reading++) {
     const owned = ownedResources(journal);
     const resources = await acceptor.resources(signal);
@@ -55,8 +55,12 @@ function presentRecord(journal: Journal, deployment: Deployment): DeploymentReco
   throw new GridError('deployment_exists', { twin, contract: contract.toString() });
 }
 
-function busyReason(record: DeploymentRecord, operations: readonly Operation[]): GridError | undefined {
-  const phase = busyWith(record, operations);
+function busyReason(
+  journal: Journal,
+  record: DeploymentRecord,
+  operations: readonly Operation[],
+): GridError | undefined {
+  const phase = busyWith(journal, record, operations);
   if (phase === undefined) return undefined;
   return new GridError('deployment_busy', { twin: record.twin, contract: record.contract.toString(), phase });
 }

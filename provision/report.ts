@@ -2,7 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import type { Infer } from '../modules/zbus/wire.ts';
 import { type Channel, MissedError } from './channel.ts';
-import { isChanging, isLeaving } from './engine/record.ts';
+import { isLeaving } from './engine/record.ts';
 import type { CapacityReport, Capacity as CapacityWire, Counters, StepEvent, Waiting } from './interface.ts';
 import { type Account, type Capacity, countCapacity, type Snapshot } from './plan/capacity.ts';
 import type { DeploymentRecord, StepEntry } from './store/journal.ts';
@@ -46,12 +46,12 @@ export function capacityReport(snapshot: Snapshot, records: readonly DeploymentR
 
 /** What was asked for and is not done yet. */
 export function waitingOf(records: readonly DeploymentRecord[]): Infer<typeof Waiting> {
-  const waits = ({ acceptedAt, cancelled, workloads }: DeploymentRecord): number[] => {
+  const waits = ({ cancelled, workloads }: DeploymentRecord): number[] => {
     if (cancelled !== undefined) return [];
-    return workloads.flatMap((one) => {
-      if (one.removal !== undefined) return [];
-      if (one.state === 'init') return [one.created];
-      return isChanging(one) ? [acceptedAt] : [];
+    return workloads.flatMap(({ state, created, next, removal }) => {
+      if (removal !== undefined) return [];
+      if (state === 'init') return [created];
+      return next === undefined ? [] : [next.askedAt];
     });
   };
   const since = records.map(waits).filter((one) => one.length > 0);

@@ -3,6 +3,8 @@ import { deploymentHash, type Formula } from '../schemas/challenge.ts';
 import { type Deployment, findWorkload, formatDeployment, formatWorkload, noResult } from '../schemas/deployment.ts';
 import { GridError, isGridError } from '../schemas/errors/index.ts';
 import { type Operation, planUpgrade } from '../schemas/upgrade.ts';
+import { network } from '../schemas/workloads/network.ts';
+import { zmount } from '../schemas/workloads/zmount.ts';
 import { isLeaving } from './engine/record.ts';
 import type { Plan } from './plan/plan.ts';
 import {
@@ -11,8 +13,9 @@ import {
   type Journal,
   type RevisedWorkload,
   type Revision,
+  type WorkloadRecord,
 } from './store/journal.ts';
-import { standingDeployment } from './store/signed.ts';
+import { signedWorkload, standingDeployment } from './store/signed.ts';
 
 /** Rules that nodes answer with a suffix; the others have it, or have none. */
 const SUFFIXED = ['upgrade_identity', 'upgrade_version', 'upgrade_workload_version', 'upgrade_workload_type'] as const;
@@ -25,27 +28,81 @@ export function updatedRecord(journal: Journal, { twin_id: twin, contract_id }: 
   throw new GridError('deployment_to_update_missing', { twin, contract: contract_id.toString(), isTwinKnown });
 }
 
-/** What the new version asks for; throws the `GridError` of the first rule broken. */
+/**
+ * What the new version asks for; throws the `GridError` of the first rule broken. A name that is on its
+ * way out is one to add: nodes do one thing after the other, and would have removed it by then.
+ */
 export function operationsOf(record: DeploymentRecord, deployment: Deployment): Operation[] {
+  const wanted = new Set(deployment.workloads.map((one) => one.name));
+  const leaving = new Set(record.workloads.filter((one) => one.removal !== undefined).map((one) => one.name));
+  const standing = standingDeployment(record);
+  const workloads = standing.workloads.filter(({ name }) => !leaving.has(name) || !wanted.has(name));
   try {
-    return planUpgrade(standingDeployment(record), deployment);
+    return planUpgrade({ ...standing, workloads }, deployment);
   } catch (error) {
     if (!SUFFIXED.some((code) => isGridError(error, code))) throw error;
     throw new GridError('upgrade_invalid', { reason: (error as GridError).message }, { cause: error });
   }
 }
 
-/** What the deployment has to be done with before it takes these operations; `undefined` when it takes them now. */
-export function busyWith(record: DeploymentRecord, operations: readonly Operation[]): string | undefined {
-  const changed = new Set(operations.filter((one) => one.kind === 'update').map((one) => one.workload));
+/**
+ * The deployment as it is once it is updated: what is asked for as the new version has it, all else as
+ * it is in force or on its way to be, as what the new version says of it is not looked at.
+ */
+export function updatedDeployment(
+  record: DeploymentRecord,
+  deployment: Deployment,
+  operations: readonly Operation[],
+): Deployment {
+  const asked = new Set(operations.map((one) => one.workload));
+  const kept = new Map(record.workloads.filter(({ name }) => !asked.has(name)).map((one) => [one.name, one]));
+  const workloads = deployment.workloads.map((workload) => {
+    const found = kept.get(workload.name);
+    return found === undefined ? workload : signedWorkload(found.next ?? found);
+  });
+  return { ...deployment, workloads };
+}
+
+/** What the node has to be done with before it takes these operations; `undefined` when it takes them now. */
+export function busyWith(
+  journal: Journal,
+  record: DeploymentRecord,
+  operations: readonly Operation[],
+): string | undefined {
+  const kinds = new Map(operations.map(({ workload, kind }) => [workload, kind]));
   for (const workload of record.workloads) {
-    const { name, next, state } = workload;
-    if (!changed.has(name)) continue;
+    const { name, next, state, type } = workload;
+    const kind = kinds.get(name);
+    if (kind === 'remove') {
+      const user = networkUser(journal, record, workload);
+      if (user !== undefined) return `still needed: ${user} is on network '${name}'`;
+    }
+    if (kind === undefined || kind === 'remove') continue;
     if (isLeaving(workload)) return `still removing workload '${name}'`;
     if (state === 'init') return `still making workload '${name}'`;
     if (next !== undefined) return `still changing workload '${name}' to version ${next.version}`;
+    const machine = type === zmount.name ? machineBeingMade(record, name) : undefined;
+    if (machine !== undefined) return `still making workload '${machine}', which mounts '${name}'`;
   }
   return undefined;
+}
+
+/** A machine of another deployment of the twin that is to stay on the network. */
+function networkUser(journal: Journal, { id, twin }: DeploymentRecord, { type, name }: WorkloadRecord) {
+  if (type !== network.name) return undefined;
+  for (const other of journal.deployments()) {
+    if (other.twin !== twin || other.id === id) continue;
+    const user = other.workloads.find(
+      (one) => one.held?.address?.network === name && one.removal === undefined && one.state !== 'error',
+    );
+    if (user !== undefined) return `workload '${user.name}' of contract ${other.contract}`;
+  }
+  return undefined;
+}
+
+/** It may have the disk open before its own record says that it runs. */
+function machineBeingMade({ workloads }: DeploymentRecord, disk: string): string | undefined {
+  return workloads.find((one) => one.state === 'init' && one.removal === undefined && one.after.includes(disk))?.name;
 }
 
 /** The update for the journal. */

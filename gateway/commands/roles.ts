@@ -41,8 +41,8 @@ export async function mayCall(caller: Caller, twin: number, roles: Roles): Promi
   }
 }
 
-/** A farm hardly ever changes hands; strangers who knock must not cost the chain a question each. */
-const FARMER_VALID_MS = 300_000;
+/** Strangers who knock must not cost a question each; who was the farmer must not stay it for long. */
+const FARMER_VALID_MS = 30_000;
 const FARMER_RETRY_MS = 1_000;
 
 /** Asks once and remembers; who comes meanwhile waits for the same answer, after a failure for the next one. */

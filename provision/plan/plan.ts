@@ -216,7 +216,7 @@ export function* checkNetworks(
   for (const workload of request.workloads) {
     const network = workload.network;
     if (network === undefined) continue;
-    const holder = networkHolder(snapshot, request.twin, network.name);
+    const [holder] = networkHolders(snapshot, request.twin, network.name);
     if (holder !== undefined) {
       yield { code: 'network_name_taken', details: { network: network.name, contract: holder.contract.toString() } };
     }
@@ -240,14 +240,16 @@ export function* checkAddresses(request: DeploymentRequest, snapshot: Snapshot):
   for (const workload of request.workloads) {
     if (workload.address === undefined) continue;
     const { network: networkName, ip } = workload.address;
-    const network =
-      request.workloads.find((one) => one.network?.name === networkName)?.network ??
-      networkHolder(snapshot, request.twin, networkName)?.network;
-    if (network === undefined) {
+    const own = request.workloads.find((one) => one.network?.name === networkName)?.network;
+    // One that is being changed has two: which will be in force is not known yet.
+    const networks =
+      own === undefined ? networkHolders(snapshot, request.twin, networkName).map((one) => one.network) : [own];
+    if (networks.length === 0) {
       yield { code: 'network_missing', details: { workload: workload.name, network: networkName } };
       continue;
     }
-    yield* checkAddress(workload.name, ip, network);
+    const subnets = new Map(networks.map((network) => [network.subnet, network]));
+    for (const network of subnets.values()) yield* checkAddress(workload.name, ip, network);
     const key = `${networkName} ${ip}`;
     const holder = taken.get(key);
     if (holder !== undefined) {
@@ -311,18 +313,16 @@ export function orderWorkloads(request: DeploymentRequest): PlannedWorkload[] {
   });
 }
 
-function networkHolder(
+function networkHolders(
   snapshot: Snapshot,
   twin: number,
   name: string,
-): { readonly contract: bigint; readonly network: NetworkClaim } | undefined {
-  for (const reservation of snapshot.reservations) {
-    if (reservation.twin !== twin) continue;
-    for (const { network } of reservation.workloads) {
-      if (network?.name === name) return { contract: reservation.contract, network };
-    }
-  }
-  return undefined;
+): ReadonlyArray<{ readonly contract: bigint; readonly network: NetworkClaim }> {
+  return snapshot.reservations
+    .filter((one) => one.twin === twin)
+    .flatMap(({ contract, workloads }) =>
+      workloads.flatMap(({ network }) => (network?.name === name ? [{ contract, network }] : [])),
+    );
 }
 
 function heldWorkloads(snapshot: Snapshot): ReservedWorkload[] {

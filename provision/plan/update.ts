@@ -102,10 +102,10 @@ function isOwn(request: DeploymentRequest, { twin, contract }: Reservation): boo
   return twin === request.twin && contract === request.contract;
 }
 
-/** What the deployment holds now, by workload. */
+/** What the deployment holds now, by workload; beside it may be listed what a pending change will add. */
 function heldNow(request: DeploymentRequest, { reservations }: Snapshot): ReadonlyMap<string, ReservedWorkload> {
-  const own = reservations.find((one) => isOwn(request, one));
-  return new Map(own?.workloads.map((workload) => [workload.name, workload]));
+  const own = reservations.find((one) => isOwn(request, one))?.workloads ?? [];
+  return new Map([...own].reverse().map((workload) => [workload.name, workload]));
 }
 
 /** The node once some workloads of the deployment are gone. */

@@ -68,7 +68,12 @@ export interface WorkloadRecord extends AcceptedWorkload {
   /** What it holds; undefined once every resource is confirmed gone. */
   readonly held: ReservedWorkload | undefined;
   /** What an update wants it to become. Until that is settled, all of the above stays in force. */
-  readonly next: RevisedWorkload | undefined;
+  readonly next: PendingChange | undefined;
+}
+
+export interface PendingChange extends RevisedWorkload {
+  /** Unix seconds. */
+  readonly askedAt: number;
 }
 
 export interface DeploymentRecord {
@@ -141,8 +146,9 @@ export interface Journal {
   accept(acceptance: Acceptance): DeploymentRecord;
   /**
    * Records the next version of a deployment, what it adds, changes and removes, and what that will
-   * hold. A running workload gets its `next`; any other begins at `init`, with a change. Throws when
-   * the deployment is not there, or a workload is not done with what it was asked before.
+   * hold. A running workload gets its `next`; any other begins at `init`, with a change. What it removes
+   * goes away by this update, whatever it went away for before. Throws when the deployment is not
+   * there, or a workload is not done with what it was asked before.
    */
   revise(revision: Revision): DeploymentRecord;
   /**
@@ -161,7 +167,10 @@ export interface Journal {
    * `unchanged` all stays as it was. Writes a change of the new version. False when no change is pending.
    */
   settle(id: DeploymentId, workload: string, outcome: ChangeOutcome): boolean;
-  /** Wants one workload gone, and no change of it. False when it is unknown, already wanted gone, or failed. */
+  /**
+   * Wants one workload gone, and no change of it: one that is pending ends as `unchanged`, here as in every
+   * write that gives one up. False when it is unknown, already wanted gone, or failed.
+   */
   decommission(id: DeploymentId, workload: string, reason: string): boolean;
   /** Wants the whole deployment gone. False when it is unknown or already wanted gone. */
   cancel(id: DeploymentId, reason: string): boolean;
@@ -210,6 +219,13 @@ export function reservationsOf(records: readonly DeploymentRecord[]): Reservatio
     if (held.length > 0) found.push({ twin, contract, workloads: held });
   }
   return found;
+}
+
+/** How a pending change of a workload ends that is to go away first: told, so that nobody waits for it. */
+export function givenUp({ next, data }: WorkloadRecord, message: string, created: number): Change | undefined {
+  if (next === undefined) return undefined;
+  const { name: workload, version, signed } = next;
+  return { workload, version, signed, state: 'unchanged', message, data, created };
 }
 
 /** What a workload holds whose change is given up half way: as much as either version. */

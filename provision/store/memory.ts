@@ -9,6 +9,7 @@ import {
   type DeploymentId,
   type DeploymentRecord,
   deploymentId,
+  givenUp,
   HISTORY_LIMIT,
   heldAfter,
   heldOfBoth,
@@ -87,14 +88,23 @@ export class MemoryJournal implements Journal {
     const before = entry.record.workloads.filter((one) => one.state !== 'deleted' || one.held !== undefined);
     const kept = before.map((one): WorkloadRecord => {
       if (removed.includes(one.name)) {
-        return { ...one, held: heldOfBoth(one), next: undefined, removal: one.removal ?? REMOVED_BY_UPDATE };
+        return { ...one, held: heldOfBoth(one), next: undefined, removal: REMOVED_BY_UPDATE };
       }
       const next = wanted.get(one.name);
       if (next === undefined) return one;
-      return one.state === 'ok' || one.state === 'paused' ? { ...one, next } : begin(next);
+      return one.state === 'ok' || one.state === 'paused'
+        ? { ...one, next: { ...next, askedAt: created } }
+        : begin(next);
     });
     const added = workloads.filter((one) => before.every(({ name }) => name !== one.name)).map(begin);
     const all = [...kept, ...added];
+    for (const name of removed) {
+      this.#giveUp(
+        id,
+        before.find((one) => one.name === name),
+        REMOVED_BY_UPDATE,
+      );
+    }
     entry.record = { ...entry.record, version, document, hash, trace, workloads: all };
     for (const { name } of workloads) {
       const begun = all.find((one) => one.name === name && one.state === 'init');
@@ -152,8 +162,9 @@ export class MemoryJournal implements Journal {
         ?.changes.push({ ...changeOf({ ...workload, ...next }), state: 'unchanged', message, created });
       return true;
     }
+    const { askedAt: _, ...target } = next;
     const held = { ...next.held, state: 'committed' as const };
-    this.#change(id, { ...workload, ...next, held, next: undefined, message: '', data: outcome.data, created }, true);
+    this.#change(id, { ...workload, ...target, held, next: undefined, message: '', data: outcome.data, created }, true);
     return true;
   }
 
@@ -161,6 +172,7 @@ export class MemoryJournal implements Journal {
     const workload = this.#workload(id, name);
     if (workload === undefined || workload.removal !== undefined) return false;
     if (workload.state === 'error' || workload.state === 'deleted') return false;
+    this.#giveUp(id, workload, reason);
     this.#change(id, { ...workload, held: heldOfBoth(workload), next: undefined, removal: reason }, false);
     return true;
   }
@@ -168,6 +180,7 @@ export class MemoryJournal implements Journal {
   cancel(id: DeploymentId, reason: string): boolean {
     const entry = this.#entries.get(id);
     if (entry === undefined || entry.record.cancelled !== undefined) return false;
+    for (const workload of entry.record.workloads) this.#giveUp(id, workload, reason);
     entry.record = {
       ...entry.record,
       cancelled: reason,
@@ -250,6 +263,11 @@ export class MemoryJournal implements Journal {
 
   #workload(id: DeploymentId, name: string): WorkloadRecord | undefined {
     return this.#entries.get(id)?.record.workloads.find((one) => one.name === name);
+  }
+
+  #giveUp(id: DeploymentId, workload: WorkloadRecord | undefined, reason: string): void {
+    const change = workload === undefined ? undefined : givenUp(workload, reason, this.#now());
+    if (change !== undefined) this.#entries.get(id)?.changes.push(change);
   }
 
   #change(id: DeploymentId, next: WorkloadRecord, isLogged: boolean): void {

@@ -1,7 +1,7 @@
 /** Tables of the SQLite journal and what their rows mean. */
 import type { ReservedWorkload } from '../plan/capacity.ts';
 import type { Row } from './database.ts';
-import type { DeploymentRecord, RevisedWorkload, WorkloadRecord, WorkloadState } from './journal.ts';
+import type { DeploymentRecord, PendingChange, WorkloadRecord, WorkloadState } from './journal.ts';
 
 export const SCHEMA_VERSION = 2;
 
@@ -136,14 +136,16 @@ export function workloadOf(row: Row): WorkloadRecord {
   };
 }
 
-type KeptNext = Pick<RevisedWorkload, 'after' | 'awaitsNetwork' | 'held'>;
+type KeptNext = Pick<PendingChange, 'after' | 'awaitsNetwork' | 'held' | 'askedAt'>;
 
 /** The column `next`; its version and what was signed are kept elsewhere. */
-export function nextText({ after, awaitsNetwork, held }: RevisedWorkload): string {
-  return JSON.stringify({ after, awaitsNetwork, held } satisfies { [K in keyof KeptNext]: KeptNext[K] | undefined });
+export function nextText({ after, awaitsNetwork, held, askedAt }: PendingChange): string {
+  return JSON.stringify({ after, awaitsNetwork, held, askedAt } satisfies {
+    [K in keyof KeptNext]: KeptNext[K] | undefined;
+  });
 }
 
-function nextOf(row: Row): RevisedWorkload | undefined {
+function nextOf(row: Row): PendingChange | undefined {
   const next = optionalText(row.next);
   if (next === undefined) return undefined;
   return {

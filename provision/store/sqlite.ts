@@ -111,17 +111,12 @@ export class SqliteJournal implements Journal {
       this.#run("DELETE FROM workloads WHERE deployment = ? AND state = 'deleted' AND held IS NULL", id);
       for (const name of removed) {
         const found = record?.workloads.find((one) => one.name === name);
-        if (found !== undefined) giveUpChange(this.#database, id, found);
-        this.#run(
-          'UPDATE workloads SET removal = coalesce(removal, ?) WHERE deployment = ? AND name = ?',
-          REMOVED_BY_UPDATE,
-          id,
-          name,
-        );
+        if (found !== undefined) giveUpChange(this.#database, id, found, REMOVED_BY_UPDATE, created);
+        this.#run('UPDATE workloads SET removal = ? WHERE deployment = ? AND name = ?', REMOVED_BY_UPDATE, id, name);
       }
       for (const workload of workloads) {
         const found = record?.workloads.find((one) => one.name === workload.name);
-        if (found?.state === 'ok' || found?.state === 'paused') wantWorkload(this.#database, id, workload);
+        if (found?.state === 'ok' || found?.state === 'paused') wantWorkload(this.#database, id, workload, created);
         else beginWorkload(this.#database, id, workload, workload.held, created);
       }
       forgetVersions(this.#database, id, version - VERSIONS_KEPT);
@@ -216,7 +211,9 @@ export class SqliteJournal implements Journal {
   decommission(id: DeploymentId, name: string, reason: string): boolean {
     return this.#transaction(id, () => {
       const workload = this.#workload(id, name);
-      if (workload !== undefined && workload.removal === undefined) giveUpChange(this.#database, id, workload);
+      if (workload !== undefined && workload.removal === undefined) {
+        giveUpChange(this.#database, id, workload, reason, this.#now());
+      }
       const done = this.#run(
         "UPDATE workloads SET removal = ? WHERE deployment = ? AND name = ? AND removal IS NULL AND state NOT IN ('error','deleted')",
         reason,
@@ -231,7 +228,8 @@ export class SqliteJournal implements Journal {
     return this.#transaction(id, () => {
       const done = this.#run('UPDATE deployments SET cancelled = ? WHERE id = ? AND cancelled IS NULL', reason, id);
       if (done === 0) return false;
-      for (const workload of this.#read(id)?.workloads ?? []) giveUpChange(this.#database, id, workload);
+      const created = this.#now();
+      for (const one of this.#read(id)?.workloads ?? []) giveUpChange(this.#database, id, one, reason, created);
       this.#run('UPDATE workloads SET removal = coalesce(removal, ?) WHERE deployment = ?', reason, id);
       return true;
     });

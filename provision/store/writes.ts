@@ -5,6 +5,7 @@ import {
   type AcceptedWorkload,
   type Change,
   type DeploymentId,
+  givenUp,
   heldOfBoth,
   type RevisedWorkload,
   type WorkloadRecord,
@@ -39,20 +40,28 @@ export function beginWorkload(
 }
 
 /** What a running workload is to become. */
-export function wantWorkload(database: Database, id: DeploymentId, workload: RevisedWorkload): void {
+export function wantWorkload(database: Database, id: DeploymentId, workload: RevisedWorkload, askedAt: number): void {
   signWorkload(database, id, workload);
   database.run(
     'UPDATE workloads SET next_version = ?, next = ? WHERE deployment = ? AND name = ?',
     workload.version,
-    nextText(workload),
+    nextText({ ...workload, askedAt }),
     id,
     workload.name,
   );
 }
 
 /** What is to go away becomes nothing else before. */
-export function giveUpChange(database: Database, id: DeploymentId, workload: WorkloadRecord): void {
-  if (workload.next === undefined) return;
+export function giveUpChange(
+  database: Database,
+  id: DeploymentId,
+  workload: WorkloadRecord,
+  reason: string,
+  created: number,
+): void {
+  const change = givenUp(workload, reason, created);
+  if (change === undefined) return;
+  logChange(database, id, change);
   const held = heldOfBoth(workload);
   database.run(
     'UPDATE workloads SET next_version = NULL, next = NULL, held = ? WHERE deployment = ? AND name = ?',
