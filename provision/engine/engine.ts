@@ -10,7 +10,7 @@ import { Provisioning } from './provisioning.ts';
 import { isChanging, isLeaving, isMakingRoom, isUnfinished } from './record.ts';
 import { Removal } from './removal.ts';
 import { Settled } from './settled.ts';
-import { ENGINE_LIMITS, type EngineLimits, type EngineOptions, jobOf, Steps } from './steps.ts';
+import { ENGINE_LIMITS, type EngineLimits, type EngineOptions, type Job, jobOf, Steps } from './steps.ts';
 
 interface Lane {
   /** Ends the present run, so that the lane looks at the journal again. */
@@ -177,8 +177,11 @@ export class Engine {
       this.#settled.tell();
       return true;
     }
-    if (isMakingRoom(record)) return isClear;
     const job = jobOf(record, signal);
+    if (isMakingRoom(record)) {
+      await this.#keep(job, lane);
+      return isClear;
+    }
     const isResumed = this.#pauses.get(record.id) === false;
     if (isResumed && this.#isPauseDue(record)) {
       await this.#provisioning.pause(job, false);
@@ -195,6 +198,13 @@ export class Engine {
     if (!lane.unverified) return isClear;
     lane.unverified = !(await this.#provisioning.verify(job));
     return isClear && !lane.unverified;
+  }
+
+  /** What stays neither lies still nor runs on unpaid because something else can not be removed yet. */
+  async #keep(job: Job, lane: Lane): Promise<void> {
+    const wanted = this.#pauses.get(job.record.id);
+    if (wanted !== undefined && this.#isPauseDue(job.record)) await this.#provisioning.pause(job, wanted);
+    else if (lane.unverified) lane.unverified = !(await this.#provisioning.verify(job));
   }
 
   #isPauseDue({ id, workloads }: DeploymentRecord): boolean {

@@ -170,6 +170,30 @@ describe('the engine with an update', () => {
     expectUpdated(journal);
   });
 
+  it('has what stays back after a start, and paused, while something can not be removed', async () => {
+    const journal = new MemoryJournal();
+    const first = startEngine(journal);
+    first.submit((await accept(journal, full())).id);
+    await first.idle();
+    let isBusy = true;
+    host.hook = ({ method }) => {
+      if (isBusy && method === 'DiskDelete') throw new Error('device or resource busy');
+    };
+    revise(journal, second());
+    await first.stop();
+    host.networks.clear();
+    const engine = startEngine(journal);
+    engine.resume();
+    await vi.waitFor(() => expect(host.networks.has('7-1-net1')).toBe(true));
+    expect(states(journal)).toMatchObject({ vol1: 'ok', disk2: 'init' });
+    engine.pause('7-1', true);
+    await vi.waitFor(() => expect(states(journal)).toMatchObject({ net1: 'paused', vol1: 'paused' }));
+    engine.pause('7-1', false);
+    isBusy = false;
+    await engine.idle();
+    expectUpdated(journal);
+  });
+
   it('changes nothing while it does not know how a change ended, and goes on when it does', async () => {
     const journal = new MemoryJournal();
     const engine = startEngine(journal);

@@ -4,18 +4,9 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import fc from 'fast-check';
 import { afterEach, describe, expect, it } from 'vitest';
-import type { ReservedWorkload } from '../plan/capacity.ts';
+import { acceptance, clock, revision } from '../testing/journal.ts';
 import { failingJournal } from './failing.ts';
-import {
-  type Acceptance,
-  deploymentId,
-  HISTORY_LIMIT,
-  type Journal,
-  type RevisedWorkload,
-  type Revision,
-  STEP_LIMIT,
-  VERSIONS_KEPT,
-} from './journal.ts';
+import { deploymentId, HISTORY_LIMIT, type Journal, STEP_LIMIT, VERSIONS_KEPT } from './journal.ts';
 import { MemoryJournal } from './memory.ts';
 import { signedWorkload } from './signed.ts';
 import { SqliteJournal } from './sqlite.ts';
@@ -32,66 +23,10 @@ function sqlite(): { journal: SqliteJournal; path: string } {
   return { journal, path };
 }
 
-function clock(): () => number {
-  let now = 1_000;
-  return () => now++;
-}
-
 afterEach(() => {
   for (const journal of open.splice(0)) journal.close();
   for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true });
 });
-
-function acceptance(contract: bigint, names: readonly string[] = ['net1', 'vm1']): Acceptance {
-  return {
-    twin: 7,
-    contract,
-    version: 0,
-    document: `{"contract_id":${contract}}`,
-    hash: 'abc',
-    trace: 'trace-1',
-    workloads: names.map((name) =>
-      name === 'vm1'
-        ? { name, type: 'zmachine', version: 0, signed: 'vm 0', after: ['net1'], awaitsNetwork: 'far' }
-        : { name, type: 'network', version: 0, signed: 'net 0', after: [] },
-    ),
-    reservation: {
-      twin: 7,
-      contract,
-      workloads: names.map((name) => ({
-        name,
-        type: 'network',
-        state: 'pending',
-        vcpus: 1,
-        memoryBytes: 2 ** 40,
-        publicIps: 0,
-        allocations: [],
-      })),
-    },
-  };
-}
-
-/** The next version: `changed` are to be what they were not, `removed` to go. */
-function revision(
-  contract: bigint,
-  version: number,
-  changed: readonly string[],
-  removed: readonly string[] = [],
-): Revision {
-  const { twin, document, hash, trace, reservation } = acceptance(contract, changed);
-  const workloads = changed.map((name): RevisedWorkload => {
-    const held = reservation.workloads.find((one) => one.name === name) as ReservedWorkload;
-    return {
-      name,
-      type: 'network',
-      version,
-      signed: `${name} ${version}`,
-      after: [],
-      held: { ...held, memoryBytes: 2 ** 41 },
-    };
-  });
-  return { twin, contract, version, document: `${document} ${version}`, hash, trace, removed, workloads };
-}
 
 describe.each([
   ['memory', (): Journal => new MemoryJournal(clock())],
