@@ -9,6 +9,7 @@ import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { ChainClient } from '../../gateway/chain/client.ts';
 import { Identity, RmbClient, TwinCache } from '../../gateway/rmb/index.ts';
+import { workloadTypes } from '../../schemas/index.ts';
 
 const run = promisify(execFile);
 const here = import.meta.dirname;
@@ -135,7 +136,7 @@ describe.each(clients)('the client in $name', (client) => {
     const golden = JSON.parse(text) as { cases: { hash: string }[] };
     expect(await start(client, 'check', vectors)).toEqual({ checked: golden.cases.length });
     const wrong = join(folder, client.name);
-    await mkdir(wrong);
+    await mkdir(wrong, { recursive: true });
     await writeFile(join(wrong, 'challenge.json'), text.replaceAll(golden.cases[0]?.hash ?? '', '0'.repeat(32)));
     await expect(start(client, 'check', wrong)).rejects.toThrow('network_zmount_zmachine');
   });
@@ -161,7 +162,9 @@ describe('generated files', () => {
     expect(hash, 'run: node examples/clients/generate.ts').toBe(sha256(join(top, source)));
   });
 
-  it('the list of what is hashed is the same for Go', () => {
+  it('the list of what is hashed has every type, and is the same for Go', () => {
+    const { description: _, deployment: __, ...types } = JSON.parse(readFileSync(join(here, 'hashed.json'), 'utf8'));
+    expect(Object.keys(types).sort()).toEqual(workloadTypes.map(({ name }) => name).sort());
     expect(readFileSync(join(here, 'go', 'hashed.json'), 'utf8')).toBe(readFileSync(join(here, 'hashed.json'), 'utf8'));
   });
 });

@@ -5,12 +5,19 @@ from ipaddress import ip_address, ip_interface
 from pathlib import Path
 
 HASHED = json.loads((Path(__file__).parent.parent / "hashed.json").read_text())
+
+
+def address(text):
+    parsed = ip_address(text) if text else "<nil>"
+    return getattr(parsed, "ipv4_mapped", None) or parsed
+
+
 KINDS = {
     "text": lambda value: value or "",
     "integer": lambda value: value or 0,
     "boolean": lambda value: "true" if value else "false",
     "hex": lambda value: (value or "").lower(),
-    "address": lambda value: ip_address(value) if value else "<nil>",
+    "address": address,
     "prefix": lambda value: ip_interface(value).with_prefixlen if value else "<nil>",
     "env": lambda value: "".join(f"{key}={value[key]}" for key in sorted(value or {}, key=str.encode)),
 }

@@ -9,7 +9,7 @@ from base64 import b64encode
 from substrateinterface import Keypair, KeypairType, SubstrateInterface
 
 import grid
-from challenge import challenge, contract_hash, message
+from challenge import KINDS, challenge, contract_hash, message
 from rmb import Rmb
 
 
@@ -80,6 +80,9 @@ def check(vectors):
         deployment = grid.Deployment.model_validate(case["deployment"])
         ours = [challenge(deployment), contract_hash(deployment), key.sign(message(deployment)).hex()]
         assert ours == [case["challenge"], case["hash"], case["signatures"][0]["signature"]], case["name"]
+    for case in json.load(open(f"{vectors}/normalisation.json"))["cases"]:
+        if case["kind"] in KINDS and case["hashed"] is not None:
+            assert str(KINDS[case["kind"]](case["given"])) == case["hashed"], case["given"]
     print(json.dumps({"checked": len(golden["cases"])}))
 
 
