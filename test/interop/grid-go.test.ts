@@ -164,9 +164,8 @@ describe.skipIf(missing !== undefined)('the official Go grid client and a simula
     const running = { version: 1, states: ['data ok', 'one ok', 'spare ok', 'two ok'] };
     expect(await stored(contract)).toEqual(running);
 
-    // What it takes back then it signs again behind the first signature, which is the one that counts.
     await expect(client.step('deploy', site({ data: 2, spare: 1 }, ...machines))).rejects.toThrow(
-      /failed to verify signature.*workload data within deployment \d+ was not updated: disk is mounted/,
+      /^error waiting deployment: workload data within deployment \d+ was not updated: disk is mounted/,
     );
     expect((await stored(contract)).states).toEqual(running.states);
     expect(await client.step('sync', 'site')).toMatchObject({ contract, disks: [{ size: 1 }, { size: 1 }] });

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 
 	"github.com/threefoldtech/tfgrid-sdk-go/grid-client/deployer"
@@ -77,11 +78,20 @@ type deploymentWish struct {
 	Machines []machineWish     `json:"machines"`
 }
 
+func sorted[T any](of map[string]T) []string {
+	var names []string
+	for name := range of {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
+
 // The wish written into a deployment, old or new, as a user changes the fields of one before deploying it.
 func (wish deploymentWish) into(deployment *workloads.Deployment) error {
 	deployment.Disks = nil
-	for name, size := range wish.DisksGB {
-		deployment.Disks = append(deployment.Disks, workloads.Disk{Name: name, SizeGB: size})
+	for _, name := range sorted(wish.DisksGB) {
+		deployment.Disks = append(deployment.Disks, workloads.Disk{Name: name, SizeGB: wish.DisksGB[name]})
 	}
 	var machines []workloads.VM
 	for _, one := range wish.Machines {
@@ -102,8 +112,8 @@ func (wish deploymentWish) into(deployment *workloads.Deployment) error {
 			}
 			machine.MyceliumIPSeed = seed
 		}
-		for name, place := range one.Mounts {
-			machine.Mounts = append(machine.Mounts, workloads.Mount{Name: name, MountPoint: place})
+		for _, name := range sorted(one.Mounts) {
+			machine.Mounts = append(machine.Mounts, workloads.Mount{Name: name, MountPoint: one.Mounts[name]})
 		}
 		machines = append(machines, machine)
 	}
