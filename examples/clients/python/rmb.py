@@ -25,7 +25,7 @@ def digest(e):
 
 
 class Rmb:
-    """Calls of one twin to one node; `node` is its record on the chain."""
+    """Calls of one twin to one node; `node` is its twin on the chain, which has a key for encryption as nodes do."""
 
     def __init__(self, relay, twin, key, node):
         self.twin, self.key, self.node, self.session = twin, key, node, f"python-{uuid4().hex}"
@@ -51,10 +51,11 @@ class Rmb:
         self.socket.send_binary(e.SerializeToString())
         while (answer := pb.Envelope.FromString(self.socket.recv())).uid != e.uid:
             pass  # of an earlier call that was given up
-        if answer.HasField("source"):  # what a relay says itself is not signed
-            key = Keypair(ss58_address=self.node["account_id"], crypto_type=TYPE_BYTES.index(answer.signature[:1]))
-            if answer.source.twin != self.node["id"] or not key.verify(digest(answer), answer.signature[1:]):
-                raise RuntimeError("the answer is not signed by the node")
+        if not answer.HasField("source"):  # not signed: it ends the call and means nothing else
+            raise RuntimeError(f"the relay says: {answer.error.message}")
+        key = Keypair(ss58_address=self.node["account_id"], crypto_type=TYPE_BYTES.index(answer.signature[:1]))
+        if answer.source.twin != self.node["id"] or not key.verify(digest(answer), answer.signature[1:]):
+            raise RuntimeError("the answer is not signed by the node")
         if answer.HasField("error") and answer.error.message != "function is not found":
             raise RuntimeError(answer.error.message)
         nonce, sealed = answer.cipher[:12], answer.cipher[12:]
