@@ -28,10 +28,16 @@ afterEach(async () => {
   await stand.close();
 });
 
-async function startChild(): Promise<ChildProcess> {
+function launch(): ChildProcess {
   const args = [MAIN, '--broker', stand.redis.broker, '--state', stand.folder, '--contract-wait-seconds', '1'];
   const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+  child.stdout?.resume();
   children.push(child);
+  return child;
+}
+
+async function startChild(): Promise<ChildProcess> {
+  const child = launch();
   await new Promise<void>((resolve, reject) => {
     let text = '';
     child.once('exit', (code) => reject(new Error(`provisiond ended with ${code}: ${text}`)));
@@ -50,58 +56,83 @@ async function kill(child: ChildProcess): Promise<void> {
   await ended;
 }
 
-describe('kill -9 of provisiond', () => {
-  const points = [
-    ['DiskCreate', 'before'],
-    ['DiskCreate', 'after'],
-    ['CreateNR', 'after'],
-    ['SetupPrivTap', 'after'],
-    ['Mount', 'after'],
-    ['Run', 'before'],
-    ['Run', 'after'],
-  ] as const;
+type Point = readonly [method: string, when: 'before' | 'after'];
 
-  it('at any call ends in the same running deployment, and a cancellation killed half way in nothing', async () => {
+/**
+ * Kills the process at each of these points, and starts another after each but the last. Resolves when
+ * all were met, by whatever process and in whatever order.
+ */
+async function killAt(first: ChildProcess, points: readonly Point[], begin: () => void): Promise<void> {
+  const left = [...points];
+  const done = Promise.withResolvers<void>();
+  let child = first;
+  let death: Promise<void> | undefined;
+  host.hook = async (call, moment) => {
+    const index = left.findIndex(([method, when]) => method === call.method && when === moment);
+    if (index < 0) return;
+    left.splice(index, 1);
+    death ??= kill(child).then(() => {
+      death = undefined;
+      if (left.length === 0) done.resolve();
+      else child = launch();
+    });
+    await death;
+  };
+  begin();
+  await done.promise;
+  host.hook = () => {};
+}
+
+describe('kill -9 of provisiond', () => {
+  // A call that was sent is carried out: each method has one moment in each life.
+  const lives: ReadonlyArray<{ readonly up: readonly Point[]; readonly down: readonly Point[] }> = [
+    {
+      up: [
+        ['DiskCreate', 'before'],
+        ['CreateNR', 'after'],
+        ['SetupPrivTap', 'after'],
+        ['Mount', 'after'],
+        ['Run', 'before'],
+      ],
+      down: [
+        ['Unmount', 'before'],
+        ['DiskDelete', 'after'],
+      ],
+    },
+    {
+      up: [
+        ['DiskCreate', 'after'],
+        ['Run', 'after'],
+      ],
+      down: [['Unmount', 'after']],
+    },
+  ];
+
+  it('at one call after the other ends in the same running deployment, and of a cancelled one in nothing', async () => {
     await stand.serveHost();
-    for (const [index, [method, when]] of points.entries()) {
+    let child = await startChild();
+    for (const [index, { up, down }] of lives.entries()) {
       const contract = BigInt(index + 1);
-      let child = await startChild();
-      let isKilled = false;
-      host.hook = async (call, moment) => {
-        if (isKilled || call.method !== method || moment !== when) return;
-        isKilled = true;
-        await kill(child);
-      };
-      // The kill may come between the promise and its answer.
-      const answered = stand
-        .deploy(tenant.contracted(host, contract, fullDeployment()))
-        .catch((error: unknown) => error);
-      await vi.waitFor(() => expect(isKilled).toBe(true), { timeout: 10_000 });
+      await killAt(child, up, () => {
+        // The kill may come between the promise and its answer.
+        stand.deploy(tenant.contracted(host, contract, fullDeployment())).catch(() => undefined);
+      });
       child = await startChild();
-      await answered;
       await stand.running(contract);
       const changes = await bus.of(provision).Changes({ twin: 7, contractID: contract });
       expect(changes.filter((one) => one.Result.State === 'ok')).toHaveLength(3);
       expect(host.resources).toHaveLength(6);
-
-      isKilled = false;
-      host.hook = async (call, moment) => {
-        if (isKilled || call.method !== 'Unmount' || moment !== when) return;
-        isKilled = true;
-        await kill(child);
-      };
-      host.cancelContract(contract);
-      await vi.waitFor(() => expect(isKilled).toBe(true), { timeout: 10_000 });
+      await killAt(child, down, () => host.cancelContract(contract));
       child = await startChild();
       await vi.waitFor(() => expect(host.resources).toEqual([]), { timeout: 10_000 });
       await vi.waitFor(async () => expect(await bus.of(provision).ListTwins({})).toEqual([]), { timeout: 5_000 });
-      await kill(child);
     }
+    await kill(child);
     const journal = new SqliteJournal(join(stand.folder, 'provisiond', 'journal.sqlite'));
     expect(journal.deployments()).toEqual([]);
-    expect(journal.history()).toHaveLength(points.length);
+    expect(journal.history()).toHaveLength(lives.length);
     journal.close();
-  }, 120_000);
+  }, 60_000);
 
   it('while an update is carried out ends in the new version, and the machine is the same', async () => {
     await stand.serveHost();
@@ -115,22 +146,16 @@ describe('kill -9 of provisiond', () => {
       ['DiskResize', 'after'],
       ['DiskCreate', 'after'],
     ] as const;
-    for (const [index, [method, when]] of moments.entries()) {
+    for (const [index, moment] of moments.entries()) {
       const version = index + 1;
-      let isKilled = false;
-      host.hook = async (call, moment) => {
-        if (isKilled || call.method !== method || moment !== when) return;
-        isKilled = true;
-        await kill(child);
-      };
       const others = Array.from({ length: version }, (_, made) => at(made + 1, diskWorkload(`more${made + 1}`, GIB)));
       const update = tenant.deployment(1n, [...fullDeployment(), spare(version, version + 1), ...others], version);
       host.rehash(update);
       // The kill may come between the promise and its answer.
-      const answered = stand.update(update).catch((error: unknown) => error);
-      await vi.waitFor(() => expect(isKilled).toBe(true), { timeout: 10_000 });
+      await killAt(child, [moment], () => {
+        stand.update(update).catch(() => undefined);
+      });
       child = await startChild();
-      await answered;
       await vi.waitFor(
         async () => {
           const { Workloads } = await bus.of(provision).Get({ twin: 7, contractID: 1n });
@@ -152,20 +177,24 @@ describe('kill -9 of provisiond', () => {
   it('tells those who wait for a deployment', async () => {
     await stand.serveHost();
     const child = await startChild();
-    const mounting = Promise.withResolvers<void>();
+    const dead = Promise.withResolvers<void>();
     host.hook = async ({ method }, when) => {
       if (method !== 'Mount' || when !== 'before') return;
-      mounting.resolve();
+      host.hook = () => {};
+      await vi.waitFor(
+        async () =>
+          expect((await bus.status('provision')).Workers.some(({ Action }) => /Wait/.test(Action))).toBe(true),
+        { timeout: 10_000 },
+      );
       await kill(child);
+      dead.resolve();
     };
     await stand.deploy(tenant.contracted(host, 1n, fullDeployment()));
     const waiting = bus
       .of(planner)
       .Wait({ twin: 7, contractID: 1n, version: 0, timeoutMs: 60_000 }, { deadlineMs: 65_000 })
       .catch((error: unknown) => error);
-    await mounting.promise;
-    host.hook = async () => undefined;
-    await kill(child);
+    await dead.promise;
     await startChild();
     // The next process answers what the one before had taken.
     const told = await waiting;
