@@ -5,6 +5,7 @@ import type { PalletDefinition } from './description/pallet.ts';
 import { type EventRecord, system } from './description/system.ts';
 import type { DispatchErrorValue, RuntimeCallValue } from './description/types.ts';
 import type { Transaction } from './extrinsic.ts';
+import type { BillingTerms } from './pallets/billing-terms.ts';
 import { type CallExecution, DispatchFailure, type Execution, type Handlers, refuse } from './pallets/context.ts';
 import { contractCalls } from './pallets/contracts.ts';
 import { twinAndFarmCalls } from './pallets/grid.ts';
@@ -56,6 +57,7 @@ export interface BlockFrame {
   readonly block: number;
   readonly nowMs: number;
   readonly events: EventValue[];
+  readonly billing: BillingTerms;
 }
 
 type Phase = EventValue['phase'];
@@ -65,6 +67,7 @@ export function execution(frame: BlockFrame, phase: Phase): Execution {
     state: frame.state,
     block: frame.block,
     nowMs: frame.nowMs,
+    billing: frame.billing,
     emit: (pallet: PalletDefinition, name: string, ...value: readonly unknown[]) => {
       const event = { kind: pallet.name, value: [{ kind: name, value: value[0] }] } as const;
       frame.events.push({ phase, event, topics: [] });

@@ -58,6 +58,8 @@ export function inherent(call: RuntimeCallValue): Uint8Array {
 /** What the chain must know to check a signature. */
 export interface SigningFacts {
   readonly genesis: Uint8Array;
+  /** Version of the runtime that will run it. */
+  readonly specVersion: number;
   readonly number: number;
   /** Hash of a block, null when it is unknown or pruned. */
   readonly blockHash: (number: number) => Uint8Array | null;
@@ -73,7 +75,7 @@ export function signedPayload(transaction: Transaction, facts: SigningFacts): Ui
   EraCodec.encode(era, out);
   nonceCodec.encode(transaction.nonce, out);
   tipCodec.encode(transaction.tip, out);
-  u32.encode(runtimeVersion.spec_version, out);
+  u32.encode(facts.specVersion, out);
   u32.encode(runtimeVersion.transaction_version, out);
   out.bytes(facts.genesis);
   out.bytes(birth);

@@ -1,4 +1,4 @@
-/** The process `devchain`: `--listen HOST:PORT --state DIR --block-ms N --log-level LEVEL`; keeps itself in `DIR/devchain`. */
+/** The process `devchain`: `--listen HOST:PORT --state DIR --block-ms N --bill-every SECONDS --grace-blocks N --faults --log-level LEVEL`; keeps itself in `DIR/devchain`. */
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { openLog } from '../../../modules/zbus/process-log.ts';
@@ -9,6 +9,9 @@ const { values } = parseArgs({
     listen: { type: 'string', default: '127.0.0.1:9944' },
     state: { type: 'string' },
     'block-ms': { type: 'string' },
+    'bill-every': { type: 'string' },
+    'grace-blocks': { type: 'string' },
+    faults: { type: 'boolean', default: false },
     'log-level': { type: 'string', default: 'info' },
   },
 });
@@ -16,10 +19,18 @@ const { values } = parseArgs({
 const found = /^\[?(.+?)\]?:(\d{1,5})$/.exec(values.listen);
 const [, host, port] = found ?? [];
 if (host === undefined || Number(port) > 65_535) throw new Error(`--listen wants HOST:PORT, not ${values.listen}`);
-const blockMs = values['block-ms'] === undefined ? undefined : Number(values['block-ms']);
-if (blockMs !== undefined && !(Number.isInteger(blockMs) && blockMs >= 100)) {
-  throw new Error(`--block-ms wants a whole number of at least 100, not ${values['block-ms']}`);
+
+/** A whole number of at least `least`, undefined where the option was not given. */
+function whole(name: 'block-ms' | 'bill-every' | 'grace-blocks', least: number): number | undefined {
+  const text = values[name];
+  if (text === undefined) return undefined;
+  const value = Number(text);
+  if (Number.isSafeInteger(value) && value >= least) return value;
+  throw new Error(`--${name} wants a whole number of at least ${least}, not ${text}`);
 }
+const blockMs = whole('block-ms', 100);
+const everySeconds = whole('bill-every', 1);
+const graceBlocks = whole('grace-blocks', 1);
 
 process.title = 'devchain';
 const log = openLog({ name: 'devchain', level: values['log-level'] });
@@ -28,6 +39,11 @@ const running = await startDevChain({
   port: Number(port),
   log,
   ...(values.state === undefined ? {} : { state: join(values.state, 'devchain') }),
+  faults: values.faults,
+  billing: {
+    ...(everySeconds === undefined ? {} : { everySeconds }),
+    ...(graceBlocks === undefined ? {} : { graceBlocks }),
+  },
   ...(blockMs === undefined ? {} : { timing: { idleBlockMs: blockMs } }),
 });
 

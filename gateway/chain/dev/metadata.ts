@@ -1,6 +1,7 @@
 /** Lays the description out as metadata version 14, the form every Substrate client reads. */
 import type { PalletDefinition, StorageItem } from './description/pallet.ts';
 import { palletTypes, Runtime } from './description/runtime.ts';
+import { system } from './description/system.ts';
 import { signedExtensions, UncheckedExtrinsic } from './description/transaction.ts';
 import { RuntimeCall, RuntimeEvent } from './description/types.ts';
 import { Writer } from './scale/bytes.ts';
@@ -165,7 +166,16 @@ function storageEntry(types: TypeTable, name: string, item: StorageItem): ValueO
   };
 }
 
-function describe(types: TypeTable, pallet: PalletDefinition): ValueOf<typeof Pallet> {
+type Constants = PalletDefinition['constants'];
+
+/** A runtime's own version is one of its constants. */
+function constantsOf(pallet: PalletDefinition, specVersion: number | undefined): Constants {
+  if (pallet !== system || specVersion === undefined) return pallet.constants;
+  const [codec, version] = system.constants.Version;
+  return { ...system.constants, Version: [codec, { ...version, spec_version: specVersion }] };
+}
+
+function describe(types: TypeTable, pallet: PalletDefinition, constants: Constants): ValueOf<typeof Pallet> {
   const own = palletTypes.get(pallet) ?? {};
   const number = (codec: Codec | undefined): number | null => (codec === undefined ? null : types.number(codec));
   const items = Object.entries(pallet.storage).map(([name, item]) => storageEntry(types, name, item));
@@ -174,7 +184,7 @@ function describe(types: TypeTable, pallet: PalletDefinition): ValueOf<typeof Pa
     storage: items.length === 0 ? null : { prefix: pallet.name, items },
     calls: number(own.calls),
     event: number(own.events),
-    constants: Object.entries(pallet.constants).map(([name, [codec, value]]) => ({
+    constants: Object.entries(constants).map(([name, [codec, value]]) => ({
       name,
       type: types.number(codec),
       value: encode(codec, value),
@@ -188,12 +198,20 @@ function describe(types: TypeTable, pallet: PalletDefinition): ValueOf<typeof Pa
 const MAGIC = new TextEncoder().encode('meta');
 const VERSION = 14;
 
+export interface MetadataOptions {
+  readonly specVersion?: number;
+  /** How many of the pallets' types are numbered before all else. */
+  readonly shift?: number;
+}
+
 /** The metadata's bytes, from the magic word on. */
-export function buildMetadata(): Uint8Array {
+export function buildMetadata({ specVersion, shift = 0 }: MetadataOptions = {}): Uint8Array {
   const types = new TypeTable();
+  const early = [...palletTypes.values()].flatMap(({ events }) => events ?? []).reverse();
+  for (const codec of early.slice(0, shift)) types.number(codec);
   types.number(RuntimeCall);
   types.number(RuntimeEvent);
-  const pallets = [...palletTypes.keys()].map((pallet) => describe(types, pallet));
+  const pallets = [...palletTypes.keys()].map((pallet) => describe(types, pallet, constantsOf(pallet, specVersion)));
   const extrinsic = {
     type: types.number(UncheckedExtrinsic),
     version: 4,

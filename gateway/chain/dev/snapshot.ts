@@ -3,7 +3,8 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { readJson, writeFileAtomic } from '../../../modules/host/files.ts';
-import { type ChainSnapshot, type DevChain, Header } from './chain.ts';
+import { Header } from './block.ts';
+import type { ChainSnapshot, DevChain } from './chain.ts';
 import { decode, encode } from './scale/codec.ts';
 import { fromHex, toHex } from './scale/hashing.ts';
 

@@ -3,8 +3,9 @@
 import type { Logger } from 'pino';
 import { waitReady } from '../../rmb/wasm-crypto.ts';
 import { type ChainTiming, DevChain } from './chain.ts';
-import { buildMetadata } from './metadata.ts';
+import type { BillingTerms } from './pallets/billing-terms.ts';
 import { RpcServer } from './rpc/server.ts';
+import { Runtimes } from './runtime.ts';
 import { loadSnapshot, SnapshotWriter } from './snapshot.ts';
 
 export interface DevChainOptions {
@@ -14,6 +15,9 @@ export interface DevChainOptions {
   /** Folder that keeps the chain across restarts; none keeps nothing. */
   readonly state?: string;
   readonly timing?: Partial<ChainTiming>;
+  readonly billing?: Partial<BillingTerms>;
+  /** Serves the `dev_*` methods that break things; off unless told. */
+  readonly faults?: boolean;
   readonly log: Logger;
 }
 
@@ -31,11 +35,12 @@ export async function startDevChain(options: DevChainOptions): Promise<RunningDe
   await waitReady();
   const snapshot = state === undefined ? undefined : await loadSnapshot(state);
   const chain = new DevChain({ ...TIMING, ...options.timing }, snapshot);
+  chain.setBilling(options.billing ?? {});
   const writer =
     state === undefined
       ? undefined
       : new SnapshotWriter(chain, state, (error) => log.error({ err: error }, 'chain could not be stored'));
-  const server = new RpcServer({ chain, metadata: buildMetadata(), host, port, log });
+  const server = new RpcServer({ chain, runtimes: new Runtimes(), faults: options.faults ?? false, host, port, log });
   const actual = await server.listening();
   chain.start();
   log.info({ host, port: actual, block: chain.head.number }, 'development chain listens');

@@ -31,6 +31,16 @@ export class State {
     }
   }
 
+  /** Forgets what blocks after `newest` changed. */
+  revert(newest: number): void {
+    for (const [key, versions] of this.#versions) {
+      while ((versions.at(-1)?.block ?? 0) > newest) versions.pop();
+      if (versions.length > 0) continue;
+      this.#versions.delete(key);
+      this.#sorted = undefined;
+    }
+  }
+
   /** Forgets what only blocks before `oldest` could see. */
   prune(oldest: number): void {
     for (const [key, versions] of this.#versions) {

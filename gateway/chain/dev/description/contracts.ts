@@ -166,6 +166,11 @@ export const contracts = definePallet({
     NodeExtraFeeSet: [24, { node_id: u32, extra_fee: u64 }],
     RentWaived: [25, { contract_id: u64 }],
     ContractGracePeriodElapsed: [26, { contract_id: u64, grace_period: u64 }],
+    ContractPaymentOverdrawn: [
+      27,
+      { contract_id: u64, timestamp: u64, partially_billed_amount: u128, overdraft: u128 },
+    ],
+    RewardDistributed: [28, { contract_id: u64, standard_rewards: u128, additional_rewards: u128 }],
   },
   errors: contractErrors,
   constants: {
@@ -176,3 +181,4 @@ export const contracts = definePallet({
 });
 
 export type ContractValue = ValueOf<typeof Contract>;
+export type PaymentValue = ValueOf<typeof PaymentState>;

@@ -128,3 +128,4 @@ export const FarmingPolicy = struct('pallet_tfgrid::types::FarmingPolicy', {
 
 export type FarmValue = ValueOf<typeof Farm>;
 export type NodeValue = ValueOf<typeof Node>;
+export type PricingPolicyValue = ValueOf<typeof PricingPolicy>;

@@ -2,6 +2,7 @@
 import type { CallArgs, EventValue, PalletDefinition } from '../description/pallet.ts';
 import type { DispatchErrorValue, RuntimeCallValue } from '../description/types.ts';
 import type { Overlay } from '../state.ts';
+import type { BillingTerms } from './billing-terms.ts';
 
 /** A call that was refused; the transaction is in the block with ExtrinsicFailed. */
 export class DispatchFailure extends Error {
@@ -36,6 +37,7 @@ export interface Execution {
   readonly block: number;
   /** Time of the block, milliseconds since 1970. */
   readonly nowMs: number;
+  readonly billing: BillingTerms;
   readonly emit: <P extends PalletDefinition, K extends keyof P['events'] & string>(
     pallet: P,
     name: K,

@@ -2,7 +2,11 @@
 import { type ContractValue, contracts } from '../description/contracts.ts';
 import type { FarmValue, NodeValue } from '../description/grid-types.ts';
 import { tfgrid } from '../description/tfgrid.ts';
+import { billAndEnd, hasAccount } from './billing.ts';
 import { type CallExecution, type Execution, ensure, type Handlers, refuse } from './context.ts';
+import { removeContract } from './contract-end.ts';
+import { trafficCost } from './cost.ts';
+import { findContract } from './grace.ts';
 
 const { storage } = contracts;
 const CONTRACT_VERSION = 4;
@@ -18,10 +22,6 @@ function findNode(context: Execution, id: number): NodeValue {
 
 function findFarm(context: Execution, id: number): FarmValue {
   return context.state.read(tfgrid.storage.Farms, id) ?? refuse(contracts, 'FarmNotExists');
-}
-
-function findContract(context: Execution, id: bigint): ContractValue {
-  return context.state.read(storage.Contracts, id) ?? refuse(contracts, 'ContractNotExists');
 }
 
 function checkSolutionProvider(context: Execution, id: bigint | null): void {
@@ -71,15 +71,6 @@ function reserveAddresses(
   return reserved;
 }
 
-function freeAddresses(context: Execution, farmId: number, contractId: bigint): void {
-  const farm = findFarm(context, farmId);
-  const freed = farm.public_ips.filter((ip) => ip.contract_id === contractId);
-  if (freed.length === 0) return;
-  const public_ips = farm.public_ips.map((ip) => (ip.contract_id === contractId ? { ...ip, contract_id: 0n } : ip));
-  context.state.write(tfgrid.storage.Farms, [farmId], { ...farm, public_ips });
-  context.emit(contracts, 'IPsFreed', { contract_id: contractId, public_ips: freed });
-}
-
 /** A node takes contracts only while it is up, for who rents it, or for all when nobody must rent it. */
 function checkNodeTakes(context: Execution, node: NodeValue, twinId: number): void {
   const power = context.state.read(tfgrid.storage.NodePower, node.id);
@@ -102,43 +93,16 @@ function checkUnique(context: Execution, nodeId: number, hash: Uint8Array): void
 }
 
 /** Ends a contract: bill, addresses, event, then nothing of it is left. */
-export function endContract(context: Execution, contract: ContractValue): void {
-  const { contract_id: id, twin_id, contract_type: type } = contract;
-  const timestamp = BigInt(Math.floor(context.nowMs / 1000));
-  context.emit(contracts, 'ContractBilled', [
-    { contract_id: id, timestamp, discount_level: { kind: 'None' }, amount_billed: 0n },
-  ]);
-  if (type.kind === 'NodeContract') {
-    const { node_id, deployment_hash } = type.value[0];
-    freeAddresses(context, findNode(context, node_id).farm_id, id);
-    const active = context.state.read(storage.ActiveNodeContracts, node_id).filter((one) => one !== id);
-    context.state.write(storage.ActiveNodeContracts, [node_id], active);
-    context.state.remove(storage.ContractIDByNodeIDAndHash, node_id, deployment_hash);
-    context.state.remove(storage.NodeContractResources, id);
-    context.state.remove(storage.ContractBillingInformationByID, id);
-    context.emit(contracts, 'NodeContractCanceled', { contract_id: id, node_id, twin_id });
-  } else if (type.kind === 'NameContract') {
-    context.state.remove(storage.ContractIDByNameRegistration, type.value[0].name);
-    context.emit(contracts, 'NameContractCanceled', { contract_id: id });
-  } else {
-    context.state.remove(storage.ActiveRentContractForNode, type.value[0].node_id);
-    context.emit(contracts, 'RentContractCanceled', { contract_id: id });
+function endContract(context: Execution, contract: ContractValue): void {
+  const { contract_id: id } = contract;
+  if (hasAccount(context, id)) {
+    billAndEnd(context, contract, 'CanceledByUser');
+    return;
   }
-  context.state.remove(storage.ContractPaymentState, id);
-  context.state.remove(storage.Contracts, id);
-}
-
-/** Puts a node contract into its grace period or takes it out again, with the event that tells the node. */
-export function setGrace(context: Execution, id: bigint, inGrace: boolean): void {
-  const contract = findContract(context, id);
-  const type = contract.contract_type;
-  const node_id = type.kind === 'NameContract' ? 0 : type.value[0].node_id;
-  const facts = { contract_id: id, node_id, twin_id: contract.twin_id };
-  const block_number = BigInt(context.block);
-  const state: ContractValue['state'] = inGrace ? { kind: 'GracePeriod', value: [block_number] } : { kind: 'Created' };
-  context.state.write(storage.Contracts, [id], { ...contract, state });
-  if (inGrace) context.emit(contracts, 'ContractGracePeriodStarted', { ...facts, block_number });
-  else context.emit(contracts, 'ContractGracePeriodEnded', facts);
+  const timestamp = BigInt(Math.floor(context.nowMs / 1000));
+  const bill = { contract_id: id, timestamp, discount_level: { kind: 'None' }, amount_billed: 0n } as const;
+  context.emit(contracts, 'ContractBilled', [bill]);
+  removeContract(context, contract);
 }
 
 /** The node that the signer runs; refuses with `error` when it runs none. */
@@ -253,13 +217,16 @@ export const contractCalls: Handlers<typeof contracts> = {
 
   add_nru_reports: (context, { reports }) => {
     const node = reportingNode(context, 'NodeNotAuthorizedToComputeReport');
+    const policy = context.state.read(tfgrid.storage.PricingPolicies, 1);
     for (const report of reports) {
       if (!isOnNode(context, report.contract_id, node)) continue;
+      const cost = policy === null ? 0 : trafficCost(policy, report.nru);
       const billing = context.state.read(storage.ContractBillingInformationByID, report.contract_id);
       context.state.write(storage.ContractBillingInformationByID, [report.contract_id], {
         ...billing,
         previous_nu_reported: report.nru,
         last_updated: report.timestamp,
+        amount_unbilled: billing.amount_unbilled + BigInt(cost),
       });
       context.emit(contracts, 'NruConsumptionReportReceived', [report]);
     }

@@ -1,10 +1,11 @@
 /** Methods that play time, governance and a bad network. Served to loopback clients only. */
 import { z } from 'zod';
 import { tfgrid } from '../description/tfgrid.ts';
-import { DispatchFailure, type Execution, refuse } from '../pallets/context.ts';
-import { setGrace } from '../pallets/contracts.ts';
+import { billAfter, billAllAfter } from '../pallets/billing.ts';
+import { refuse } from '../pallets/context.ts';
+import { findContract, setGrace } from '../pallets/grace.ts';
+import { asRoot } from './as-root.ts';
 import type { RpcContext } from './methods.ts';
-import { RpcError } from './session.ts';
 
 export interface AdminContext extends RpcContext {
   /** Ends every connection without a word. */
@@ -18,16 +19,20 @@ const Timing = z.object({
   finalityMs: z.int().min(500).max(3_600_000).optional(),
 });
 
-async function asRoot(context: AdminContext, action: (execution: Execution) => void): Promise<string> {
-  try {
-    return (await context.chain.asRoot(action)).hash;
-  } catch (error) {
-    if (error instanceof DispatchFailure) throw new RpcError(-32000, error.message);
-    throw error;
-  }
-}
+const Billing = z.strictObject({
+  everySeconds: z.int().min(0).max(31_536_000).optional(),
+  graceBlocks: z.int().positive().max(10_000_000).optional(),
+});
+const Bill = z.strictObject({
+  contract: z.int().positive().optional(),
+  /** Seconds that pass for the bill besides those that did. */
+  seconds: z.int().min(0).max(31_536_000).default(0),
+});
 
 const contractId = (params: readonly unknown[]): bigint => BigInt(z.int().positive().parse(params[0]));
+
+const setGraceOf = (context: AdminContext, id: bigint, inGrace: boolean): Promise<string> =>
+  asRoot(context, (execution) => setGrace(execution, findContract(execution, id), inGrace));
 
 export const adminMethods: { readonly [name: string]: AdminMethod } = {
   /** `{ idleBlockMs?, finalityMs? }` */
@@ -41,8 +46,25 @@ export const adminMethods: { readonly [name: string]: AdminMethod } = {
   },
   /** Makes a block now. */
   dev_seal: (context) => asRoot(context, () => undefined),
-  dev_graceStart: (context, params) => asRoot(context, (execution) => setGrace(execution, contractId(params), true)),
-  dev_graceEnd: (context, params) => asRoot(context, (execution) => setGrace(execution, contractId(params), false)),
+  dev_graceStart: (context, params) => setGraceOf(context, contractId(params), true),
+  dev_graceEnd: (context, params) => setGraceOf(context, contractId(params), false),
+  /** `{ everySeconds?, graceBlocks? }`: 0 seconds bill nobody, as at the start. */
+  dev_setBilling: ({ chain }, params) => {
+    const { everySeconds, graceBlocks } = Billing.parse(params[0]);
+    chain.setBilling({
+      ...(everySeconds === undefined ? {} : { everySeconds }),
+      ...(graceBlocks === undefined ? {} : { graceBlocks }),
+    });
+    return chain.billing;
+  },
+  /** `{ contract?, seconds? }`: bills one contract, or all, as if so much time had passed; the block's hash. */
+  dev_bill: (context, params) => {
+    const { contract, seconds } = Bill.parse(params[0] ?? {});
+    return asRoot(context, (execution) => {
+      if (contract === undefined) billAllAfter(execution, seconds);
+      else billAfter(execution, findContract(execution, BigInt(contract)), seconds);
+    });
+  },
   dev_setZosVersion: (context, params) => {
     const version = new TextEncoder().encode(z.string().max(1024).parse(params[0]));
     return asRoot(context, (execution) => {

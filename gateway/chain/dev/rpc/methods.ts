@@ -1,11 +1,13 @@
 /** The JSON-RPC methods that Substrate clients call. */
 import { z } from 'zod';
 import { accountFromAddress } from '../../ss58.ts';
-import type { Block, DevChain } from '../chain.ts';
+import type { Block } from '../block.ts';
+import { type DevChain, StateDiscarded } from '../chain.ts';
 import { runtimeVersion } from '../description/system.ts';
 import { DigestItem } from '../description/types.ts';
 import { TRANSACTION_FEE } from '../dispatch.ts';
 import { PoolError } from '../pool.ts';
+import type { Runtimes } from '../runtime.ts';
 import { encode } from '../scale/codec.ts';
 import { blake2_256, fromHex, toHex } from '../scale/hashing.ts';
 import { callRuntime, runtimeVersionJson } from './runtime-api.ts';
@@ -13,7 +15,7 @@ import { RpcError, type Session } from './session.ts';
 
 export interface RpcContext {
   readonly chain: DevChain;
-  readonly metadata: Uint8Array;
+  readonly runtimes: Runtimes;
   /** Names of all methods, for `rpc_methods`. */
   readonly names: () => readonly string[];
 }
@@ -50,8 +52,26 @@ function blockAt({ chain }: RpcContext, at: string | null | undefined): Block {
   return found;
 }
 
+/** State that is gone is told as a node tells it. */
+function kept<T>(look: () => T): T {
+  try {
+    return look();
+  } catch (error) {
+    if (error instanceof StateDiscarded) throw new RpcError(-32000, `Client error: UnknownBlock: ${error.message}`);
+    throw error;
+  }
+}
+
+/** Version of the runtime that a block left behind. */
+function specVersion({ chain }: RpcContext, block: Block): number {
+  return kept(() => chain.specVersionAt(block));
+}
+
+const runtimeVersionAt: Method = (context, _session, params) =>
+  runtimeVersionJson(specVersion(context, blockAt(context, param(hash, params, 0))));
+
 function stored(context: RpcContext, key: string, block: Block): string | null {
-  const value = context.chain.state.get(key.toLowerCase(), block.number);
+  const value = kept(() => context.chain.valueAt(key.toLowerCase(), block));
   return value === null ? null : toHex(value);
 }
 
@@ -79,6 +99,10 @@ const keysPaged: Method = (context, _session, params) => {
   const limit = param(z.int().positive().max(1000), params, 1);
   const start = param(hex.nullish(), params, 2) ?? '';
   const block = blockAt(context, param(hash, params, 3));
+  if (context.chain.hashAt(block.number) !== block.hash) {
+    throw new RpcError(-32000, `Client error: no listing of block ${block.hash}, which is not on the chain`);
+  }
+  specVersion(context, block);
   return context.chain.state.keys(param(hex, params, 0).toLowerCase(), block.number, limit, start.toLowerCase());
 };
 
@@ -122,8 +146,8 @@ const subscribeStorage: Method = (context, session, params) => {
   const watched = new Set(list.map((key) => key.toLowerCase()));
   return session.subscribe('state_storage', (push) => {
     push(changesOf(context, list, context.chain.head));
-    const tell = (block: Block): void => {
-      const changed = block.changed.filter((key) => watched.has(key));
+    const tell = (block: Block, keysChanged: readonly string[]): void => {
+      const changed = keysChanged.filter((key) => watched.has(key));
       if (changed.length > 0) push(changesOf(context, changed, block));
     };
     context.chain.on('block', tell);
@@ -169,20 +193,22 @@ export const methods: { readonly [name: string]: Method } = {
   chain_unsubscribeAllHeads: unsubscribe,
   chain_unsubscribeFinalizedHeads: unsubscribe,
 
-  state_getMetadata: ({ metadata }) => toHex(metadata),
-  state_getRuntimeVersion: () => runtimeVersionJson(),
-  chain_getRuntimeVersion: () => runtimeVersionJson(),
-  state_subscribeRuntimeVersion: (_context, session) =>
+  state_getMetadata: (context, _session, params) =>
+    toHex(context.runtimes.metadata(specVersion(context, blockAt(context, param(hash, params, 0))))),
+  state_getRuntimeVersion: runtimeVersionAt,
+  chain_getRuntimeVersion: runtimeVersionAt,
+  state_subscribeRuntimeVersion: (context, session) =>
     session.subscribe('state_runtimeVersion', (push) => {
-      push(runtimeVersionJson());
-      return () => undefined;
+      const { chain } = context;
+      const tell = (version: number): void => push(runtimeVersionJson(version));
+      tell(specVersion(context, chain.head));
+      chain.on('runtime', tell);
+      return () => chain.off('runtime', tell);
     }),
   state_unsubscribeRuntimeVersion: unsubscribe,
   state_call: (context, _session, params) => {
-    blockAt(context, param(hash, params, 2));
-    return toHex(
-      callRuntime(context.chain, context.metadata, param(z.string(), params, 0), fromHex(param(hex, params, 1))),
-    );
+    const metadata = context.runtimes.metadata(specVersion(context, blockAt(context, param(hash, params, 2))));
+    return toHex(callRuntime(context.chain, metadata, param(z.string(), params, 0), fromHex(param(hex, params, 1))));
   },
   state_getStorage: getStorage,
   state_getStorageAt: getStorage,

@@ -13,12 +13,12 @@ const METADATA_VERSION = 14;
 const apiId = (name: string): string => toHex(blake2b(new TextEncoder().encode(name), new Uint8Array(0), 8));
 
 /** The runtime version in the JSON form of `state_getRuntimeVersion`. */
-export function runtimeVersionJson(): object {
+export function runtimeVersionJson(specVersion: number): object {
   return {
     specName: runtimeVersion.spec_name,
     implName: runtimeVersion.impl_name,
     authoringVersion: runtimeVersion.authoring_version,
-    specVersion: runtimeVersion.spec_version,
+    specVersion,
     implVersion: runtimeVersion.impl_version,
     apis: [
       [apiId('Core'), 4],

@@ -1,11 +1,15 @@
 /** JSON-RPC 2.0 over WebSocket. */
 import type { AddressInfo } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { type WebSocket, WebSocketServer } from 'ws';
 import { z } from 'zod';
 import type { DevChain } from '../chain.ts';
+import type { Runtimes } from '../runtime.ts';
 import { type AdminContext, adminMethods } from './admin.ts';
+import { type FaultyServer, faultMethods, noFaults } from './faults.ts';
 import { methods } from './methods.ts';
+import { Notices } from './notices.ts';
 import { RpcError, Session } from './session.ts';
 
 const Request = z.object({
@@ -19,7 +23,9 @@ const CONNECTION_LIMIT = 256;
 
 export interface RpcServerOptions {
   readonly chain: DevChain;
-  readonly metadata: Uint8Array;
+  readonly runtimes: Runtimes;
+  /** Serves the methods that break things. */
+  readonly faults: boolean;
   readonly host: string;
   /** 0 takes a free port. */
   readonly port: number;
@@ -32,13 +38,33 @@ const isLoopback = (address: string | undefined): boolean =>
 export class RpcServer {
   readonly #server: WebSocketServer;
   readonly #log: Logger;
-  readonly #context: AdminContext;
+  readonly #context: AdminContext & FaultyServer;
+  readonly #hasFaults: boolean;
+  readonly #sessions = new Set<Session>();
+  readonly #notices = new Notices();
+  #answerDelayMs = 0;
+  #refusedUntil = 0;
 
   constructor(options: RpcServerOptions) {
-    const { chain, metadata, host, port } = options;
+    const { chain, runtimes, host, port, faults } = options;
+    this.#hasFaults = faults;
     this.#log = options.log;
-    const names = [...Object.keys(methods), ...Object.keys(adminMethods)].sort();
-    this.#context = { chain, metadata, names: () => names, dropSockets: () => this.#dropSockets() };
+    const served = [methods, adminMethods, ...(faults ? [faultMethods] : [])];
+    const names = served.flatMap((table) => Object.keys(table)).sort();
+    this.#context = {
+      chain,
+      runtimes,
+      names: () => names,
+      dropSockets: () => this.#dropSockets(),
+      notices: this.#notices,
+      endSubscriptions: () => this.#endSubscriptions(),
+      delayAnswers: (milliseconds) => {
+        this.#answerDelayMs = milliseconds;
+      },
+      refuseConnections: (milliseconds) => {
+        this.#refusedUntil = performance.now() + milliseconds;
+      },
+    };
     this.#server = new WebSocketServer({ host, port, maxPayload: MESSAGE_LIMIT_BYTES });
     this.#server.on('connection', (socket, request) => this.#accept(socket, isLoopback(request.socket.remoteAddress)));
   }
@@ -61,13 +87,30 @@ export class RpcServer {
     return clients.size;
   }
 
+  #endSubscriptions(): number {
+    let ended = 0;
+    for (const session of this.#sessions) {
+      ended += session.subscriptions;
+      session.close();
+    }
+    return ended;
+  }
+
   #accept(socket: WebSocket, trusted: boolean): void {
     if (this.#server.clients.size > CONNECTION_LIMIT) {
       socket.close(1013, 'too many connections');
       return;
     }
-    const session = new Session(socket);
-    socket.on('close', () => session.close());
+    if (performance.now() < this.#refusedUntil) {
+      socket.terminate();
+      return;
+    }
+    const session = new Session(socket, this.#notices);
+    this.#sessions.add(session);
+    socket.on('close', () => {
+      this.#sessions.delete(session);
+      session.close();
+    });
     socket.on('error', (error) => this.#log.debug({ err: error }, 'client connection failed'));
     socket.on('message', (data) => {
       this.#answer(session, trusted, data.toString()).catch((error: unknown) => {
@@ -86,6 +129,10 @@ export class RpcServer {
     const request = Request.safeParse(parsed);
     if (!request.success) return session.send({ id: null, error: { code: -32600, message: 'Invalid request' } });
     const { id = null, method, params } = request.data;
+    if (this.#answerDelayMs !== 0 && !method.startsWith('dev_')) {
+      if (this.#answerDelayMs < 0) return;
+      await sleep(this.#answerDelayMs);
+    }
     try {
       session.send({ id, result: (await this.#call(session, trusted, method, params)) ?? null });
     } catch (error) {
@@ -96,6 +143,9 @@ export class RpcServer {
   #call(session: Session, trusted: boolean, name: string, params: readonly unknown[]): unknown {
     if (Object.hasOwn(methods, name)) return methods[name]?.(this.#context, session, params);
     if (trusted && Object.hasOwn(adminMethods, name)) return adminMethods[name]?.(this.#context, params);
+    if (trusted && Object.hasOwn(faultMethods, name)) {
+      return this.#hasFaults ? faultMethods[name]?.(this.#context, params) : noFaults(this.#context, params);
+    }
     throw new RpcError(-32601, `Method not found: ${name}`);
   }
 

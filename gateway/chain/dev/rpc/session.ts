@@ -1,6 +1,7 @@
 /** One client's connection: its subscriptions and what is sent to it. */
 import { randomBytes } from 'node:crypto';
 import type { WebSocket } from 'ws';
+import type { Notices } from './notices.ts';
 
 /** An answer that is an error; `code` as JSON-RPC and Substrate use them. */
 export class RpcError extends Error {
@@ -21,10 +22,12 @@ const UNSENT_LIMIT_BYTES = 16 * 1024 * 1024;
 
 export class Session {
   readonly #socket: WebSocket;
+  readonly #notices: Notices;
   readonly #subscriptions = new Map<string, () => void>();
 
-  constructor(socket: WebSocket) {
+  constructor(socket: WebSocket, notices: Notices) {
     this.#socket = socket;
+    this.#notices = notices;
   }
 
   send(message: object): void {
@@ -43,7 +46,10 @@ export class Session {
     let waiting: unknown[] | undefined = [];
     const push = (result: unknown): void => {
       if (waiting !== undefined) waiting.push(result);
-      else this.send({ method: notification, params: { subscription: id, result } });
+      else {
+        const message = { method: notification, params: { subscription: id, result } };
+        this.#notices.pass(notification, () => this.send(message));
+      }
     };
     const stop = start(push);
     this.#subscriptions.set(id, stop);
@@ -59,6 +65,10 @@ export class Session {
     const stop = this.#subscriptions.get(String(id));
     stop?.();
     return this.#subscriptions.delete(String(id));
+  }
+
+  get subscriptions(): number {
+    return this.#subscriptions.size;
   }
 
   close(): void {
