@@ -43,7 +43,7 @@ export const CapacityReport = struct(
       'logical CPUs of the host; `cru` counts vCPUs, which may be sold several times over',
     ),
     largest_disk: described(unit, 'bytes of the largest single disk that still fits on any pool'),
-    pools: list(PoolCapacity),
+    pools: described(list(PoolCapacity), 'every storage pool'),
     waiting: described(Waiting, 'what was asked for and is not done yet'),
   },
   'Where the capacity of a node is; each byte and core is counted once.',

@@ -24,26 +24,32 @@ export const debugDeploymentList = defineCommand({
   output: struct(
     'debugcmd.ListResponse',
     {
-      deployments: list(
-        struct(
-          'debugcmd.ListDeployment',
-          {
-            twin_id: described(uint32, 'owner'),
-            contract_id: described(uint64, 'node contract'),
-            workloads: list(
-              struct(
-                'debugcmd.ListWorkload',
-                {
-                  type: described(text, 'type of the workload'),
-                  name: described(text, 'name of the workload'),
-                  state: described(text, 'state of its last change'),
-                },
-                'A workload in short.',
+      deployments: described(
+        list(
+          struct(
+            'debugcmd.ListDeployment',
+            {
+              twin_id: described(uint32, 'owner'),
+              contract_id: described(uint64, 'node contract'),
+              workloads: described(
+                list(
+                  struct(
+                    'debugcmd.ListWorkload',
+                    {
+                      type: described(text, 'type of the workload'),
+                      name: described(text, 'name of the workload'),
+                      state: described(text, 'state of its last change'),
+                    },
+                    'A workload in short.',
+                  ),
+                ),
+                'its workloads',
               ),
-            ),
-          },
-          'A deployment in short.',
+            },
+            'A deployment in short.',
+          ),
         ),
+        'those with a workload that is neither deleted nor failed',
       ),
     },
     'Active deployments.',
@@ -68,19 +74,22 @@ export const debugDeploymentHistory = defineCommand({
     'debugcmd.HistoryResponse',
     {
       deployment: identifier,
-      history: list(
-        struct(
-          'debugcmd.HistoryEntry',
-          {
-            seq: described(count, 'counts from 1'),
-            type: described(text, 'type of the workload'),
-            name: described(text, 'name of the workload'),
-            created: described(timestamp, 'Unix seconds'),
-            state: described(text, 'state it came into'),
-            message: described(text, 'why; empty on success'),
-          },
-          'One change of the state of a workload.',
+      history: described(
+        list(
+          struct(
+            'debugcmd.HistoryEntry',
+            {
+              seq: described(count, 'counts from 1'),
+              type: described(text, 'type of the workload'),
+              name: described(text, 'name of the workload'),
+              created: described(timestamp, 'Unix seconds'),
+              state: described(text, 'state it came into'),
+              message: described(text, 'why; empty on success'),
+            },
+            'One change of the state of a workload.',
+          ),
         ),
+        'oldest first',
       ),
     },
     'What became of a deployment, step by step.',
@@ -135,29 +144,35 @@ export const debugDeploymentHealth = defineCommand({
     {
       twin_id: described(uint32, 'owner'),
       contract_id: described(uint64, 'node contract'),
-      workloads: list(
-        struct(
-          'debugcmd.WorkloadHealth',
-          {
-            workload_id: workloadId,
-            type: described(text, 'type of the workload'),
-            name: described(text, 'name of the workload'),
-            status: described(text, '`healthy` or `unhealthy`'),
-            checks: list(
-              struct(
-                'checks.HealthCheck',
-                {
-                  name: described(text, 'what was looked at'),
-                  ok: described(bool, 'whether it is as it should be'),
-                  message: described(omitEmpty(text), 'what is wrong; left out otherwise'),
-                  evidence: described(omitEmpty(raw), 'an object of details; left out when there are none'),
-                },
-                'One thing that was looked at.',
+      workloads: described(
+        list(
+          struct(
+            'debugcmd.WorkloadHealth',
+            {
+              workload_id: workloadId,
+              type: described(text, 'type of the workload'),
+              name: described(text, 'name of the workload'),
+              status: described(text, '`healthy` or `unhealthy`'),
+              checks: described(
+                list(
+                  struct(
+                    'checks.HealthCheck',
+                    {
+                      name: described(text, 'what was looked at'),
+                      ok: described(bool, 'whether it is as it should be'),
+                      message: described(omitEmpty(text), 'what is wrong; left out otherwise'),
+                      evidence: described(omitEmpty(raw), 'an object of details; left out when there are none'),
+                    },
+                    'One thing that was looked at.',
+                  ),
+                ),
+                'everything that was looked at; one that failed makes the workload unhealthy',
               ),
-            ),
-          },
-          'Whether a workload is on the host as it should be.',
+            },
+            'Whether a workload is on the host as it should be.',
+          ),
         ),
+        'those that are checked: networks and machines',
       ),
     },
     'Whether a deployment is on the host as it should be.',

@@ -33,6 +33,7 @@ export const deploymentDelete = defineCommand({
   caller: 'any',
   input: nothing,
   output: nothing,
+  errors: ['deployment_delete_disabled'],
 });
 
 export const deploymentGet = defineCommand({
@@ -115,7 +116,10 @@ export const WAIT_SECONDS = { usual: 15, most: 50 } as const;
 
 export const WaitRequest = struct('args', {
   contract_id: described(uint64, 'node contract of the deployment'),
-  version: described(optional(uint32), 'version of the deployment that is awaited'),
+  version: described(
+    optional(uint32),
+    'version of the deployment that is awaited; left out or 0 stands for the one that the node has',
+  ),
   timeout_seconds: described(
     optional(uint32),
     `seconds to wait at most; 0 stands for ${WAIT_SECONDS.usual}, more than ${WAIT_SECONDS.most} for ${WAIT_SECONDS.most}`,
@@ -141,7 +145,7 @@ export const WaitReport = struct(
     ok: described(bool, 'whether it settled and every workload is as the version wants it'),
     version: described(uint32, 'version of the deployment on the node'),
     step: described(text, 'what the node works on now, empty when settled'),
-    workloads: list(WaitedWorkload),
+    workloads: described(list(WaitedWorkload), 'how far each has come, also those that the version removed'),
   },
   'How far a version of a deployment has come.',
 );

@@ -8,5 +8,5 @@ export const apiDescribe = defineCommand({
   summary: "The node's commands as an OpenRPC document.",
   caller: 'any',
   input: nothing,
-  output: described(raw, 'an OpenRPC document, version 1.4'),
+  output: described(raw, 'an OpenRPC document; its `openrpc` says of which version of OpenRPC'),
 });

@@ -13,10 +13,11 @@ export const networkInterfaces = defineCommand({
 
 export const networkWireguardPorts = defineCommand({
   name: 'zos.network.list_wg_ports',
-  summary: 'UDP ports that WireGuard interfaces of this node have taken.',
+  summary:
+    'UDP ports that no network can listen on: those of WireGuard interfaces on this node, and those it keeps for other uses.',
   caller: 'any',
   input: nothing,
-  output: described(list(uint16), 'UDP ports'),
+  output: described(list(uint16), 'UDP ports that are taken or kept'),
 });
 
 export const PublicConfig = struct(

@@ -80,7 +80,7 @@ export const perfGet = defineCommand({
   }),
   output: TaskResult,
   unreadable: 'failed to unmarshal payload',
-  errors: ['perf_result_missing', 'payload_undecodable'],
+  errors: ['perf_result_missing'],
 });
 
 export const perfGetAll = defineCommand({

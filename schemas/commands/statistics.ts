@@ -7,8 +7,11 @@ import { defineCommand, nothing } from './command.ts';
 export const Counters = struct(
   'pkg.Counters',
   {
-    total: described(Capacity, 'what the node has'),
-    used: described(Capacity, 'what accepted workloads declare, whether they run yet or not, plus `system`'),
+    total: described(Capacity, 'what the node has; `cru` is its logical CPUs'),
+    used: described(
+      Capacity,
+      'what accepted workloads declare, whether they run yet or not, plus `system`; `cru` is vCPUs and may exceed the logical CPUs of `total`',
+    ),
     system: described(Capacity, 'kept for the node itself'),
     users: described(
       struct(

@@ -49,15 +49,18 @@ export const DmiSection = struct(
     handleline: described(text, 'first line of the section: handle, type number and bytes'),
     typestr: described(omitEmpty(text), 'name of the type; left out when unknown'),
     typenum: described(count, 'DMI type'),
-    subsections: list(
-      struct(
-        'dmi.SubSection',
-        {
-          title: described(text, 'heading'),
-          properties: described(omitEmpty(map(DmiProperty)), 'by name; left out when there are none'),
-        },
-        'A part of a section.',
+    subsections: described(
+      list(
+        struct(
+          'dmi.SubSection',
+          {
+            title: described(text, 'heading'),
+            properties: described(omitEmpty(map(DmiProperty)), 'by name; left out when there are none'),
+          },
+          'A part of a section.',
+        ),
       ),
+      'its parts',
     ),
   },
   'A piece of hardware as its firmware describes it.',
@@ -74,7 +77,7 @@ export const Dmi = struct(
       },
       'What read the firmware.',
     ),
-    sections: list(DmiSection),
+    sections: described(list(DmiSection), 'pieces of hardware'),
   },
   "The machine's hardware as its firmware describes it.",
 );
@@ -91,26 +94,32 @@ export const systemDmi = defineCommand({
 export const ModuleStatus = struct(
   'zbus.Status',
   {
-    objects: list(
-      struct(
-        'zbus.ObjectID',
-        {
-          Name: described(text, 'name of the object'),
-          Version: described(text, 'its version'),
-        },
-        'An object of a module.',
+    objects: described(
+      list(
+        struct(
+          'zbus.ObjectID',
+          {
+            Name: described(text, 'name of the object'),
+            Version: described(text, 'its version'),
+          },
+          'An object of a module.',
+        ),
       ),
+      'what it offers on the bus',
     ),
-    workers: list(
-      struct(
-        'zbus.WorkerStatus',
-        {
-          state: described(text, '`free` or `busy`'),
-          time: described(text, 'since when, RFC 3339'),
-          action: described(text, 'what it works on; empty when free'),
-        },
-        'What one worker of a module does.',
+    workers: described(
+      list(
+        struct(
+          'zbus.WorkerStatus',
+          {
+            state: described(text, '`free` or `busy`'),
+            time: described(text, 'since when, RFC 3339'),
+            action: described(text, 'what it works on; empty when free'),
+          },
+          'What one worker of a module does.',
+        ),
       ),
+      'those that answer calls',
     ),
   },
   'Objects and workers of a module.',

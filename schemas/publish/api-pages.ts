@@ -1,7 +1,15 @@
 /** The pages of `docs/api/`: one for each command and workload type, made of the schemas and of recorded examples. */
 import type { z } from 'zod';
 import { Capacity } from '../capacity.ts';
-import { CapacityReport, type Command, commands, nothing } from '../commands/index.ts';
+import {
+  CapacityReport,
+  type Command,
+  commands,
+  nothing,
+  perfGet,
+  perfGetAll,
+  taskResults,
+} from '../commands/index.ts';
 import { Deployment, Workload } from '../deployment.ts';
 import { errorTable } from '../errors/index.ts';
 import type { ErrorEntry } from '../errors/table.ts';
@@ -80,6 +88,7 @@ function commandPage(command: Command, example: CommandExample | undefined, tabl
     `${summary}\n\n${who}${also}`,
     ['Payload', input === nothing ? 'None; what is there is ignored.' : table(input, 'request')],
     ['Answer', output === nothing ? '`null`.' : table(output, 'answer', output === CapacityReport)],
+    command === perfGet || command === perfGetAll ? ['Results', taskTables(table)] : undefined,
     example && [
       'Example',
       [
@@ -91,6 +100,18 @@ function commandPage(command: Command, example: CommandExample | undefined, tabl
     ],
     ['Errors', errorsSection(command)],
   );
+}
+
+/** What `result` holds, by the name of the task. */
+function taskTables(table: Table): string {
+  return Object.entries(taskResults)
+    .map(([name, result]) => {
+      const text = table(result, 'answer');
+      // A table has no row for the whole, so what a map's keys are would be lost.
+      const words = text.startsWith('|') ? (result.description ?? '') : '';
+      return `### ${name}\n\n${words === '' ? '' : `${words[0]?.toUpperCase()}${words.slice(1)}.\n\n`}${text}`;
+    })
+    .join('\n\n');
 }
 
 function errorsSection(command: Command): string {

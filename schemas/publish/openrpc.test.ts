@@ -4,6 +4,8 @@ import * as metaSchema from '@open-rpc/meta-schema';
 import { Ajv } from 'ajv';
 import { describe, expect, it } from 'vitest';
 import { type Command, commands } from '../commands/index.ts';
+import { errorTable } from '../errors/index.ts';
+import type { ErrorEntry } from '../errors/table.ts';
 import type { JsonSchema } from './json-schema.ts';
 import { recordedExamples } from './recorded.ts';
 
@@ -46,6 +48,34 @@ describe('the OpenRPC document', () => {
       expect(method.examples !== undefined, method.name).toBe('answer' in (recorded[method.name] ?? {}));
       expect(method.summary).toMatch(/\.$/);
     }
+  });
+
+  it('lists with a command the errors that it can come upon, and with some command each that is an answer', () => {
+    const listed = new Map(
+      methods.map(({ name, errors }) => [
+        name,
+        (errors as { $ref: string }[]).map(({ $ref }) => $ref.slice('#/components/errors/'.length)),
+      ]),
+    );
+    const of = (name: string): string[] => listed.get(`zos.deployment.${name}`) ?? [];
+    for (const [name, codes] of listed) expect(new Set(codes).size, name).toBe(codes.length);
+    expect(of('delete')).toContain('deployment_delete_disabled');
+    expect(of('plan')).not.toContain('deployment_delete_disabled');
+    expect(of('plan')).toContain('deployment_exists');
+    expect(of('plan').filter((code) => code.startsWith('signature_'))).toEqual([]);
+    expect(of('deploy').filter((code) => code.startsWith('upgrade_'))).toEqual([]);
+    expect(of('update')).toContain('upgrade_invalid');
+    const answered = new Set([...listed.values()].flat());
+    // These are told in the results of workloads, or of ids that no command takes.
+    const unanswered = ['workload_id_invalid', 'dependency_failed', 'step_failed'];
+    const ofDeployments = Object.entries<ErrorEntry>(errorTable).filter(([, { stage }]) => stage === 'deployment');
+    expect(ofDeployments.flatMap(([code]) => (answered.has(code) ? [] : [code]))).toEqual(unanswered);
+  });
+
+  it('says no more than is true of the version it is of', () => {
+    const described = methods.find(({ name }) => name === 'zos.api.describe')?.result as { schema: JsonSchema };
+    expect(document.openrpc).toMatch(/^1\.\d+\.\d+$/);
+    expect(described.schema.description).not.toMatch(/\d\.\d/);
   });
 
   it('names the other spellings of a command', () => {

@@ -25,6 +25,22 @@ const stagesOf: Readonly<Record<string, readonly Stage[]>> = {
   'zos.deployment.plan': ['deployment'],
 };
 
+/** Of those stages, what comes of other commands or is told in results of workloads alone. */
+const toldElsewhere: readonly string[] = [
+  'workload_id_invalid',
+  'deployment_delete_disabled',
+  'dependency_failed',
+  'step_failed',
+];
+const ofUpdates = /^upgrade_|^deployment_to_update_missing$/;
+const ofFirstVersions = /^deployment_(version|exists)$/;
+/** What a command cannot come upon, as it does not look there. A plan lists what is busy as a reason. */
+const unaskedBy: Readonly<Record<string, readonly RegExp[]>> = {
+  'zos.deployment.deploy': [ofUpdates],
+  'zos.deployment.update': [ofFirstVersions],
+  'zos.deployment.plan': [/^signature_/, /^deployment_(version|busy)$/],
+};
+
 const entries = Object.entries<ErrorEntry>(errorTable);
 const codesOf = (...stages: readonly Stage[]): string[] =>
   entries.filter(([, { stage }]) => stages.includes(stage)).map(([code]) => code);
@@ -34,7 +50,10 @@ export const everyCommand: readonly string[] = codesOf('command', 'bus');
 
 /** Codes beyond those, of the error table, that this command's answer may carry. */
 export function ownErrorsOf({ name, errors = [] }: Command): string[] {
-  return [...codesOf(...(stagesOf[name] ?? [])), ...errors];
+  const ofDeployments = codesOf(...(stagesOf[name] ?? [])).filter(
+    (code) => !toldElsewhere.includes(code) && !unaskedBy[name]?.some((pattern) => pattern.test(code)),
+  );
+  return [...ofDeployments, ...errors];
 }
 
 export function openrpc(examples: Examples): JsonSchema {
