@@ -1,28 +1,15 @@
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import type { ZbusClient } from '../modules/zbus/client.ts';
+import { describe, expect, it, vi } from 'vitest';
 import { planner, provision, statistics } from './interface.ts';
-import type { TestHost } from './testing/host.ts';
-import { fullDeployment, Stand } from './testing/provisiond.ts';
+import { fullDeployment } from './testing/provisiond.ts';
+import { bus, host, stand, standForEachTest, tenant } from './testing/stand.ts';
 import { diskWorkload, machineWorkload, networkWorkload, Tenant } from './testing/tenant.ts';
 import { deploymentToStruct } from './wire.ts';
 
 const GIB = 1024 ** 3;
 
-let stand: Stand;
-let host: TestHost;
-let bus: ZbusClient;
-let tenant: Tenant;
-
-beforeEach(async () => {
-  stand = await Stand.open();
-  ({ host, bus, tenant } = stand);
-});
-
-afterEach(() => stand.close());
+standForEachTest();
 
 describe('capacity on the bus', () => {
-  beforeEach(() => stand.serveHost());
-
   it('counts the same numbers for statistics, for the plan and for a refusal', async () => {
     await stand.startHere();
     const before = await bus.of(planner).Capacity({});

@@ -1,25 +1,12 @@
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import type { ZbusClient } from '../modules/zbus/client.ts';
+import { describe, expect, it, vi } from 'vitest';
 import { provision } from './interface.ts';
-import type { TestHost } from './testing/host.ts';
-import { fullDeployment, Stand } from './testing/provisiond.ts';
+import { fullDeployment } from './testing/provisiond.ts';
+import { bus, host, stand, standForEachTest, tenant } from './testing/stand.ts';
 import { networkWorkload, Tenant } from './testing/tenant.ts';
 
-let stand: Stand;
-let host: TestHost;
-let bus: ZbusClient;
-let tenant: Tenant;
-
-beforeEach(async () => {
-  stand = await Stand.open();
-  ({ host, bus, tenant } = stand);
-});
-
-afterEach(() => stand.close());
+standForEachTest();
 
 describe('provisiond and the chain', () => {
-  beforeEach(() => stand.serveHost());
-
   it('refuses what the chain or the signatures do not cover', async () => {
     await stand.startHere();
     const good = tenant.contracted(host, 1n, fullDeployment());

@@ -3,20 +3,17 @@ import { afterEach, beforeEach, expect, it } from 'vitest';
 import { nodeMachine } from '../modules/noded/interface.ts';
 import { ZbusServer } from '../modules/zbus/server.ts';
 import { statistics } from './interface.ts';
-import { Stand } from './testing/provisiond.ts';
+import { stand, standForEachTest } from './testing/stand.ts';
 
-let stand: Stand;
 let noded: ZbusServer | undefined;
 
+standForEachTest();
 beforeEach(async () => {
-  stand = await Stand.open();
-  await stand.serveHost();
   await stand.startHere();
 });
 afterEach(async () => {
   await noded?.stop(200);
   noded = undefined;
-  await stand.close();
 });
 
 it('lists the GPUs of the machine, all free', async () => {

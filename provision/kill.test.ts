@@ -1,31 +1,22 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import type { ZbusClient } from '../modules/zbus/client.ts';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { ZbusError } from '../modules/zbus/errors.ts';
 import { planner, provision } from './interface.ts';
 import { SqliteJournal } from './store/sqlite.ts';
-import type { TestHost } from './testing/host.ts';
-import { fullDeployment, Stand } from './testing/provisiond.ts';
-import { at, diskWorkload, type Tenant } from './testing/tenant.ts';
+import { fullDeployment } from './testing/provisiond.ts';
+import { bus, host, stand, standForEachTest, tenant } from './testing/stand.ts';
+import { at, diskWorkload } from './testing/tenant.ts';
 
 const GIB = 1024 ** 3;
 const MAIN = fileURLToPath(new URL('./main.ts', import.meta.url));
 const children: ChildProcess[] = [];
-let stand: Stand;
-let host: TestHost;
-let bus: ZbusClient;
-let tenant: Tenant;
 
-beforeEach(async () => {
-  stand = await Stand.open();
-  ({ host, bus, tenant } = stand);
-});
+standForEachTest();
 
 afterEach(async () => {
   for (const child of children.splice(0)) await kill(child);
-  await stand.close();
 });
 
 function launch(): ChildProcess {
@@ -109,7 +100,6 @@ describe('kill -9 of provisiond', () => {
   ];
 
   it('at one call after the other ends in the same running deployment, and of a cancelled one in nothing', async () => {
-    await stand.serveHost();
     let child = await startChild();
     for (const [index, { up, down }] of lives.entries()) {
       const contract = BigInt(index + 1);
@@ -135,7 +125,6 @@ describe('kill -9 of provisiond', () => {
   }, 60_000);
 
   it('while an update is carried out ends in the new version, and the machine is the same', async () => {
-    await stand.serveHost();
     const spare = (version: number, gib: number) => at(version, diskWorkload('spare', gib * GIB));
     let child = await startChild();
     await stand.deploy(tenant.contracted(host, 1n, [...fullDeployment(), spare(0, 1)]));
@@ -175,7 +164,6 @@ describe('kill -9 of provisiond', () => {
   }, 60_000);
 
   it('tells those who wait for a deployment', async () => {
-    await stand.serveHost();
     const child = await startChild();
     const dead = Promise.withResolvers<void>();
     host.hook = async ({ method }, when) => {

@@ -1,49 +1,26 @@
 import fc from 'fast-check';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { ZbusClient } from '../modules/zbus/client.ts';
+import { describe, expect, it } from 'vitest';
 import { ZbusError } from '../modules/zbus/errors.ts';
 import type { Deployment } from '../schemas/deployment.ts';
 import { planner } from './interface.ts';
 import type { Provisiond } from './provisiond.ts';
-import type { TestHost } from './testing/host.ts';
-import { fullDeployment, Stand } from './testing/provisiond.ts';
-import { at, diskWorkload, machineWorkload, networkWorkload, type Tenant, volumeWorkload } from './testing/tenant.ts';
+import { fullDeployment } from './testing/provisiond.ts';
+import { bus, closed, host, stand, standForEachTest, tenant } from './testing/stand.ts';
+import { at, diskWorkload, machineWorkload, networkWorkload, volumeWorkload } from './testing/tenant.ts';
 import { deploymentToStruct } from './wire.ts';
 
 const GIB = 1024 ** 3;
 const WAIT_MS = 20_000;
 
-let stand: Stand;
-let host: TestHost;
-let bus: ZbusClient;
-let tenant: Tenant;
 let daemon: Provisiond;
 
-beforeEach(async () => {
-  stand = await Stand.open();
-  ({ host, bus, tenant } = stand);
-  await stand.serveHost();
-});
-
-afterEach(() => stand.close());
+standForEachTest();
 
 const plan = (deployment: Deployment, twin = 7) =>
   bus.of(planner).Plan({ twin, deployment: deploymentToStruct(deployment) });
 const wait = (version = 0, timeoutMs = WAIT_MS, contractID = 1n) =>
   bus.of(planner).Wait({ twin: 7, contractID, version, timeoutMs }, { deadlineMs: timeoutMs + 5_000 });
 const codeOf = (error: unknown): unknown => (error instanceof ZbusError ? (error.remote?.code ?? error.kind) : error);
-
-/** Until `open` is called, calls of that method do not go on. */
-function closed(method: string): { open: () => void; reached: Promise<void> } {
-  const gate = Promise.withResolvers<void>();
-  const arrival = Promise.withResolvers<void>();
-  host.hook = async (call, when) => {
-    if (call.method !== method || when !== 'before') return;
-    arrival.resolve();
-    await gate.promise;
-  };
-  return { open: gate.resolve, reached: arrival.promise };
-}
 
 describe('the dry run', () => {
   it('says what each workload takes and where it would lie, needs neither contract nor signature, and changes nothing', async () => {

@@ -1,27 +1,16 @@
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import type { ZbusClient } from '../modules/zbus/client.ts';
+import { beforeEach, describe, expect, it, vi } from 'vitest';
 import type { Deployment } from '../schemas/deployment.ts';
 import { planner, provision } from './interface.ts';
 import { failingJournal } from './store/failing.ts';
 import { MemoryJournal } from './store/memory.ts';
-import type { TestHost } from './testing/host.ts';
-import { fullDeployment, Stand } from './testing/provisiond.ts';
-import { diskWorkload, machineWorkload, networkWorkload, type Tenant } from './testing/tenant.ts';
+import { fullDeployment } from './testing/provisiond.ts';
+import { bus, host, stand, standForEachTest, tenant } from './testing/stand.ts';
+import { diskWorkload, machineWorkload, networkWorkload } from './testing/tenant.ts';
 import { deploymentFromStruct, deploymentToStruct, workloadFromStruct } from './wire.ts';
 
 const GIB = 1024 ** 3;
 
-let stand: Stand;
-let host: TestHost;
-let bus: ZbusClient;
-let tenant: Tenant;
-
-beforeEach(async () => {
-  stand = await Stand.open();
-  ({ host, bus, tenant } = stand);
-});
-
-afterEach(() => stand.close());
+standForEachTest({ served: false });
 
 describe('provisiond on the bus', () => {
   beforeEach(() => stand.serveHost());

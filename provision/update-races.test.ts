@@ -1,24 +1,18 @@
 /** Updates that meet something else: what they do not tell the truth about, another update, a daemon, another deployment. */
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import type { Deployment, Workload } from '../schemas/deployment.ts';
 import { planner, provision } from './interface.ts';
 import type { Provisiond } from './provisiond.ts';
 import { LIMITS } from './testing/engine.ts';
-import { Stand } from './testing/provisiond.ts';
+import { bus, closed, host, stand, standForEachTest, tenant } from './testing/stand.ts';
 import { at, diskWorkload, machineWorkload, networkWorkload, volumeWorkload } from './testing/tenant.ts';
 import { deploymentToStruct } from './wire.ts';
 
 const GIB = 1024 ** 3;
 
-let stand: Stand;
 let daemon: Provisiond;
 
-beforeEach(async () => {
-  stand = await Stand.open();
-  await stand.serveHost();
-});
-
-afterEach(() => stand.close());
+standForEachTest();
 
 const net1 = networkWorkload('net1');
 const disk1 = diskWorkload('disk1', GIB);
@@ -26,31 +20,19 @@ const vm1 = machineWorkload('vm1', { mounts: ['disk1'] });
 
 async function deployed(...workloads: Workload[]): Promise<void> {
   daemon = await stand.startHere({ busyWaitMs: 300, engineLimits: LIMITS });
-  await stand.deploy(stand.tenant.contracted(stand.host, 1n, workloads));
+  await stand.deploy(tenant.contracted(host, 1n, workloads));
   await stand.running();
   await daemon.engine.idle();
 }
 
 function next(workloads: Workload[], version = 1): Deployment {
-  const deployment = stand.tenant.deployment(1n, workloads, version);
-  stand.host.rehash(deployment);
+  const deployment = tenant.deployment(1n, workloads, version);
+  host.rehash(deployment);
   return deployment;
 }
 
-/** Until `open` is called, calls of that method do not go on. */
-function closed(method: string): { open: () => void; reached: Promise<void> } {
-  const gate = Promise.withResolvers<void>();
-  const arrival = Promise.withResolvers<void>();
-  stand.host.hook = async (call, when) => {
-    if (call.method !== method || when !== 'before') return;
-    arrival.resolve();
-    await gate.promise;
-  };
-  return { open: gate.resolve, reached: arrival.promise };
-}
-
 const logOf = async (name: string): Promise<string[]> => {
-  const changes = await stand.bus.of(provision).Changes({ twin: 7, contractID: 1n });
+  const changes = await bus.of(provision).Changes({ twin: 7, contractID: 1n });
   return changes
     .filter((one) => one.Name === name)
     .map(({ Version, Result }) => `${Version} ${Result.State} ${Result.Error}`.trim());
@@ -66,9 +48,9 @@ describe('an update', () => {
     ];
     for (const workloads of lies) {
       expect((await stand.refused(next(workloads), 7, true)).code).toMatch(/^(mount|network)_missing$/);
-      const dry = await stand.bus
+      const dry = await bus
         .of(planner)
-        .Plan({ twin: 7, deployment: deploymentToStruct(stand.tenant.deployment(1n, workloads, 1)) });
+        .Plan({ twin: 7, deployment: deploymentToStruct(tenant.deployment(1n, workloads, 1)) });
       expect(dry.Fits).toBe(false);
     }
     const elsewhere = { ...net1, data: net1.data.replace('10.1.2.0', '10.1.3.0') };
@@ -81,7 +63,7 @@ describe('an update', () => {
 
   it('takes a network away when the last machine of another deployment is off it, and not before', async () => {
     await deployed(net1, disk1);
-    await stand.deploy(stand.tenant.contracted(stand.host, 2n, [machineWorkload('far', { ip: '10.1.2.9' })]));
+    await stand.deploy(tenant.contracted(host, 2n, [machineWorkload('far', { ip: '10.1.2.9' })]));
     await stand.running(2n);
     const update = next([disk1]);
     expect(await stand.refused(update, 7, true)).toMatchObject({
@@ -89,10 +71,10 @@ describe('an update', () => {
       details: { phase: "still needed: workload 'far' of contract 2 is on network 'net1'" },
     });
     const answered = stand.update(update);
-    stand.host.cancelContract(2n);
+    host.cancelContract(2n);
     await answered;
     await daemon.engine.idle();
-    expect(stand.host.resources).toEqual(['disk 7-1-disk1']);
+    expect(host.resources).toEqual(['disk 7-1-disk1']);
   });
 
   it('adds a name again that the one before takes away, once it is gone', async () => {
@@ -137,31 +119,29 @@ describe('an update', () => {
     await deployed(net1, vol1, disk1);
     const id = '7-1-vol1';
     let isAway = true;
-    stand.host.hook = ({ method }) => {
+    host.hook = ({ method }) => {
       if (isAway && /VolumeUpdate|VolumeDelete/.test(method)) throw new Error('storaged is away');
     };
     const before = Math.floor(Date.now() / 1000);
     await stand.update(next([net1, at(1, volumeWorkload('vol1', 2 * GIB)), disk1]));
-    const { Waiting, Pending } = await stand.bus.of(planner).Capacity({});
+    const { Waiting, Pending } = await bus.of(planner).Capacity({});
     expect(Waiting).toMatchObject({ Deployments: 1, Workloads: 1 });
     expect(Waiting.Oldest).toBeGreaterThanOrEqual(before);
     expect(Pending.SRU).toBe(GIB);
-    const removed = stand.bus.of(provision).DecommissionCached({ id, reason: 'gone' });
+    const removed = bus.of(provision).DecommissionCached({ id, reason: 'gone' });
     await vi.waitFor(async () =>
       expect((await logOf('vol1')).at(-1)).toBe('1 unchanged workload decommissioned by system, reason: gone'),
     );
-    const { Free } = await stand.bus.of(planner).Capacity({});
-    stand.host.calls.length = 0;
+    const { Free } = await bus.of(planner).Capacity({});
+    host.calls.length = 0;
     // It has the room of what the daemon ended and of what it ends itself.
     await stand.update(next([net1, at(2, diskWorkload('large', Free.SRU + 2 * GIB))], 2));
-    await vi.waitFor(() =>
-      expect(stand.host.changes.filter((one) => one === 'VolumeDelete').length).toBeGreaterThan(3),
-    );
-    expect(stand.host.changes).not.toContain('DiskCreate');
+    await vi.waitFor(() => expect(host.changes.filter((one) => one === 'VolumeDelete').length).toBeGreaterThan(3));
+    expect(host.changes).not.toContain('DiskCreate');
     isAway = false;
     await removed;
     await daemon.engine.idle();
     expect(await stand.stateOf()).toEqual(['ok', 'ok']);
-    expect((await stand.bus.of(planner).Capacity({})).Free.SRU).toBe(GIB);
+    expect((await bus.of(planner).Capacity({})).Free.SRU).toBe(GIB);
   });
 });

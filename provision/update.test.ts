@@ -1,31 +1,19 @@
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import type { ZbusClient } from '../modules/zbus/client.ts';
+import { describe, expect, it, vi } from 'vitest';
 import { type Deployment, noResult } from '../schemas/deployment.ts';
 import { ENGINE_LIMITS } from './engine/steps.ts';
 import { planner, provision } from './interface.ts';
 import type { Provisiond } from './provisiond.ts';
 import { failingJournal } from './store/failing.ts';
 import { MemoryJournal } from './store/memory.ts';
-import type { TestHost } from './testing/host.ts';
-import { Stand } from './testing/provisiond.ts';
-import { at, diskWorkload, machineWorkload, networkWorkload, type Tenant, volumeWorkload } from './testing/tenant.ts';
+import { bus, host, stand, standForEachTest, tenant } from './testing/stand.ts';
+import { at, diskWorkload, machineWorkload, networkWorkload, volumeWorkload } from './testing/tenant.ts';
 import { deploymentFromStruct } from './wire.ts';
 
 const GIB = 1024 ** 3;
 
-let stand: Stand;
-let host: TestHost;
-let bus: ZbusClient;
-let tenant: Tenant;
 let daemon: Provisiond;
 
-beforeEach(async () => {
-  stand = await Stand.open();
-  ({ host, bus, tenant } = stand);
-  await stand.serveHost();
-});
-
-afterEach(() => stand.close());
+standForEachTest();
 
 /** A network, a disk in use, a spare disk, a volume and a machine. */
 const first = () => [
