@@ -123,7 +123,7 @@ describe('gridnode validate', { timeout: 120_000 }, () => {
       gridnode(['validate', file, ...signers, ...upgrade]),
     ]);
     expect(json(outcome)).toMatchObject({ ok: false, stage: edge.kind, error: edge.expect.error, code: 1 });
-    expect(text).toMatchObject({ stdout: `${edge.kind}: ${edge.expect.error}\n`, code: 1 });
+    expect(text).toMatchObject({ stdout: `refused at stage ${edge.kind}: ${edge.expect.error}\n`, code: 1 });
   });
 
   it('says in JSON which workload and field is at fault, and what cannot be read', async () => {

@@ -27,7 +27,8 @@ Runs until Ctrl-C, or with --background until: gridnode down
   --json              what a client needs as one line of JSON, secrets included
   --log-level LEVEL   trace, debug, info, warn, error
 
-A node that ran before goes on with what it had accepted, and with its options.`;
+A node that ran before goes on with what it had accepted, and with its options;
+--fail '' and --admin-twin '' take earlier ones back.`;
 
 const options = {
   simulate: { type: 'boolean' },
@@ -52,8 +53,8 @@ export const command: Command = {
     const wishes: SimulatedWishes = {
       size: readTotal(values.total),
       delayMs: readDelay(values.delay),
-      fail: values.fail?.map(checkedPattern),
-      adminTwins: values['admin-twin']?.map(checkedTwin),
+      fail: named(values.fail)?.map(checkedPattern),
+      adminTwins: named(values['admin-twin'])?.map(checkedTwin),
       logLevel: values['log-level'],
     };
     const layout = makeLayout(values.state);
@@ -94,6 +95,11 @@ function readTotal(text: string | undefined): SimulatedWishes['size'] {
     wanted[name] = value;
   }
   return wanted;
+}
+
+/** Without what is empty, which a person writes for "none any more". */
+function named(texts: readonly string[] | undefined): readonly string[] | undefined {
+  return texts?.filter((text) => text !== '');
 }
 
 function readDelay(text: string | undefined): number | undefined {

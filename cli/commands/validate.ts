@@ -92,7 +92,7 @@ export const command: Command = {
       if (!(error instanceof Refused)) throw error;
       const { stage, message, where, cause } = error;
       if (stage === 'file' && !values.json) throw cause;
-      print({ ok: false, stage, error: message, where }, `${stage}: ${message}`);
+      print({ ok: false, stage, error: message, where }, `refused at stage ${stage}: ${message}`);
       return 1;
     }
   },

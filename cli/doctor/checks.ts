@@ -28,7 +28,11 @@ export function checkRoot(): Finding {
   const uid = process.getuid?.() ?? -1;
   return uid === 0
     ? ok('root', 'uid 0')
-    : fail('root', `uid ${uid}`, 'run as root: networks, pools and machines need it');
+    : fail(
+        'root',
+        `uid ${uid}`,
+        'run as root: networks, pools and machines need it; for writing clients, gridnode up --simulate does without',
+      );
 }
 
 export function checkNode(): Finding {

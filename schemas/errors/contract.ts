@@ -202,7 +202,7 @@ export const contractErrors = {
       reason: z.string(),
     }),
     message: (d) =>
-      `${d.reason} (stage ${d.stage}, step '${d.step}' of workload '${d.workload}', ${d.attempts} attempts in ${d.elapsedMs} ms)`,
+      `${d.reason} (stage ${d.stage}, step '${d.step}' of workload '${d.workload}', attempts: ${d.attempts} in ${d.elapsedMs} ms)`,
   }),
   contract_data_too_long: entry({
     number: 2134,

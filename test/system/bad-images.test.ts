@@ -55,7 +55,7 @@ describe.skipIf(!isRoot)('images that cannot become a machine', () => {
     return message;
   };
   const stage = (attempts: string, index = 1): string =>
-    `\\(stage flist, step 'image' of workload 'x${index}vm', ${attempts} attempts in \\d+ ms\\)$`;
+    `\\(stage flist, step 'image' of workload 'x${index}vm', attempts: ${attempts} in \\d+ ms\\)$`;
 
   it('a server that is not there may come back, and is tried for a minute', { timeout: 300_000 }, async () => {
     const nobody = await serveHttp(node.config, () => undefined);

@@ -36,7 +36,7 @@ describe('a simulated node', { timeout: 180_000 }, () => {
   let output = '';
 
   beforeAll(async () => {
-    output = await node.up('--total', 'cru=4,mru=16G,sru=500G,hru=1T');
+    output = await node.up('--total', 'cru=4,mru=16G,sru=500G,hru=1T', '--fail', 'no such change');
     tenant = await SimulatedTenant.open(node);
   }, 180_000);
 
@@ -123,7 +123,11 @@ describe('a simulated node', { timeout: 180_000 }, () => {
     await expect.poll(() => [...pids.values()].every(isGone)).toBe(true);
 
     const before = node.facts;
-    await node.up();
+    const patterns = async () =>
+      JSON.parse(await readFile(join(node.state, 'node.json'), 'utf8')).simulated.fail as string[];
+    expect(await patterns()).toEqual(['no such change']);
+    await node.up('--fail', '');
+    expect(await patterns()).toEqual([]);
     expect(node.facts).toEqual(before);
     tenant = await SimulatedTenant.open(node);
     expect((await tenant.ask(deploymentList)).map(({ contract_id }) => contract_id)).toEqual([contract]);
