@@ -142,7 +142,7 @@ describe('engine', () => {
     const record = journal.deployment('7-1');
     const of = (name: string) => record?.workloads.find((one) => one.name === name);
     expect(of('disk1')?.message).toMatch(
-      /nothing serves storage \(stage storage, step 'disk' of workload 'disk1', \d+ attempts/,
+      /nothing serves storage \(stage storage, step 'disk' of workload 'disk1', attempts: \d+/,
     );
     expect(of('vm1')?.message).toMatch(/^invalid disk 'disk1' state/);
     expect(host.resources).toEqual(['network 7-1-net1', 'volume 7-1-vol1']);

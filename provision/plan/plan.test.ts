@@ -1,24 +1,13 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { MINIMUM_FORMATTED_BYTES } from '../../schemas/capacity.ts';
+import { codes, disk, network, refusals, request, workload } from '../testing/plan.ts';
 import { type Account, countCapacity, type Reservation, reservedMemoryBytes, type Snapshot } from './capacity.ts';
-import { type NodeAbilities, type Plan, planDeployment, type Refusal } from './plan.ts';
-import type { DeploymentRequest, WorkloadRequest } from './request.ts';
+import { type NodeAbilities, type Plan, planDeployment } from './plan.ts';
+import type { WorkloadRequest } from './request.ts';
 
 const GIB = 1024 ** 3;
 const MIB = 1024 ** 2;
-
-function workload(name: string, type: string, given: Partial<WorkloadRequest> = {}): WorkloadRequest {
-  return { name, type, vcpus: 0, memoryBytes: 0, publicIps: 0, allocations: [], mounts: [], features: [], ...given };
-}
-
-function disk(name: string, bytes: number): WorkloadRequest {
-  return workload(name, 'zmount', { allocations: [{ resource: `7-1-${name}`, kind: 'disk', media: 'ssd', bytes }] });
-}
-
-function network(name: string, port = 0, subnet = '10.1.2.0/24'): WorkloadRequest {
-  return workload(name, 'network', { network: { name, subnet, range: '10.1.0.0/16', wireguardPort: port } });
-}
 
 function machine(name: string, given: Partial<WorkloadRequest> = {}, ip = '10.1.2.5'): WorkloadRequest {
   return workload(name, 'zmachine', {
@@ -29,12 +18,6 @@ function machine(name: string, given: Partial<WorkloadRequest> = {}, ip = '10.1.
     ...given,
   });
 }
-
-const request = (workloads: readonly WorkloadRequest[], contract = 1n, twin = 7): DeploymentRequest => ({
-  twin,
-  contract,
-  workloads,
-});
 
 const abilities: NodeAbilities = {
   types: new Set(['network', 'zmount', 'volume', 'zmachine']),
@@ -56,12 +39,6 @@ function snapshot(given: Partial<Snapshot> = {}): Snapshot {
     ...given,
   };
 }
-
-function refusals(plan: Plan): readonly Refusal[] {
-  return plan.fits ? [] : plan.refusals;
-}
-
-const codes = (plan: Plan): string[] => refusals(plan).map((one) => one.code);
 
 describe('plan', () => {
   it('places a whole deployment and says what comes after what', () => {

@@ -1,23 +1,12 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { codes, disk, network, refusals, request, workload } from '../testing/plan.ts';
 import { countCapacity, growthOf, type Reservation, type ReservedWorkload, type Snapshot } from './capacity.ts';
 import { type NodeAbilities, type Plan, planDeployment } from './plan.ts';
-import type { DeploymentRequest, WorkloadRequest } from './request.ts';
+import type { WorkloadRequest } from './request.ts';
 import { planUpdate } from './update.ts';
 
 const GIB = 1024 ** 3;
-
-function workload(name: string, type: string, given: Partial<WorkloadRequest> = {}): WorkloadRequest {
-  return { name, type, vcpus: 0, memoryBytes: 0, publicIps: 0, allocations: [], mounts: [], features: [], ...given };
-}
-
-function disk(name: string, bytes: number): WorkloadRequest {
-  return workload(name, 'zmount', { allocations: [{ resource: `7-1-${name}`, kind: 'disk', media: 'ssd', bytes }] });
-}
-
-function network(name: string, port = 0, subnet = '10.1.2.0/24'): WorkloadRequest {
-  return workload(name, 'network', { network: { name, subnet, range: '10.1.0.0/16', wireguardPort: port } });
-}
 
 function machine(name: string, ip: string, given: Partial<WorkloadRequest> = {}): WorkloadRequest {
   return workload(name, 'zmachine', {
@@ -28,12 +17,6 @@ function machine(name: string, ip: string, given: Partial<WorkloadRequest> = {})
     ...given,
   });
 }
-
-const request = (workloads: readonly WorkloadRequest[], contract = 1n, twin = 7): DeploymentRequest => ({
-  twin,
-  contract,
-  workloads,
-});
 
 const abilities: NodeAbilities = {
   types: new Set(['network', 'zmount', 'volume', 'zmachine']),
@@ -69,7 +52,6 @@ function fitting(plan: Plan): Extract<Plan, { fits: true }> {
   return plan;
 }
 
-const codes = (plan: Plan): string[] => (plan.fits ? [] : plan.refusals.map((one) => one.code));
 const set = (...names: string[]): ReadonlySet<string> => new Set(names);
 
 /** The deployment as it runs. */
@@ -108,7 +90,7 @@ describe('plan of an update', () => {
       { resource: '7-1-d1', kind: 'disk', media: 'ssd', pool: 'a', bytes: 8 * GIB + free },
     ]);
     const refused = grown(8 * GIB + free + 1);
-    expect(refused.fits ? [] : refused.refusals).toEqual([
+    expect(refusals(refused)).toEqual([
       {
         code: 'capacity_single_disk',
         details: { workload: 'd1', media: 'ssd', requested: free + 1, largest: free, pool: 'a' },
@@ -161,10 +143,26 @@ describe('plan of an update', () => {
       );
     expect(moved('10.1.2.0/28').fits).toBe(true);
     const refused = moved('10.1.2.0/29');
-    expect(refused.fits ? [] : refused.refusals).toEqual([
+    expect(refusals(refused)).toEqual([
       { code: 'address_outside_subnet', details: { workload: '2/far', address: '10.1.2.9', subnet: '10.1.2.0/29' } },
     ]);
     expect(codes(moved('10.1.3.0/24'))).toEqual(['address_outside_subnet', 'address_outside_subnet']);
+  });
+
+  it('has a machine of another deployment fit a network as it is and as it is to become', () => {
+    const site1 = running([network('net1', 4100)]);
+    const moving = running([network('net1', 4200, '10.1.2.0/28')]);
+    const [now, target] = [site1.workloads, moving.workloads].map(([one]) => one as ReservedWorkload);
+    if (now === undefined || target === undefined) throw new Error('both have the network');
+    const node = snapshot([{ ...site1, workloads: [now, growthOf(now, target)] }]);
+    const at = (ip: string): Plan => planDeployment(request([machine('far', ip)], 2n), node, abilities);
+    expect(codes(at('10.1.2.9'))).toEqual([]);
+    expect(refusals(at('10.1.2.99'))).toMatchObject([
+      { code: 'address_outside_subnet', details: { subnet: '10.1.2.0/28' } },
+    ]);
+    expect(codes(planDeployment(request([network('net2', 4200)], 3n), node, abilities))).toEqual([
+      'wireguard_port_taken',
+    ]);
   });
 
   it('lets a network keep its port, and have one that goes away, but none of another', () => {

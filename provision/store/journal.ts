@@ -13,8 +13,8 @@ export function deploymentId(twin: number, contract: bigint): DeploymentId {
   return `${twin}-${contract}`;
 }
 
-/** A deployment as it was verified and planned. */
-export interface Acceptance {
+/** One version of a deployment as it was verified. */
+interface VerifiedVersion {
   readonly twin: number;
   readonly contract: bigint;
   readonly version: number;
@@ -23,6 +23,10 @@ export interface Acceptance {
   readonly hash: string;
   /** Correlation id of the request. */
   readonly trace: string;
+}
+
+/** A deployment as it was verified and planned. */
+export interface Acceptance extends VerifiedVersion {
   readonly workloads: readonly AcceptedWorkload[];
   readonly reservation: Reservation;
 }
@@ -39,14 +43,7 @@ export interface RevisedWorkload extends AcceptedWorkload {
 }
 
 /** An update of a deployment as it was verified and planned. */
-export interface Revision {
-  readonly twin: number;
-  readonly contract: bigint;
-  readonly version: number;
-  /** The new signed document, as that of an acceptance. */
-  readonly document: string;
-  readonly hash: string;
-  readonly trace: string;
+export interface Revision extends VerifiedVersion {
   /** Names of the workloads that go away. */
   readonly removed: readonly string[];
   /** New ones, those to be made anew, and running ones as they are to become. All others stay untouched. */

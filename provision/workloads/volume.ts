@@ -2,6 +2,7 @@
 import type { Workload } from '../../schemas/deployment.ts';
 import { loadData } from '../../schemas/validate.ts';
 import { volume } from '../../schemas/workloads/volume.ts';
+import { resizeStep } from './resize.ts';
 import { type Calling, type Daemons, removeConfirmed, type Step, type WorkloadDriver } from './workload.ts';
 
 const sizeOf = (workload: Workload): number => Number(loadData(volume, workload).size);
@@ -29,18 +30,10 @@ export const volumeDriver: WorkloadDriver = {
       result: () => Promise.resolve(JSON.stringify({ id })),
     };
   },
-  change: ({ id, workload, daemons: { storage } }, to) => {
-    const [before, after] = [sizeOf(workload), sizeOf(to.workload)];
-    return {
-      name: 'resize',
-      stage: 'storage',
-      deadlineMs: 60_000,
-      allocatesBytes: after - before,
-      grows: true,
-      ensure: (calling) => storage.VolumeUpdate({ name: id, size: after }, calling),
-      undo: (calling) => storage.VolumeUpdate({ name: id, size: before }, calling),
-    };
-  },
+  change: ({ id, workload, daemons: { storage } }, to) =>
+    resizeStep(sizeOf(workload), sizeOf(to.workload), (size, calling) =>
+      storage.VolumeUpdate({ name: id, size }, calling),
+    ),
 };
 
 /** A volume of its own name and size; `made` hears its path. */

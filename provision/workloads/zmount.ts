@@ -2,7 +2,8 @@
 import type { Workload } from '../../schemas/deployment.ts';
 import { loadData } from '../../schemas/validate.ts';
 import { zmount } from '../../schemas/workloads/zmount.ts';
-import { type Calling, removeConfirmed, type WorkloadDriver } from './workload.ts';
+import { resizeStep } from './resize.ts';
+import { removeConfirmed, type WorkloadDriver } from './workload.ts';
 
 const sizeOf = (workload: Workload): number => Number(loadData(zmount, workload).size);
 
@@ -47,20 +48,9 @@ export const zmountDriver: WorkloadDriver = {
       result: () => Promise.resolve(JSON.stringify({ volume_id: id })),
     };
   },
-  change: ({ id, workload, daemons: { storage } }, to) => {
-    const [before, after] = [sizeOf(workload), sizeOf(to.workload)];
-    const resize = async (size: number, calling: Calling): Promise<void> => {
-      await storage.DiskResize({ name: id, size }, calling);
-    };
-    return {
-      name: 'resize',
-      stage: 'storage',
-      deadlineMs: 60_000,
-      allocatesBytes: after - before,
-      grows: true,
-      ensure: (calling) => resize(after, calling),
-      // storaged never shrinks a disk: this confirms that it did not grow behind a call that was given up.
-      undo: (calling) => resize(before, calling),
-    };
-  },
+  change: ({ id, workload, daemons: { storage } }, to) =>
+    resizeStep(sizeOf(workload), sizeOf(to.workload), (size, calling) =>
+      // Never shrinks a disk: one that grew behind a call that was given up is found out so.
+      storage.DiskResize({ name: id, size }, calling),
+    ),
 };
