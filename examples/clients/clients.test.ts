@@ -9,7 +9,6 @@ import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { ChainClient } from '../../gateway/chain/client.ts';
 import { Identity, RmbClient, TwinCache } from '../../gateway/rmb/index.ts';
-import { workloadTypes } from '../../schemas/index.ts';
 
 const run = promisify(execFile);
 const here = import.meta.dirname;
@@ -162,9 +161,8 @@ describe('generated files', () => {
     expect(hash, 'run: node examples/clients/generate.ts').toBe(sha256(join(top, source)));
   });
 
-  it('the list of what is hashed has every type, and is the same for Go', () => {
-    const { description: _, deployment: __, ...types } = JSON.parse(readFileSync(join(here, 'hashed.json'), 'utf8'));
-    expect(Object.keys(types).sort()).toEqual(workloadTypes.map(({ name }) => name).sort());
-    expect(readFileSync(join(here, 'go', 'hashed.json'), 'utf8')).toBe(readFileSync(join(here, 'hashed.json'), 'utf8'));
+  it('the list of what is hashed is the same for Go', () => {
+    const published = readFileSync(join(top, 'schemas', 'hashed.json'), 'utf8');
+    expect(readFileSync(join(here, 'go', 'hashed.json'), 'utf8')).toBe(published);
   });
 });

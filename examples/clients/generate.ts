@@ -90,7 +90,7 @@ try {
   writeFileSync(join(here, 'python/envelope_pb2.py'), `# ${origin(protoc, envelope)}\n${written('envelope_pb2.py')}`);
 
   // Go embeds files of its own folder only.
-  copyFileSync(join(here, 'hashed.json'), join(here, 'go/hashed.json'));
+  copyFileSync(join(top, 'schemas/hashed.json'), join(here, 'go/hashed.json'));
 } finally {
   rmSync(folder, { recursive: true, force: true });
 }

@@ -4,7 +4,7 @@ import json
 from ipaddress import ip_address, ip_interface
 from pathlib import Path
 
-HASHED = json.loads((Path(__file__).parent.parent / "hashed.json").read_text())
+HASHED = json.loads((Path(__file__).parents[3] / "schemas" / "hashed.json").read_text())
 
 
 def address(text):
