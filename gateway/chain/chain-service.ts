@@ -7,6 +7,7 @@ import type { ChainClient, Twin } from './client.ts';
 import { ContractWatch } from './contract-watch.ts';
 import type { NodeMembership } from './membership.ts';
 import { type TwinText, type UpdateMode, updateModes } from './own-twin.ts';
+import { settledContract } from './settled-contract.ts';
 import { changedTwins } from './twin-events.ts';
 import { type EnsuredTwin, ensureOwnTwin } from './twin-update.ts';
 
@@ -34,14 +35,15 @@ export function chainService({
 }: ChainServiceOptions): Service<typeof chain> {
   return {
     Contract: async ({ id }, { signal }) => {
-      const { contract, rentedBy, block } = await client.contractAt(id, { deadlineMs: READ_MS, signal });
+      const settled = await settledContract(client, id, { deadlineMs: READ_MS, signal });
+      const { contract, rentedBy, block } = settled;
       const type = contract?.contractType;
       return {
         Found: contract !== null,
         ContractID: id,
         TwinID: contract?.twinId ?? 0,
         Kind: type?.kind ?? '',
-        State: contract?.state.kind ?? '',
+        State: settled.isEnding ? 'ending' : (contract?.state.kind ?? ''),
         NodeID: type === undefined || type.kind === 'name' ? 0 : type.nodeId,
         DeploymentHash: type?.kind === 'node' ? new TextDecoder().decode(type.deploymentHash) : '',
         PublicIPs: type?.kind === 'node' ? type.publicIps : 0,

@@ -222,7 +222,8 @@ describe('chaind on a real bus', () => {
     await admin('dev_graceEnd', [Number(id)]);
     await user.updateTwin({ relay: 'other.example' });
     await user.cancelContract(id);
-    expect((await node.Contract({ id })).Found).toBe(false);
+    expect((await node.Contract({ id })).State).toMatch(/^(ending)?$/);
+    await expect.poll(async () => (await node.Contract({ id })).Found, { timeout: 15_000 }).toBe(false);
     expect(await node.ActiveContracts({})).toEqual([]);
     const wanted = ['created', 'grace_started', 'grace_ended', 'cancelled'].map((kind) => `${kind} ${id}`);
     await expect.poll(() => events, { timeout: 15_000 }).toEqual(wanted);

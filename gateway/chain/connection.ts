@@ -57,6 +57,7 @@ export class ChainConnection {
   readonly #lost = new Set<() => void>();
   #genesis: string | undefined;
   #ready = false;
+  #finalKnown = 0;
 
   /** Connects in the background and for ever, until `close`. */
   constructor(options: ConnectionOptions) {
@@ -155,6 +156,17 @@ export class ChainConnection {
     }
   }
 
+  /** A block is final; no endpoint whose final block is older may say what has ended. */
+  finalSeen(number: number): void {
+    this.#finalKnown = Math.max(this.#finalKnown, number);
+  }
+
+  /** @throws GridError `chain_behind` for a final block that is older than one seen before */
+  requireFinal(number: number): void {
+    if (number < this.#finalKnown) throw new GridError('chain_behind', { block: number, known: this.#finalKnown });
+    this.finalSeen(number);
+  }
+
   /** Hash of the best block, or of the newest final one. */
   async blockHash(kind: 'best' | 'final', limits: CallLimits = {}): Promise<string> {
     const hash = await this.ask('the newest block', limits, (api) =>
@@ -171,8 +183,9 @@ export class ChainConnection {
   ): Promise<Results<R>> {
     const names = reads.map(({ pallet, item }) => `${pallet}.${item}`).join(', ');
     const values = await this.ask(names, limits, async (api) => {
-      const keys = reads.map((one) => [entryOf(api, one), one.keys]);
       const block = at ?? (await api.rpc.chain.getBlockHash()).toHex();
+      const storage = await storageAt(api, block);
+      const keys = reads.map((one) => [entryOf(storage, one), one.keys]);
       return (await api.rpc.state.queryStorageAt(keys as never, block)) as unknown as Codec[];
     });
     return reads.map((one, index) => one.as.parse(values[index]?.toJSON())) as Results<R>;
@@ -186,9 +199,20 @@ export class ChainConnection {
   }
 }
 
+/**
+ * The storage as the runtime of a block describes it. The numbers of types
+ * change with an upgrade, and a block may be older or newer than what the
+ * library took for current.
+ */
+export async function storageAt(api: ApiPromise, hash: string): Promise<ApiPromise['query']> {
+  const { runtimeVersion } = await api.getBlockRegistry(Buffer.from(hash.slice(2), 'hex'));
+  if (runtimeVersion.specVersion.eq(api.runtimeVersion.specVersion)) return api.query;
+  return (await api.at(hash)).query as ApiPromise['query'];
+}
+
 /** The decorated storage entry; a runtime without it is another kind of chain. */
-function entryOf(api: ApiPromise, { pallet, item }: Read<unknown>): object {
-  const entry = api.query[pallet]?.[item]?.creator;
+function entryOf(storage: ApiPromise['query'], { pallet, item }: Read<unknown>): object {
+  const entry = storage[pallet]?.[item]?.creator;
   if (entry === undefined)
     throw new GridError('chain_unsupported', { what: `storage ${pallet}.${item} of this chain` });
   return entry;

@@ -1,9 +1,9 @@
 /** Every block's events in order, through forks, losses and restarts of the chain. */
 
 import type { Vec } from '@polkadot/types';
-import type { EventRecord } from '@polkadot/types/interfaces';
+import type { EventRecord, Header } from '@polkadot/types/interfaces';
 import { isGridError } from '../../schemas/errors/index.ts';
-import type { ChainConnection } from './connection.ts';
+import { type ChainConnection, storageAt } from './connection.ts';
 import type { ChainEvent } from './transactions.ts';
 
 export type { ChainEvent } from './transactions.ts';
@@ -20,34 +20,63 @@ export interface ChainBlock {
 const CATCH_UP_BLOCKS = 600;
 const RETRY_MS = 1000;
 const READ_DEADLINE_MS = 20_000;
+/** A chain makes a block every 6 s: when none was told for so long, it is asked whether there is one. */
+const SILENCE_MS = 8000;
+
+interface ReadBlock {
+  readonly number: number;
+  readonly hash: string;
+  readonly parent: string;
+  /** Undefined where the endpoint no longer has them. */
+  readonly events: readonly ChainEvent[] | undefined;
+}
+
+interface Head {
+  readonly number: number;
+  readonly hash: string;
+}
 
 export class BlockFollower {
   readonly #connection: ChainConnection;
   readonly #kind: 'best' | 'final';
-  #last: number | undefined;
+  readonly #silenceMs: number;
+  #last: Head | undefined;
+  #newest: Head | undefined;
+  /** Set from the first block that was not read to the next that is told. */
+  #gap = true;
   #wake: (() => void) | undefined;
 
-  constructor(connection: ChainConnection, kind: 'best' | 'final') {
+  constructor(connection: ChainConnection, kind: 'best' | 'final', silenceMs = SILENCE_MS) {
     this.#connection = connection;
     this.#kind = kind;
+    this.#silenceMs = silenceMs;
   }
 
   async *blocks(signal: AbortSignal): AsyncGenerator<ChainBlock> {
     const wake = (): void => this.#wake?.();
     const stopListening = this.#connection.onConnected(wake);
     signal.addEventListener('abort', wake, { once: true });
-    let newest: number | undefined;
     let stopHeads: (() => void) | undefined;
     try {
       while (!signal.aborted) {
         try {
           // The library renews the subscription by itself after a loss.
-          stopHeads ??= await this.#subscribe((number) => {
-            newest = number;
+          stopHeads ??= await this.#subscribe((head) => {
+            this.#newest = head;
             wake();
           });
-          if (newest === undefined || newest === this.#last) await this.#pause(RETRY_MS * 10, signal);
-          else yield* this.#upTo(newest);
+          const head = this.#newest;
+          if (head === undefined) {
+            await this.#pause(this.#silenceMs, signal);
+            // A subscription may die while its connection lives on.
+            if (this.#newest === undefined && !signal.aborted && (await this.#isBehind())) {
+              stopHeads();
+              stopHeads = undefined;
+            }
+          } else {
+            yield* this.#upTo(head);
+            if (this.#newest === head) this.#newest = undefined;
+          }
         } catch {
           if (!signal.aborted) await this.#pause(RETRY_MS, signal);
         }
@@ -59,55 +88,86 @@ export class BlockFollower {
     }
   }
 
-  #subscribe(tell: (number: number) => void): Promise<() => void> {
+  #subscribe(tell: (head: Head) => void): Promise<() => void> {
     return this.#connection.ask('new blocks', { deadlineMs: READ_DEADLINE_MS }, (api) => {
       const heads = this.#kind === 'best' ? api.rpc.chain.subscribeNewHeads : api.rpc.chain.subscribeFinalizedHeads;
-      return heads((header) => tell(header.number.toNumber())) as unknown as Promise<() => void>;
+      const listen = (header: Header): void => tell({ number: header.number.toNumber(), hash: header.hash.toHex() });
+      return heads(listen) as unknown as Promise<() => void>;
     });
   }
 
-  /** Blocks from the one after the last to `newest`. A chain that went back begins anew at `newest`. */
-  async *#upTo(newest: number): AsyncGenerator<ChainBlock> {
+  /** Asks for the newest block, and whether it is beyond the last one. */
+  async #isBehind(): Promise<boolean> {
+    const hash = await this.#connection.blockHash(this.#kind, { deadlineMs: READ_DEADLINE_MS });
+    if (hash === this.#last?.hash) return false;
+    const number = await this.#connection.ask('the newest block', { deadlineMs: READ_DEADLINE_MS }, async (api) =>
+      (await api.rpc.chain.getHeader(hash)).number.toNumber(),
+    );
+    if (this.#last !== undefined && number <= this.#last.number) return false;
+    this.#newest = { number, hash };
+    return true;
+  }
+
+  /**
+   * Blocks from the one after the last to `newest`. What is final stays so: an
+   * endpoint whose final block is older only lags, and is waited for.
+   */
+  async *#upTo(newest: Head): AsyncGenerator<ChainBlock> {
     const last = this.#last;
-    const behind = last !== undefined && newest > last && newest - last <= CATCH_UP_BLOCKS;
-    let next = behind ? last + 1 : newest;
-    let gap = !behind;
-    for (; next <= newest; next += 1) {
+    let next = newest.number;
+    if (last !== undefined && newest.number <= last.number) {
+      if (this.#kind === 'final' || (await this.#hashAt(last.number)) === last.hash) return;
+      this.#gap = true;
+    } else if (last !== undefined && newest.number - last.number <= CATCH_UP_BLOCKS) next = last.number + 1;
+    else this.#gap = true;
+    for (; next <= newest.number; next += 1) {
       const block = await this.#read(next);
-      // A block that is no longer kept is jumped over and told as a gap.
-      if (block === undefined) gap = true;
+      // A block whose state is no longer kept is jumped over and told as a gap.
+      if (block?.events === undefined) this.#gap = true;
       else {
-        yield { ...block, gap };
-        gap = false;
+        const { number, hash, events, parent } = block;
+        // The last block told is not on this chain any more.
+        const isFork = this.#last !== undefined && this.#last.number === number - 1 && this.#last.hash !== parent;
+        const gap = this.#gap || isFork;
+        if (this.#kind === 'final') this.#connection.finalSeen(number);
+        yield { number, hash, events, gap };
+        this.#gap = false;
       }
-      this.#last = next;
+      this.#last = { number: next, hash: block?.hash ?? '' };
     }
   }
 
-  /** The block, undefined where the endpoint no longer has it. */
-  async #read(number: number): Promise<Omit<ChainBlock, 'gap'> | undefined> {
+  async #read(number: number): Promise<ReadBlock | undefined> {
+    const hash = await this.#hashAt(number);
+    if (/^0x0*$/.test(hash)) return undefined;
     try {
-      return await this.#readEvents(number);
+      return await this.#readEvents(number, hash);
     } catch (error) {
-      if (isGridError(error, 'chain_rejected')) return undefined;
+      if (isGridError(error, 'chain_rejected')) return { number, hash, parent: '', events: undefined };
       throw error;
     }
   }
 
-  #readEvents(number: number): Promise<Omit<ChainBlock, 'gap'> | undefined> {
+  async #hashAt(number: number): Promise<string> {
+    const hash = await this.#connection.ask(`block ${number}`, { deadlineMs: READ_DEADLINE_MS }, (api) =>
+      api.rpc.chain.getBlockHash(number),
+    );
+    return hash.toHex();
+  }
+
+  #readEvents(number: number, hash: string): Promise<ReadBlock> {
     return this.#connection.ask(`block ${number}`, { deadlineMs: READ_DEADLINE_MS }, async (api) => {
-      const hash = (await api.rpc.chain.getBlockHash(number)).toHex();
-      if (/^0x0*$/.test(hash)) return undefined;
-      const entry = api.query.system?.events?.creator;
-      const [records] = (await api.rpc.state.queryStorageAt([[entry, []]] as never, hash)) as unknown as [
-        Vec<EventRecord>,
-      ];
+      const entry = (await storageAt(api, hash)).system?.events?.creator;
+      const [header, [records]] = (await Promise.all([
+        api.rpc.chain.getHeader(hash),
+        api.rpc.state.queryStorageAt([[entry, []]] as never, hash),
+      ])) as unknown as [Header, [Vec<EventRecord>]];
       const events = records.map(({ event }) => ({
         pallet: event.section,
         name: event.method,
         data: event.data.toJSON() as unknown[],
       }));
-      return { number, hash, events };
+      return { number, hash, parent: header.parentHash.toHex(), events };
     });
   }
 

@@ -306,7 +306,7 @@ export const ContractFacts = struct('gridnode.ContractFacts', {
   TwinID: uint32,
   /** `node`, `name` or `rent`. */
   Kind: str,
-  /** `created`, `grace` or `deleted`. */
+  /** `created`, `grace`, `deleted`, or `ending`: gone in the newest block, which is not final yet. */
   State: str,
   /** The node of a node or rent contract, else 0. */
   NodeID: uint32,

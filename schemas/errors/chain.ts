@@ -128,4 +128,18 @@ export const chainErrors = {
     message: (d) => `the chain takes no such relays for a twin (${d.relays.join(', ')}): ${d.reason}`,
     remedy: 'name at most 4 relays by host name, without port; --update-twin replace drops those of other programs',
   }),
+  chain_behind: entry({
+    number: 7013,
+    stage: 'chain',
+    fault: 'operator',
+    retryable: true,
+    details: z.object({
+      /** Newest final block of the endpoint that answered. */
+      block: z.int().nonnegative(),
+      /** Newest final block known so far. */
+      known: z.int().nonnegative(),
+    }),
+    message: (d) => `the chain's endpoint lags: its final block is ${d.block}, ${d.known} is known to be final`,
+    remedy: 'wait until the endpoint has caught up, or name another',
+  }),
 } as const;

@@ -78,6 +78,7 @@ export class DevChain extends EventEmitter<ChainEvents> {
   /** Starts from `from`, else from the genesis state. */
   constructor(timing: ChainTiming, from?: ChainSnapshot) {
     super();
+    this.setMaxListeners(0); // The server bounds subscriptions.
     this.#timing = timing;
     this.#finality = new Finality(timing.finalityMs, (block) => this.#finalize(block));
     if (from === undefined) {

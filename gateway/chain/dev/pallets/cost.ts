@@ -24,7 +24,7 @@ const CERTIFIED_FACTOR = 1.25;
 /** Below this, a fraction comes from the arithmetic and not from the price. */
 const NOISE = 1e-6;
 
-const roundUp = (value: number): number => Math.ceil(value - NOISE);
+const roundUp = (value: number): number => Math.max(0, Math.ceil(value - NOISE));
 
 /** GiB of storage that make one storage unit. */
 const SU_GIB = { hru: 1200, sru: 200 } as const;

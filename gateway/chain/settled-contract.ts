@@ -1,0 +1,23 @@
+/** A contract as the node may act on it: it is gone only where a final block says so. */
+import type { CallLimits } from './failures.ts';
+import type { ChainReader, ContractAt } from './reader.ts';
+
+export interface SettledContract extends ContractAt {
+  /** Gone in the best block, but not in a final one: it may come back. */
+  readonly isEnding: boolean;
+}
+
+const isThere = ({ contract }: ContractAt): boolean => contract !== null && contract.state.kind !== 'deleted';
+
+/** @throws GridError `chain_behind` when an endpoint that lags misses the contract */
+export async function settledContract(
+  reader: ChainReader,
+  id: bigint,
+  limits: CallLimits = {},
+): Promise<SettledContract> {
+  const best = await reader.contractAt(id, limits);
+  if (isThere(best)) return { ...best, isEnding: false };
+  const final = await reader.contractAt(id, limits, await reader.connection.blockHash('final', limits));
+  reader.connection.requireFinal(final.block);
+  return { ...final, isEnding: isThere(final) };
+}
