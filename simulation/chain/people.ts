@@ -102,9 +102,13 @@ export interface ClientFileOptions extends RegisterOptions {
   readonly web: string;
 }
 
-/** What anyone may know of a key: with the node's, a client needs no chain to verify answers. */
-function publicSide({ publicKey }: Identity): object {
-  return { public_key: Buffer.from(publicKey).toString('hex'), address: addressFromAccount(publicKey) };
+/** What anyone may know of a key: with the node's, a client needs no chain to read answers. */
+function publicSide({ publicKey, encryptionKey }: Identity): object {
+  return {
+    public_key: Buffer.from(publicKey).toString('hex'),
+    address: addressFromAccount(publicKey),
+    encryption_key: Buffer.from(encryptionKey).toString('hex'),
+  };
 }
 
 /** Writes `client.json`, mode 0600: everything a client needs, secrets included. */

@@ -161,10 +161,12 @@ describe('a simulated node', { timeout: 180_000 }, () => {
         const { deployments } = await second.ask(debugDeploymentList);
         expect(deployments).toMatchObject([{ twin_id: 5, contract_id: contract }]);
         await expect(tenant.ask(debugDeploymentList)).rejects.toThrow('unauthorized');
-        // With the node's key from the file a client needs no chain to verify answers.
+        // With the node's key from the file a client needs no chain to read answers.
         const { node: facts } = other.facts;
-        const account = (await second.chain.twin(facts.twin))?.account ?? new Uint8Array();
-        expect(facts.public_key).toBe(Buffer.from(account).toString('hex'));
+        const twin = await second.chain.twin(facts.twin);
+        expect(facts.public_key).toBe(Buffer.from(twin?.account ?? []).toString('hex'));
+        expect(facts.encryption_key).toBe(Buffer.from(twin?.encryptionKey ?? []).toString('hex'));
+        expect(facts.encryption_key).toHaveLength(66);
       } finally {
         await second.close();
       }

@@ -58,7 +58,13 @@ interface ClientFacts {
   readonly chain: string;
   readonly relay: string;
   readonly web: string;
-  readonly node: { readonly id: number; readonly twin: number; readonly farm: number; readonly public_key: string };
+  readonly node: {
+    readonly id: number;
+    readonly twin: number;
+    readonly farm: number;
+    readonly public_key: string;
+    readonly encryption_key: string;
+  };
   readonly tenants: readonly TenantFacts[];
 }
 
