@@ -87,6 +87,13 @@ export class Networks {
     });
   }
 
+  /** The same also of one whose removal was begun and has not ended: it still is there. */
+  standing(netid: string): NetworkRecord {
+    const record = this.#store.get(netid);
+    if (record === undefined) throw new GridError('network_unknown', { network: netid });
+    return record;
+  }
+
   /** A piece of work on one network that must not meet its creation or removal. */
   exclusive<T>(netid: string, work: (record: NetworkRecord) => Promise<T>): Promise<T> {
     return this.#lanes.run(netid, () => work(this.get(netid)));

@@ -40,7 +40,8 @@ function checkWorkload(workload: string): string {
 
 export function networkService(parts: NetworkServiceOptions): Service<typeof network> {
   const { networks, taps, ports, host, log } = parts;
-  const subnetOf = (netid: string) => parsePrefix(networks.get(checkNetworkId(netid)).spec.subnet);
+  // Who removes a network takes an error for the proof that it is gone.
+  const subnetOf = (netid: string) => parsePrefix(networks.standing(checkNetworkId(netid)).spec.subnet);
 
   /** Logs what was done, for whom, and how long it took. */
   const logged = async <T>(trace: string, what: string, facts: object, work: () => Promise<T>): Promise<T> => {

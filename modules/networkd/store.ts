@@ -43,10 +43,13 @@ export class NetworkStore {
     const store = new NetworkStore(root);
     await mkdir(store.#folder, { recursive: true, mode: 0o700 });
     const damaged: string[] = [];
-    for (const [netid, lease] of Object.entries(leasesSchema.catch({}).parse(await readJson(store.#leaseFile)))) {
-      store.#leases.set(netid, lease);
-    }
-    for (const file of (await readdir(store.#folder)).sort()) {
+    const files = (await readdir(store.#folder)).sort();
+    const leases = Object.entries(leasesSchema.catch({}).parse(await readJson(store.#leaseFile)));
+    // A crash between the two files leaves a lease of no network, which nobody would give back.
+    const held = leases.filter(([netid]) => files.includes(`${netid}.json`));
+    for (const [netid, lease] of held) store.#leases.set(netid, lease);
+    if (held.length < leases.length) await store.#saveLeases();
+    for (const file of files) {
       if (file.endsWith('.tmp')) await rm(join(store.#folder, file), { force: true });
       if (!file.endsWith('.json')) continue;
       const netid = file.slice(0, -'.json'.length);

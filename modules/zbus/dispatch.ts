@@ -1,7 +1,7 @@
 /** From a request to its response: objects, arguments, the handler, errors in Go's words. */
 import { decode, encode, encodeInto, zeroOf } from './codec.ts';
 import type { CallContext, InterfaceDefinition, MethodDefinition } from './definition.ts';
-import { INTERRUPTED, type RemoteError } from './errors.ts';
+import { INTERRUPTED, isZbusError, type RemoteError } from './errors.ts';
 import { objectName, type Request, type Response } from './frames.ts';
 import type { Lanes, Turn } from './order.ts';
 import { Writer } from './writer.ts';
@@ -88,7 +88,13 @@ function errorText(error: unknown): string {
   return error.message || error.name || 'unknown error';
 }
 
-function remoteOf(error: unknown): RemoteError | undefined {
+/** What crosses the bus of an error beside its text; of one that came from the bus, what came with it. */
+export function remoteOf(error: unknown): RemoteError | undefined {
+  if (isZbusError(error)) {
+    if (error.kind === 'call_failed') return error.remote;
+    // The method could not ask another module: asked again, it may.
+    return error.kind === 'protocol' ? undefined : { code: INTERRUPTED, details: { reason: error.message } };
+  }
   if (!(error instanceof Error) || !('code' in error) || typeof error.code !== 'string') return undefined;
   return 'details' in error ? { code: error.code, details: error.details } : undefined;
 }

@@ -95,6 +95,8 @@ class SimulatedPool implements StoragePool {
 
   async createVolume(name: string, limit?: number): Promise<void> {
     await this.#host.act(`storaged createVolume ${name}`);
+    // A removal that was cut short left the folder of another volume of that name.
+    await rm(this.path(name), { recursive: true, force: true });
     await mkdir(this.path(name), { recursive: true, mode: 0o755 });
     this.#book.content.volumes[name] = limit === undefined ? {} : { limit };
     this.#book.save();

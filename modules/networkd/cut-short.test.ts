@@ -1,0 +1,69 @@
+/** What a removal or a start that was cut short leaves, over books. */
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { pino } from 'pino';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { simulatedHost } from '../host/simulation.ts';
+import type { Service } from '../zbus/definition.ts';
+import { openSimulatedLinks } from './drivers/simulated.ts';
+import type { network } from './interface.ts';
+import { Networks } from './networks.ts';
+import { WireguardPorts } from './ports.ts';
+import { networkService } from './service.ts';
+import { NetworkStore } from './store.ts';
+import { networkRequest } from './testing/node.ts';
+
+const log = pino({ level: 'silent' });
+const context = { signal: new AbortController().signal, trace: '' };
+let root: string;
+let refused: string;
+
+beforeEach(() => {
+  root = mkdtempSync(join(tmpdir(), 'gn-cut-'));
+  refused = '';
+});
+afterEach(() => rmSync(root, { recursive: true, force: true }));
+
+async function start(): Promise<Service<typeof network>> {
+  const refuse = (call: string): void => {
+    if (call.startsWith(refused) && refused !== '') throw new Error('the host does not');
+  };
+  const links = openSimulatedLinks(join(root, 'links.json'), simulatedHost({ delayMs: 0, refuse }), root);
+  const { store } = await NetworkStore.open(root);
+  const ports = new WireguardPorts(async () => new Set());
+  const networks = new Networks({ store, ports, fabric: links.fabric, taps: links.taps, log });
+  await networks.adopt();
+  return networkService({ networks, taps: links.taps, ports, host: links.host, log });
+}
+
+it('says that a network is there until its removal has ended', async () => {
+  const request = networkRequest('cuta', { WGListenPort: 4301 });
+  let service = await start();
+  await service.CreateNR({ wl: '1-1-a', network: request }, context);
+  refused = 'networkd removeNetwork';
+  await expect(service.DeleteNR({ wl: '1-1-a' }, context)).rejects.toThrow('the host does not');
+  expect(await service.GetSubnet({ networkID: 'cuta' }, context)).toEqual(request.Subnet);
+  // Nothing new may lie on it.
+  await expect(service.SetupPrivTap({ networkID: 'cuta', name: 'one' }, context)).rejects.toMatchObject({
+    code: 'network_unknown',
+  });
+  service = await start();
+  expect(await service.GetSubnet({ networkID: 'cuta' }, context)).toEqual(request.Subnet);
+  refused = '';
+  await service.DeleteNR({ wl: '1-1-a' }, context);
+  expect(() => service.GetSubnet({ networkID: 'cuta' }, context)).toThrow(/cuta/);
+  expect(await service.WireguardPorts({}, context)).not.toContain(4301);
+});
+
+it('gives back the lease of a network that was never written down', async () => {
+  const file = join(root, 'leases.json');
+  const leases = (): unknown => JSON.parse(readFileSync(file, 'utf8'));
+  const service = await start();
+  await service.CreateNR({ wl: '1-1-a', network: networkRequest('cuta') }, context);
+  const held = leases();
+  expect(held).toEqual({ cuta: '100.127.0.2' });
+  writeFileSync(file, JSON.stringify({ ...(held as object), cutb: '100.127.0.3' }));
+  await start();
+  expect(leases()).toEqual(held);
+});
