@@ -20,6 +20,8 @@ import { checkWorkload } from './health-checks.ts';
 const KEEP = { results: 'keep' } as const;
 /** Twins whose deployments are read at once. */
 const SIDE_BY_SIDE = 8;
+/** Workloads that are checked at once: a daemon that hangs makes each of them last its whole time. */
+const CHECKED_SIDE_BY_SIDE = 32;
 /** Milliseconds that one question to a daemon may take. */
 const QUESTION_MS = 10_000;
 const NO_NETWORK_LOGS = "Network workloads don't support logs";
@@ -79,7 +81,12 @@ export const debugHandlers = [
     if (options !== undefined && options.system_probe !== '') throw new GridError('debug_probe_refused', {});
     if (identifier === '') throw new GridError('debug_health_of_what', {});
     const deployment = await readDeployment(identifier, call);
-    const checked = await Promise.all(deployment.workloads.map((one) => checkWorkload(deployment, one, call)));
+    const checked: Awaited<ReturnType<typeof checkWorkload>>[] = [];
+    const left = [...deployment.workloads];
+    while (left.length > 0) {
+      const some = left.splice(0, CHECKED_SIDE_BY_SIDE).map((one) => checkWorkload(deployment, one, call));
+      checked.push(...(await Promise.all(some)));
+    }
     return {
       twin_id: deployment.twin_id,
       contract_id: deployment.contract_id,
