@@ -5,7 +5,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { withTrace } from '../../modules/zbus/trace.ts';
-import type { DeploymentId, DeploymentRecord } from '../store/journal.ts';
+import type { DeploymentId, DeploymentRecord, WorkloadRecord } from '../store/journal.ts';
 import { Provisioning } from './provisioning.ts';
 import { isChanging, isLeaving, isMakingRoom, isUnfinished } from './record.ts';
 import { Removal } from './removal.ts';
@@ -32,6 +32,8 @@ export class Engine {
   readonly #limits: EngineLimits;
   readonly #lanes = new Map<DeploymentId, Lane>();
   readonly #pauses = new Map<DeploymentId, boolean>();
+  /** Whose machines may stand still or run whatever the journal says: a pause or its end was begun and did not end. */
+  readonly #doubtful = new Set<DeploymentId>();
   readonly #settled = new Settled();
   readonly #provisioning: Provisioning;
   readonly #removal: Removal;
@@ -47,7 +49,10 @@ export class Engine {
 
   /** Goes on with everything in the journal. */
   resume(): void {
-    for (const { id } of this.#options.journal.deployments()) this.#lane(id, true);
+    for (const { id } of this.#options.journal.deployments()) {
+      this.#doubtful.add(id);
+      this.#lane(id, true);
+    }
   }
 
   /** Runs a deployment that was accepted just now, or its new version: a lane at work looks at the journal again. */
@@ -143,7 +148,7 @@ export class Engine {
         const record = journal.deployment(id);
         if (record === undefined || !this.#hasWork(record, lane)) {
           this.#leave(id, lane);
-          if (record === undefined) this.#pauses.delete(id);
+          if (record === undefined) this.#forget(id);
           else this.#options.onSettled?.(record);
           return;
         }
@@ -159,6 +164,11 @@ export class Engine {
       await sleep(delayMs, undefined, { signal: waiting }).catch(() => undefined);
       delayMs = Math.min(delayMs * 2, maxDelayMs);
     }
+  }
+
+  #forget(id: DeploymentId): void {
+    this.#pauses.delete(id);
+    this.#doubtful.delete(id);
   }
 
   #hasWork(record: DeploymentRecord, lane: Lane): boolean {
@@ -183,33 +193,42 @@ export class Engine {
       return isClear;
     }
     const isResumed = this.#pauses.get(record.id) === false;
-    if (isResumed && this.#isPauseDue(record)) {
-      await this.#provisioning.pause(job, false);
+    if (isResumed && record.workloads.some((one) => isToPause(one, false))) {
+      await this.#pause(job, false);
       return isClear;
     }
     if (record.workloads.some((one) => (one.state === 'init' && one.removal === undefined) || isChanging(one))) {
       await this.#provisioning.run(job, lane.unverified);
       return isClear;
     }
-    if (this.#isPauseDue(record)) {
-      await this.#provisioning.pause(job, true);
-      return isClear;
-    }
-    if (!lane.unverified) return isClear;
-    lane.unverified = !(await this.#provisioning.verify(job));
+    await this.#keep(job, lane);
     return isClear && !lane.unverified;
   }
 
   /** What stays neither lies still nor runs on unpaid because something else can not be removed yet. */
   async #keep(job: Job, lane: Lane): Promise<void> {
     const wanted = this.#pauses.get(job.record.id);
-    if (wanted !== undefined && this.#isPauseDue(job.record)) await this.#provisioning.pause(job, wanted);
-    else if (lane.unverified) lane.unverified = !(await this.#provisioning.verify(job));
+    const isChange = wanted !== undefined && job.record.workloads.some((one) => isToPause(one, wanted));
+    if (lane.unverified && !isChange) lane.unverified = !(await this.#provisioning.verify(job));
+    if (wanted !== undefined && this.#isPauseDue(job.record)) await this.#pause(job, wanted);
+  }
+
+  async #pause(job: Job, wanted: boolean): Promise<void> {
+    const { id } = job.record;
+    const isDoubtful = this.#doubtful.has(id);
+    this.#doubtful.add(id);
+    await this.#provisioning.pause(job, wanted, isDoubtful);
+    this.#doubtful.delete(id);
   }
 
   #isPauseDue({ id, workloads }: DeploymentRecord): boolean {
     const wanted = this.#pauses.get(id);
     if (wanted === undefined) return false;
-    return workloads.some((one) => one.removal === undefined && one.state === (wanted ? 'ok' : 'paused'));
+    return workloads.some((one) => isToPause(one, wanted) || (this.#doubtful.has(id) && isToPause(one, !wanted)));
   }
+}
+
+/** Whether the workload runs and is to pause, or is paused and is to go on. */
+function isToPause({ removal, state }: WorkloadRecord, wanted: boolean): boolean {
+  return removal === undefined && state === (wanted ? 'ok' : 'paused');
 }

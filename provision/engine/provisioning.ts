@@ -157,15 +157,21 @@ export class Provisioning {
     await this.#ensure(job, workload, work, []);
   }
 
-  /** Machines stop before what they use is flagged, and go on after it. */
-  async pause(job: Job, paused: boolean): Promise<void> {
+  /**
+   * Machines stop before what they use is flagged, and go on after it. `isDoubtful`: also those are told
+   * that are so by the journal.
+   */
+  async pause(job: Job, paused: boolean, isDoubtful: boolean): Promise<void> {
     const { record, signal } = job;
     const ordered = inOrder(record.workloads);
     for (const workload of paused ? ordered.reverse() : ordered) {
-      if (workload.removal !== undefined || workload.state !== (paused ? 'ok' : 'paused')) continue;
+      if (workload.removal !== undefined || !isRunning(workload)) continue;
+      const isSo = workload.state === (paused ? 'paused' : 'ok');
+      if (isSo && !isDoubtful) continue;
       // A machine may have vanished while it was paused, with the host.
-      if (!paused) await this.#repair(job, workload);
+      if (!paused && !isSo) await this.#repair(job, workload);
       await this.#steps.workOf(job, workload).pause?.(paused, { deadlineMs: PAUSE_DEADLINE_MS, signal });
+      if (isSo) continue;
       const { name, data } = workload;
       this.#options.journal.finish(record.id, name, paused ? { state: 'paused' } : { state: 'ok', data });
       this.#settled.tell();

@@ -245,7 +245,7 @@ export class Bus {
     const faults: Record<typeof moment, readonly Fault[]> = {
       sent: ['kill-provisiond', 'call-lost', ...mortal],
       taken: ['kill-provisiond', 'kill-server', 'power', 'bus-lost', ...mortal],
-      ran: ['kill-provisiond', 'kill-server', 'power', 'bus-lost', 'answer-lost', ...mortal],
+      ran: ['kill-provisiond', 'kill-server', 'power', 'bus-lost', 'answer-lost', 'cancel', 'grace', ...mortal],
     };
     const site = {
       name: `${caller.name} ${call} ${moment}`,

@@ -9,6 +9,7 @@ import type { Deployment } from '../../../schemas/deployment.ts';
 import type { Bus } from './bus.ts';
 
 const BLOCK_MS = 10;
+const GRACE_MS = 15;
 
 type Facts = Infer<typeof ContractFacts>;
 
@@ -20,6 +21,8 @@ export class Chain {
   readonly #twin: { readonly id: number; readonly key: Uint8Array };
   readonly #blocks: NodeJS.Timeout;
   /** Of the process that reads the chain. */
+  #graceEnd: NodeJS.Timeout | undefined;
+  #isOver = false;
   generation = 1;
   sequence = 0;
 
@@ -31,6 +34,7 @@ export class Chain {
 
   stop(): void {
     clearInterval(this.#blocks);
+    clearTimeout(this.#graceEnd);
   }
 
   /** The tenant's transaction: a contract with the deployment's hash. */
@@ -40,7 +44,7 @@ export class Chain {
       ContractID: deployment.contract_id,
       TwinID: deployment.twin_id,
       Kind: 'node',
-      State: 'created',
+      State: this.#isOver ? 'deleted' : (this.contracts.get(deployment.contract_id)?.State ?? 'created'),
       NodeID: TEST_NODE,
       DeploymentHash: deploymentHash(deployment),
       PublicIPs: 0,
@@ -53,9 +57,32 @@ export class Chain {
   turn(id: bigint, state: 'created' | 'grace' | 'deleted'): void {
     const facts = this.contracts.get(id);
     if (facts === undefined) throw new Error(`there is no contract ${id}`);
+    if (facts.State === 'deleted') return;
     this.contracts.set(id, { ...facts, State: state });
     const told = { created: 'grace_ended', grace: 'grace_started', deleted: 'cancelled' } as const;
     this.#tell(told[state], id);
+  }
+
+  /** Whether the tenant has given it up. */
+  isCancelled(id: bigint): boolean {
+    return this.contracts.get(id)?.State === 'deleted';
+  }
+
+  /** Gives up every contract, also those to come. */
+  cancelAll(): void {
+    this.#isOver = true;
+    for (const id of this.contracts.keys()) this.turn(id, 'deleted');
+  }
+
+  /** The grace period of every contract that has none, until the next blocks. */
+  graceAll(): void {
+    const live = [...this.contracts.values()]
+      .filter(({ State }) => State === 'created')
+      .map(({ ContractID }) => ContractID);
+    for (const id of live) this.turn(id, 'grace');
+    this.#graceEnd = setTimeout(() => {
+      for (const id of live) if (!this.isCancelled(id)) this.turn(id, 'created');
+    }, GRACE_MS);
   }
 
   readonly service = {

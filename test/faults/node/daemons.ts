@@ -35,7 +35,7 @@ export const POOL_BYTES = 100 * GIB;
 export const CPUS = 8;
 const ASKING = { deadlineMs: 5_000 };
 /** How long a change goes on after its caller's deadline has passed. */
-const LATE_MS = 6;
+const LATE_MS = [6, 40] as const;
 const STARTS = 3;
 /** Milliseconds between two looks of networkd for lost parts of networks. */
 const MEND_MS = 25;
@@ -178,14 +178,15 @@ export class Daemons {
         if (life.isOver) return await never();
         const fault = faults.at({
           name: `change ${call}`,
-          faults: ['kill-provisiond', 'kill-server', 'power', 'late', 'refused'],
+          faults: ['kill-provisiond', 'kill-server', 'power', 'late', 'refused', 'cancel', 'grace'],
           server: module,
         });
         if (life.isOver) return await never();
         if (fault === 'refused') throw new GridError('simulation_told_to_fail', { call, pattern: 'fault' });
         if (fault === 'late') {
           bus.expire();
-          await sleep(LATE_MS);
+          // Some end before the next that is asked, some long after it.
+          await sleep(LATE_MS[call.length % LATE_MS.length]);
           if (life.isOver) return await never();
         }
         changed(call);

@@ -19,8 +19,12 @@ export type Fault =
   | 'late'
   /** The host refuses the change. */
   | 'refused'
-  /** The journal's disk is full. */
-  | 'full';
+  /** The journal's disk is full for a moment. */
+  | 'full'
+  /** The tenant cancels the contract. */
+  | 'cancel'
+  /** The contract's grace period begins, and ends some milliseconds later. */
+  | 'grace';
 
 /** A moment in which the orchestrator, or a daemon for it, touches something outside itself. */
 export interface Site {

@@ -12,6 +12,8 @@ import type { Faults } from './faults.ts';
 import { Life } from './life.ts';
 
 const GIB = 1024 ** 3;
+/** Milliseconds for which a full disk is full. */
+const FULL_MS = 5;
 export const MEMORY_BYTES = 32 * GIB;
 export const CPU_OVERCOMMIT = 4;
 
@@ -48,6 +50,7 @@ export class Orchestrator {
   readonly #faults: Faults;
   readonly #memory: MemoryJournal | undefined;
   #life: Life | undefined;
+  #fullUntil = 0;
   #running: Running | undefined;
 
   constructor(folder: string, bus: Bus, faults: Faults, kind: JournalKind) {
@@ -127,9 +130,10 @@ export class Orchestrator {
           const what = `journal ${name} ${written(args)}`;
           const fault = this.#faults.at({ name: `${what} before`, faults: ['kill-provisiond', 'power', 'full'] });
           life.check();
-          if (fault === 'full') throw new Error('database or disk is full');
+          if (fault === 'full') this.#fullUntil = performance.now() + FULL_MS;
+          if (performance.now() < this.#fullUntil) throw new Error('database or disk is full');
           const result: unknown = value.apply(target, args);
-          this.#faults.at({ name: `${what} after`, faults: ['kill-provisiond', 'power'] });
+          this.#faults.at({ name: `${what} after`, faults: ['kill-provisiond', 'power', 'cancel', 'grace'] });
           life.check();
           return result;
         };

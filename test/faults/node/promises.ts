@@ -24,12 +24,14 @@ export interface Promised {
  * does not hold when it has had time enough. Where the host refused something a workload may have ended
  * in an error that says why.
  */
-export async function settle(world: World, promised: readonly Promised[]): Promise<void> {
+export async function settle(world: World, wanted: readonly Promised[]): Promise<void> {
   const giveUpAt = performance.now() + REST_MS;
   for (;;) {
+    const promised = wanted.filter(({ contract }) => !world.chain.isCancelled(contract));
     const found = await look(world, promised);
     if (world.broken.length > 0) throw new Error(world.broken.join('\n'));
-    if (found.length === 0) return;
+    // A fault that struck while it was looked at may have changed what has to be.
+    if (found.length === 0 && promised.every(({ contract }) => !world.chain.isCancelled(contract))) return;
     if (performance.now() > giveUpAt) throw new Error([...found, ...story(world)].join('\n'));
     await sleep(LOOK_MS);
   }

@@ -8,6 +8,7 @@ import {
   volumeWorkload,
 } from '../../../provision/testing/tenant.ts';
 import type { Deployment, Workload } from '../../../schemas/deployment.ts';
+import type { Fault } from './faults.ts';
 import { type Promised, settle } from './promises.ts';
 import { decommission, deploy } from './tenants.ts';
 import { tenant, type World } from './world.ts';
@@ -23,6 +24,8 @@ export interface Stage {
 
 export interface Scenario {
   readonly name: string;
+  /** Faults that are what it does itself. */
+  readonly without?: readonly Fault[];
   readonly run: (stage: Stage) => Promise<void>;
 }
 
@@ -152,6 +155,7 @@ export const scenarios: readonly Scenario[] = [
   },
   {
     name: 'pause',
+    without: ['grace'],
     run: async (stage) => {
       await begin(stage);
       const { chain } = stage.world;

@@ -13,6 +13,8 @@ const AGAIN_MS = 3;
 const PATIENCE = { deadlineMs: 30_000 };
 /** Answers that say nothing of whether it was done. */
 const UNCLEAR = new Set(['bus_lost', 'no_such_module', 'deadline', 'busy']);
+/** In its grace period a contract takes nothing new. */
+const WAIT = 'contract_state';
 /** Answers to a request that was made again, after one that was taken in spite of its lost answer. */
 const DONE = /^(deployment_exists|upgrade_invalid|upgrade_version)$/;
 
@@ -25,9 +27,11 @@ export async function deploy(world: World, deployment: Deployment): Promise<void
   for (let left = TRIES; left > 0; left--) {
     try {
       await api.CreateOrUpdate(request, PATIENCE);
-      await kept(world, deployment, 'answered');
+      await kept(world, deployment);
       return;
     } catch (error) {
+      // What was cancelled meanwhile may be refused.
+      if (world.chain.isCancelled(contractID)) return;
       if (!isUnclear(error) && !(left < TRIES && isZbusError(error) && DONE.test(error.remote?.code ?? '')))
         throw error;
     }
@@ -52,10 +56,10 @@ export async function decommission(world: World, id: string): Promise<void> {
 }
 
 /** An answer was given: it has to be in the journal at once, and of every life from now on. */
-async function kept(world: World, { contract_id, version }: Deployment, when: string): Promise<void> {
+async function kept(world: World, { contract_id, version }: Deployment): Promise<void> {
   const found = await versionOf(world, contract_id);
-  if (found === version) return;
-  throw new Error(`version ${version} of ${contract_id} was ${when}, and the node has ${found ?? 'nothing'} of it`);
+  if (found === version || world.chain.isCancelled(contract_id)) return;
+  throw new Error(`version ${version} of ${contract_id} was promised, and the node has ${found ?? 'nothing'} of it`);
 }
 
 /** What the node says it has, asked until it says something. */
@@ -76,7 +80,7 @@ function isUnclear(error: unknown): boolean {
   if (!isZbusError(error)) return false;
   if (UNCLEAR.has(error.kind)) return true;
   const { code = '', details } = error.remote ?? {};
-  if (reviveError(code, details)?.retryable) return true;
+  if (code === WAIT || reviveError(code, details)?.retryable) return true;
   // The disk was full at that moment, the process ended in the midst of it.
   return /disk is full|this process is no more/.test(error.message);
 }

@@ -89,6 +89,11 @@ export class World {
     if (fault === 'kill-provisiond') this.killProvisiond();
     if (fault === 'power') this.losePower();
     if (fault === 'bus-lost') this.bus.lose();
+    if (fault === 'cancel') {
+      this.forbidden.clear();
+      this.chain.cancelAll();
+    }
+    if (fault === 'grace') this.chain.graceAll();
     if (fault === 'kill-caller') this.#killNamed(caller);
     if (fault !== 'kill-server') return;
     if (server === 'provision') this.killProvisiond();
