@@ -107,16 +107,17 @@ export class Daemons {
     await Promise.race([opening, over]);
   }
 
-  /** The daemon is gone, and all it does from now on goes nowhere. */
-  kill(module: DaemonModule): void {
+  /** The daemon is gone, and all it does from now on goes nowhere. False where none lives. */
+  kill(module: DaemonModule): boolean {
     const life = this.#lives.get(module);
-    if (life === undefined || life.isOver) return;
+    if (life === undefined || life.isOver) return false;
     life.end();
     this.#ends.get(module)?.();
     this.#ends.delete(module);
     const root = this.root(module);
     this.#deaths.set(module, (this.#deaths.get(module) ?? 0) + 1);
     renameSync(root, this.root(module));
+    return true;
   }
 
   /** What a kernel knows is gone with it. */

@@ -107,8 +107,7 @@ export class World {
   }
 
   #killDaemon(module: DaemonModule): void {
-    this.daemons.kill(module);
-    this.#later(() => this.daemons.start(module));
+    if (this.daemons.kill(module)) this.#later(() => this.daemons.start(module));
   }
 
   #later(start: () => Promise<void>): void {
