@@ -15,17 +15,20 @@ import { nowSeconds, RawLine } from './raw-line.ts';
 /** Calls of the node's daemons. */
 export const daemons: string[] = [];
 const node = new Proxy({} as Node, {
-  get: (_node, module) =>
-    new Proxy(
-      {},
-      {
-        get: (_module, method) => async () => {
-          daemons.push(`${String(module)}.${String(method)}`);
-          return [{ Name: 'pool', Type: 'ssd', Size: 2 ** 40, Used: 2 ** 30 }];
-        },
-      },
-    ),
+  get: (_node, module) => (module === 'traits' ? [] : daemonsOf(module)),
 });
+
+function daemonsOf(module: string | symbol): object {
+  return new Proxy(
+    {},
+    {
+      get: (_module, method) => async () => {
+        daemons.push(`${String(module)}.${String(method)}`);
+        return [{ Name: 'pool', Type: 'ssd', Size: 2 ** 40, Used: 2 ** 30 }];
+      },
+    },
+  );
+}
 
 export interface Gate {
   readonly send: (bytes: Uint8Array) => void;
