@@ -68,6 +68,7 @@ const words: Readonly<Record<string, string>> = {
   largestPool: 'pool with the largest piece',
   length: 'how long it is',
   lengthBytes: 'bytes it has',
+  known: 'number of the newest final block that is known',
   limit: 'the most that is accepted',
   limitBytes: 'bytes that are accepted at most',
   limitMs: 'milliseconds at most',
