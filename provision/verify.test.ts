@@ -53,4 +53,12 @@ describe('a contract', () => {
       details: { expected: deploymentHash(deployment), actual: deploymentHash(update) },
     });
   });
+
+  it('0, which the client forgot to name, is not waited for', async () => {
+    const deployment = tenant.deployment(0n, [networkWorkload('net1')]);
+    await expect(verifier.contract(deployment, signal)).rejects.toMatchObject({
+      code: 'contract_unknown',
+      details: { contract: '0', waitedMs: expect.toSatisfy((waited: number) => waited < 2_000) },
+    });
+  });
 });

@@ -61,7 +61,8 @@ export class Verifier {
     for (;;) {
       const facts = await this.#read(id, signal);
       const waitedMs = Math.round(performance.now() - began);
-      const isLast = waitedMs + POLL_MS > this.#options.contractWaitMs;
+      // Contract 0 is one that the client forgot to name.
+      const isLast = id === 0n || waitedMs + POLL_MS > this.#options.contractWaitMs;
       if (facts.Found) {
         checkContract(facts, { contract, node, twin });
         const formula = matchingFormula(deployment, facts.DeploymentHash);

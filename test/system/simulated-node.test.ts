@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import {
   capacityGet,
+  debugDeploymentHealth,
   debugDeploymentList,
   deploymentGet,
   deploymentList,
@@ -161,6 +162,8 @@ describe('a simulated node', { timeout: 180_000 }, () => {
         const { deployments } = await second.ask(debugDeploymentList);
         expect(deployments).toMatchObject([{ twin_id: 5, contract_id: contract }]);
         await expect(tenant.ask(debugDeploymentList)).rejects.toThrow('unauthorized');
+        const health = await second.ask(debugDeploymentHealth, { deployment: `5:${contract}` });
+        expect(health.workloads.map(({ name, status }) => [name, status])).toContainEqual(['bnet', 'healthy']);
         // With the node's key from the file a client needs no chain to read answers.
         const { node: facts } = other.facts;
         const twin = await second.chain.twin(facts.twin);

@@ -169,7 +169,13 @@ class SimulatedInterfaces implements NetworkHost {
 
   /** Devices of a namespace by name, undefined where there is no such namespace. */
   #devices(namespace: string): Map<string, { addresses: string[]; mac: string }> | undefined {
-    if (namespace === '') return new Map([[MAIN, { addresses: [NODE_ADDRESS], mac: this.#mac }]]);
+    if (namespace === '') {
+      const bridges = Object.keys(this.#book.content.networks).map((id) => networkNames(id).bridge);
+      return new Map([
+        [MAIN, { addresses: [NODE_ADDRESS], mac: this.#mac }],
+        ...bridges.map((bridge) => [bridge, { addresses: [] as string[], mac: macOf(bridge) }] as const),
+      ]);
+    }
     if (namespace === ROUTER.namespace) {
       return new Map([[ROUTER.inner, { addresses: [ROUTER_ADDRESS], mac: macOf(ROUTER.inner) }]]);
     }
