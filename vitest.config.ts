@@ -8,7 +8,8 @@ export default defineConfig({
     hookTimeout: 60_000,
     // The usual second is short where two busy cores run everything.
     expect: { poll: { timeout: 20_000 } },
-    maxWorkers: 2,
+    // Many tests wait for processes more than they use a processor.
+    maxWorkers: 3,
     // Real processes on a shared machine: one more try there, and the report names who needed it. None by hand, so that it shows.
     retry: process.env.CI === 'true' ? 1 : 0,
     pool: 'forks',
