@@ -326,7 +326,11 @@ describe('sqlite journal', () => {
         const state = (one: Journal): unknown => ({
           records: one.deployments().map(({ sequence: _s, acceptedAt: _a, workloads, ...rest }) => ({
             ...rest,
-            workloads: workloads.map(({ created: _c, ...workload }) => workload),
+            // Times differ: each journal asks its clock as often as it likes.
+            workloads: workloads.map(({ created: _c, next, ...workload }) => ({
+              ...workload,
+              next: next && { ...next, askedAt: 0 },
+            })),
           })),
           changes: ['7-1', '7-2'].map((id) => one.changes(id).map(({ created: _c, ...change }) => change)),
           reservations: one.reservations(),
