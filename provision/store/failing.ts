@@ -1,7 +1,8 @@
 /** A journal whose disk fails on command: for tests of what happens then. */
 import type { Journal } from './journal.ts';
 
-const WRITES = [
+/** Every method of a journal that writes. */
+export const JOURNAL_WRITES = [
   'accept',
   'revise',
   'recordStep',
@@ -12,7 +13,7 @@ const WRITES = [
   'release',
   'tombstone',
 ] as const;
-type Write = (typeof WRITES)[number];
+type Write = (typeof JOURNAL_WRITES)[number];
 
 export interface FailingJournal extends Journal {
   /** Names of the writes that fail from now on. */

@@ -1,7 +1,9 @@
 /** The process `devchain`: `--listen HOST:PORT --state DIR --block-ms N --bill-every SECONDS --grace-blocks N --faults --log-level LEVEL`; keeps itself in `DIR/devchain`. */
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { stopOnSignal } from '../../../modules/zbus/daemon.ts';
 import { openLog } from '../../../modules/zbus/process-log.ts';
+import { listenAddress } from './listen.ts';
 import { startDevChain } from './start.ts';
 
 const { values } = parseArgs({
@@ -16,9 +18,7 @@ const { values } = parseArgs({
   },
 });
 
-const found = /^\[?(.+?)\]?:(\d{1,5})$/.exec(values.listen);
-const [, host, port] = found ?? [];
-if (host === undefined || Number(port) > 65_535) throw new Error(`--listen wants HOST:PORT, not ${values.listen}`);
+const { host, port } = listenAddress(values.listen);
 
 /** A whole number of at least `least`, undefined where the option was not given. */
 function whole(name: 'block-ms' | 'bill-every' | 'grace-blocks', least: number): number | undefined {
@@ -36,7 +36,7 @@ process.title = 'devchain';
 const log = openLog({ name: 'devchain', level: values['log-level'] });
 const running = await startDevChain({
   host,
-  port: Number(port),
+  port,
   log,
   ...(values.state === undefined ? {} : { state: join(values.state, 'devchain') }),
   faults: values.faults,
@@ -47,18 +47,4 @@ const running = await startDevChain({
   ...(blockMs === undefined ? {} : { timing: { idleBlockMs: blockMs } }),
 });
 
-let stopping = false;
-for (const signal of ['SIGTERM', 'SIGINT'] as const) {
-  process.on(signal, () => {
-    if (stopping) return;
-    stopping = true;
-    log.info({ signal }, 'stopping');
-    running.stop().then(
-      () => process.exit(0),
-      (error: unknown) => {
-        log.error({ err: error }, 'stop failed');
-        process.exit(1);
-      },
-    );
-  });
-}
+stopOnSignal(log, running.stop);

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { silentLog } from '../../../modules/zbus/broker.ts';
 import { ENGINE_LIMITS, type EngineLimits } from '../../../provision/engine/steps.ts';
 import { type Provisiond, startProvisiond } from '../../../provision/provisiond.ts';
+import { JOURNAL_WRITES } from '../../../provision/store/failing.ts';
 import type { Journal } from '../../../provision/store/journal.ts';
 import { MemoryJournal } from '../../../provision/store/memory.ts';
 import { SqliteJournal } from '../../../provision/store/sqlite.ts';
@@ -17,17 +18,7 @@ const FULL_MS = 5;
 export const MEMORY_BYTES = 32 * GIB;
 export const CPU_OVERCOMMIT = 4;
 
-const WRITES: ReadonlySet<string> = new Set([
-  'accept',
-  'revise',
-  'recordStep',
-  'finish',
-  'settle',
-  'decommission',
-  'cancel',
-  'release',
-  'tombstone',
-]);
+const WRITES: ReadonlySet<string> = new Set(JOURNAL_WRITES);
 
 const LIMITS: EngineLimits = {
   ...ENGINE_LIMITS,
