@@ -57,6 +57,7 @@ describe.skipIf(!isRoot)('flistd', () => {
   /** A flist whose blocks come over HTTP; returns its address. */
   const packed = async (name: string, fill: (folder: string) => void, routes?: string[]): Promise<string> => {
     const folder = join(top, `tree-${name}`);
+    rmSync(folder, { recursive: true, force: true });
     mkdirSync(folder);
     fill(folder);
     await packFlist({

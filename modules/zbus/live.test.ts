@@ -6,6 +6,7 @@ import { ZbusServer } from './server.ts';
 import { type CallLog, counter, counterService, Reading } from './testing/counter.ts';
 import { connect, ends, failure, keys, peek, QUEUE, rawCall, redis, serve } from './testing/live.ts';
 import { withTrace } from './trace.ts';
+import { count64 } from './wire.ts';
 
 const STATUS_QUEUE = 'test.zbus@1.0';
 
@@ -170,6 +171,31 @@ describe('waits', () => {
     expect(error.waitedMs).toBeGreaterThanOrEqual(95);
     await calls.Sleep({ name: 'a', ms: 5_000 }, { deadlineMs: 100 }).catch(() => undefined);
     await expect.poll(() => log).toEqual(['+beside', '+a', '!a', '-a', '-beside']);
+  });
+
+  it('tells what a handler says of being ended at the deadline to nobody: it is the deadline that ended the call', async () => {
+    const server = new ZbusServer({ module: 'test', broker: redis.broker });
+    const ended: string[] = [];
+    server.serve(counter, {
+      ...counterService(),
+      SleepBeside: async ({ ms }, { signal }) => {
+        await sleep(ms, undefined, { signal }).catch((error: unknown) => {
+          ended.push(String(error));
+          throw error;
+        });
+      },
+    });
+    await server.start();
+    ends.push(() => server.stop(200));
+    const asked = { deadline: Date.now() + 150, id: 'late', replyTo: 'late-answers', method: 'SleepBeside' };
+    const object = { Name: 'counter', Version: '0.0.1' };
+    await peek.rpush(QUEUE, encodeRequest({ ...asked, object, inputs: [encode(count64, 20_000)] }));
+    await expect.poll(() => ended).toEqual(['AbortError: The operation was aborted']);
+    const calls = connect().of(counter);
+    expect(await calls.Add({ a: 1, b: 2 })).toBe(3);
+    expect(await peek.llen('late-answers')).toBe(0);
+    const error = await failure(calls.SleepBeside({ ms: 20_000 }, { deadlineMs: 150 }));
+    expect(error.kind).toBe('deadline');
   });
 
   it('does not run a call whose deadline has passed', async () => {

@@ -207,8 +207,8 @@ export class ZbusServer {
     const caller = this.#cancels.follow(request.id);
     try {
       const response = await this.#respond(request, caller.signal);
-      // Nobody reads the answer to a call that was given up; it would lie about for minutes.
-      if (caller.signal.aborted) return await this.#finish(queue.work, payload);
+      // Nobody reads the answer to a call that was given up, or is over; it would lie about for minutes.
+      if (caller.signal.aborted || response === 'late') return await this.#finish(queue.work, payload);
       if (response !== undefined) return await this.#finish(queue.work, payload, { request, response });
     } finally {
       caller.done();
@@ -231,7 +231,7 @@ export class ZbusServer {
   }
 
   /** `undefined` when the server stops before the call has begun. */
-  async #respond(request: Request, caller: AbortSignal): Promise<Response | undefined> {
+  async #respond(request: Request, caller: AbortSignal): Promise<Response | 'late' | undefined> {
     const dispatched = this.#dispatcher.dispatch(request);
     if ('refused' in dispatched) return dispatched.refused;
     const { call } = dispatched;
@@ -248,7 +248,8 @@ export class ZbusServer {
     }
   }
 
-  async #run(request: Request, call: Call, caller: AbortSignal): Promise<Response> {
+  /** `late` for a failure after the caller's deadline: that it was told to end is no failure of the method's own. */
+  async #run(request: Request, call: Call, caller: AbortSignal): Promise<Response | 'late'> {
     if (caller.aborted) return this.#dispatcher.notRun(request, 'the caller gave the call up before it was started');
     const remainingMs = request.deadline === undefined ? undefined : request.deadline - Date.now();
     if (remainingMs !== undefined && remainingMs <= 0) {
@@ -259,14 +260,20 @@ export class ZbusServer {
     }
     const trace = request.trace ?? newTrace();
     const ended = new AbortController();
+    let isLate = false;
     const onExpired = (): void => ended.abort();
+    const onDeadline = (): void => {
+      isLate = true;
+      ended.abort();
+    };
     const timer =
-      remainingMs === undefined ? undefined : setTimeout(onExpired, Math.min(remainingMs, LONGEST_TIMER_MS));
+      remainingMs === undefined ? undefined : setTimeout(onDeadline, Math.min(remainingMs, LONGEST_TIMER_MS));
     this.#expired.signal.addEventListener('abort', onExpired);
     caller.addEventListener('abort', onExpired);
     const done = this.#status.begin(call.action);
     try {
-      return await withTrace(trace, () => call.run({ signal: ended.signal, trace }));
+      const response = await withTrace(trace, () => call.run({ signal: ended.signal, trace }));
+      return isLate && response.callError !== undefined ? 'late' : response;
     } finally {
       clearTimeout(timer);
       this.#expired.signal.removeEventListener('abort', onExpired);
