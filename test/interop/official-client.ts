@@ -9,6 +9,8 @@ import { createServer } from 'node:tls';
 import { fileURLToPath } from 'node:url';
 import { run } from '../../modules/host/run.ts';
 
+const OPEN_ATTEMPTS = 4;
+const NOT_CONNECTED = /Unable to establish a connection/;
 const STEP_DEADLINE_MS = 90_000;
 const here = (name: string): string => fileURLToPath(new URL(name, import.meta.url));
 
@@ -82,15 +84,20 @@ export class OfficialClient {
     });
   }
 
-  /** Connects, which stores the client's own relay and key on the chain. */
+  /**
+   * Connects, which stores the client's own relay and key on the chain. The client has time limits of its
+   * own for that, which a busy machine may need more than once.
+   */
   static async open(certificate: string, user: OfficialUser): Promise<OfficialClient> {
-    const client = new OfficialClient(certificate);
-    try {
-      await client.#do({ do: 'connect', ...user });
-      return client;
-    } catch (error) {
-      client.close();
-      throw error;
+    for (let attempt = 1; ; attempt += 1) {
+      const client = new OfficialClient(certificate);
+      try {
+        await client.#do({ do: 'connect', ...user });
+        return client;
+      } catch (error) {
+        client.close();
+        if (attempt === OPEN_ATTEMPTS || !NOT_CONNECTED.test(String(error))) throw error;
+      }
     }
   }
 
