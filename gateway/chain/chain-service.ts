@@ -1,11 +1,13 @@
 /** The `chain` object: what the node must know, one read a question. */
-import type { chain, TwinFacts } from '../../modules/api-gateway/interface.ts';
+import type { chain, NodeRecord, TwinFacts } from '../../modules/api-gateway/interface.ts';
 import type { Service } from '../../modules/zbus/definition.ts';
 import type { Infer } from '../../modules/zbus/wire.ts';
 import { GridError } from '../../schemas/errors/index.ts';
-import type { ChainClient, Twin } from './client.ts';
+import type { ChainClient, NodeInput, Twin } from './client.ts';
 import { ContractWatch } from './contract-watch.ts';
 import type { NodeMembership } from './membership.ts';
+import { readReported, reportTraffic } from './node-reports.ts';
+import { ensureOwnNode } from './own-node.ts';
 import { type TwinText, type UpdateMode, updateModes } from './own-twin.ts';
 import { settledContract } from './settled-contract.ts';
 import { changedTwins } from './twin-events.ts';
@@ -15,6 +17,9 @@ import { type EnsuredTwin, ensureOwnTwin } from './twin-update.ts';
 const READ_MS = 8_000;
 /** Milliseconds one transaction may take. */
 const WRITE_MS = 60_000;
+
+/** Contracts of one question about reports: three entries of the chain's storage each. */
+const MOST_REPORTED = 100;
 
 const noAccount = new Uint8Array(32);
 
@@ -78,8 +83,53 @@ export function chainService({
       return await client.activeContracts(nodeId, { deadlineMs: READ_MS, signal });
     },
 
+    Reported: async ({ ids }, { signal }) => {
+      if (ids.length > MOST_REPORTED) {
+        throw new GridError('chain_unsupported', {
+          what: `the reports of more than ${MOST_REPORTED} contracts at once`,
+        });
+      }
+      const { block, contracts } = await readReported(client, ids, { deadlineMs: READ_MS, signal });
+      return { BlockNumber: block, Contracts: [...contracts] };
+    },
+
+    // A sent transaction cannot be taken back, so a caller that left does not stop it.
+    ReportTraffic: ({ consumptions, birth }) =>
+      reportTraffic(
+        client,
+        consumptions.map(({ ContractID, Timestamp, Window, NRU }) => ({
+          contractId: ContractID,
+          timestamp: Timestamp,
+          window: Window,
+          nru: NRU,
+        })),
+        birth,
+        { deadlineMs: WRITE_MS },
+      ),
+
+    EnsureNode: async ({ record }) => {
+      const ensured = await ensureOwnNode(client, nodeWishes(record), { deadlineMs: WRITE_MS });
+      if (ensured.done !== 'nothing') membership.forget();
+      return { NodeID: ensured.nodeId, Done: ensured.done, Differences: [...ensured.differences] };
+    },
+
     Contracts$: (signal) => new ContractWatch(client, membership).events(signal),
     Twins$: (signal) => changedTwins(client, signal),
+  };
+}
+
+/** A record without a place leaves the one that the chain has. */
+function nodeWishes(record: Infer<typeof NodeRecord>): NodeInput {
+  const { HRU: hru, SRU: sru, CRU: cru, MRU: mru } = record.Resources;
+  const { City: city, Country: country, Latitude: latitude, Longitude: longitude } = record.Location;
+  return {
+    farmId: record.FarmID,
+    resources: { hru, sru, cru, mru },
+    ...(latitude === '' || longitude === '' ? {} : { location: { city, country, latitude, longitude } }),
+    interfaces: record.Interfaces.map(({ Name, Mac, IPs }) => ({ name: Name, mac: Mac, ips: IPs })),
+    secureBoot: record.SecureBoot,
+    virtualized: record.Virtualized,
+    serialNumber: record.BoardSerial === '' ? null : record.BoardSerial,
   };
 }
 

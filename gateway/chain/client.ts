@@ -6,7 +6,14 @@ import { ChainConnection, type ConnectionOptions } from './connection.ts';
 import type { CallLimits } from './failures.ts';
 import { BlockFollower, type ChainBlock } from './follower.ts';
 import { ChainReader } from './reader.ts';
-import { type ChainCall, type ChainSigner, eventData, type Included, Transactions } from './transactions.ts';
+import {
+  type ChainCall,
+  type ChainSigner,
+  eventData,
+  type Included,
+  type SubmitOptions,
+  Transactions,
+} from './transactions.ts';
 
 export type { CallLimits } from './failures.ts';
 export type { ChainBlock, ChainEvent } from './follower.ts';
@@ -110,8 +117,8 @@ export class ChainClient extends ChainReader {
   }
 
   /** Sends any call by its name; for what has no method of its own here. */
-  submit(call: ChainCall, limits?: CallLimits): Promise<Included> {
-    return this.#signing().submit(call, limits);
+  submit(call: ChainCall, limits?: CallLimits, options?: SubmitOptions): Promise<Included> {
+    return this.#signing().submit(call, limits, options);
   }
 
   async acceptTerms(link: string = TERMS.link, hash: string = TERMS.hash, limits?: CallLimits): Promise<void> {

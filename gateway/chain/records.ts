@@ -129,6 +129,10 @@ const accountInfo = z.object({
 });
 export type Account = z.output<typeof accountInfo>;
 
+/** What a node told of a contract's public traffic: `lastUpdated` is the newest report's timestamp, seconds. */
+const trafficBill = z.object({ previousNuReported: integer, lastUpdated: integer, amountUnbilled: integer });
+const usedResources = z.object({ contractId: integer, used: resources });
+
 /** Parsers of what the decoder's `toJSON` gives, by what is stored. */
 export const records = {
   twin,
@@ -137,6 +141,8 @@ export const records = {
   contract,
   nodePower,
   accountInfo,
+  trafficBill,
+  usedResources,
   text: utf8,
   bytes: hexBytes,
   id: id32,

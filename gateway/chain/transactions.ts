@@ -38,6 +38,25 @@ export interface Included {
   readonly events: readonly ChainEvent[];
 }
 
+/** A block that a transaction's life begins with. */
+export interface BirthBlock {
+  readonly number: number;
+  readonly hash: string;
+}
+
+export interface SubmitOptions {
+  /**
+   * The first block of the transaction's life: whenever it is sent, it is void `LIFE_BLOCKS` later. Without,
+   * its life begins when it is sent.
+   */
+  readonly birth?: BirthBlock;
+  /** Which block has it when `submit` returns or throws `chain_dispatch`: the best one, which may be replaced, or a final one. */
+  readonly until?: 'best' | 'final';
+}
+
+/** Blocks in which a transaction with a birth block can be. A power of two, as eras are. */
+export const LIFE_BLOCKS = 32;
+
 /** What a refusal is called: the pallet's error, or the kind of a failure outside pallets. */
 export function describeDispatchError(
   api: ApiPromise,
@@ -49,6 +68,12 @@ export function describeDispatchError(
   }
   const inner = error.isToken ? error.asToken.type : error.isArithmetic ? error.asArithmetic.type : error.type;
   return { pallet: error.type, error: inner, docs: '' };
+}
+
+interface Sending extends SubmitOptions {
+  readonly name: string;
+  readonly limits: CallLimits;
+  readonly onInBlock: () => void;
 }
 
 export class Transactions {
@@ -75,21 +100,26 @@ export class Transactions {
    * Sends a call and waits until a block has it. Throws `chain_dispatch` when
    * the chain refuses the call, `chain_rejected` when the pool does.
    */
-  async submit(call: ChainCall, limits: CallLimits = {}): Promise<Included> {
+  async submit(call: ChainCall, limits: CallLimits = {}, options: SubmitOptions = {}): Promise<Included> {
     const name = `${call.pallet}.${call.method}`;
+    const inBlock = Promise.withResolvers<void>();
     const turn = this.#sending.then(() =>
-      this.#connection.ask(name, limits, (api) => this.#send(api, call, name, limits)),
+      this.#connection.ask(name, limits, (api) =>
+        this.#send(api, call, { name, limits, ...options, onInBlock: inBlock.resolve }),
+      ),
     );
-    this.#sending = turn.catch(() => undefined);
+    // The next one has its nonce from then on; it does not wait until this one is final.
+    this.#sending = Promise.race([inBlock.promise, turn.catch(() => undefined)]);
     return turn;
   }
 
-  async #send(api: ApiPromise, call: ChainCall, name: string, limits: CallLimits): Promise<Included> {
+  async #send(api: ApiPromise, call: ChainCall, sending: Sending): Promise<Included> {
+    const { name, birth } = sending;
     const make = api.tx[call.pallet]?.[call.method];
     if (make === undefined) throw new GridError('chain_unsupported', { what: `call ${name} of this chain` });
     const nonce = await api.rpc.system.accountNextIndex(this.address);
-    const signed = await make(...call.args).signAsync(this.#pair(), { nonce });
-    return await this.#watch(api, signed, name, limits);
+    const signed = await make(...call.args).signAsync(this.#pair(), { nonce, ...lifeFrom(api, birth) });
+    return await this.#watch(api, signed, sending);
   }
 
   #pair(): never {
@@ -111,8 +141,7 @@ export class Transactions {
   async #watch(
     api: ApiPromise,
     signed: SubmittableExtrinsic<'promise'>,
-    name: string,
-    limits: CallLimits,
+    { name, limits, until = 'best', onInBlock }: Sending,
   ): Promise<Included> {
     const { promise, resolve, reject } = Promise.withResolvers<Included>();
     const lost = (): void => {
@@ -120,6 +149,8 @@ export class Transactions {
     };
     const onResult = (result: ISubmittableResult): void => {
       const { status } = result;
+      if (status.isInBlock) onInBlock();
+      if (status.isInBlock && until === 'final') return;
       if (status.isInBlock || status.isFinalized) {
         if (result.dispatchError !== undefined) {
           reject(new GridError('chain_dispatch', { call: name, ...describeDispatchError(api, result.dispatchError) }));
@@ -150,6 +181,13 @@ export class Transactions {
       unsubscribe?.();
     }
   }
+}
+
+/** What `signAsync` takes for a life that begins at a block. */
+function lifeFrom(api: ApiPromise, birth: BirthBlock | undefined): object {
+  if (birth === undefined) return {};
+  const era = api.registry.createType('ExtrinsicEra', { current: birth.number, period: LIFE_BLOCKS });
+  return { era, blockHash: birth.hash };
 }
 
 /** The fields of the first event of that name; its absence means that the chain changed its ways. */

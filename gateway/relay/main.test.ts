@@ -64,6 +64,9 @@ describe('the relay process', () => {
       OwnTwin: () => Promise.reject(new Error('not asked for')),
       EnsureTwin: () => Promise.reject(new Error('not asked for')),
       ActiveContracts: () => Promise.reject(new Error('not asked for')),
+      Reported: () => Promise.reject(new Error('not asked for')),
+      ReportTraffic: () => Promise.reject(new Error('not asked for')),
+      EnsureNode: () => Promise.reject(new Error('not asked for')),
       async *Twins$(signal: AbortSignal) {
         for (let Sequence = 1; !signal.aborted; Sequence += 1) {
           yield { TwinID: changed.shift() ?? 0, BlockNumber: 1, Generation: 1, Sequence };

@@ -359,6 +359,43 @@ export const TwinEvent = struct('gridnode.TwinEvent', {
   Sequence: count64,
 });
 
+/** What the chain holds of a node's reports on one contract, as of a final block. */
+export const ReportedContract = struct('gridnode.ReportedContract', {
+  ContractID: uint64,
+  /** The node of the node contract; 0 where there is none of that id. */
+  NodeID: uint32,
+  /** Timestamp of the newest report of traffic, seconds since 1970; when the contract was made before the first. */
+  TrafficUntil: uint64,
+  Used: Resources,
+});
+
+export const Reported = struct('gridnode.Reported', {
+  /** The final block that all of it is read of. */
+  BlockNumber: uint32,
+  Contracts: slice(ReportedContract),
+});
+
+/** What a node is, as its record on the chain should have it. */
+export const NodeRecord = struct('gridnode.NodeRecord', {
+  FarmID: uint32,
+  Resources: Resources,
+  /** Empty fields leave what the chain has. */
+  Location: Location,
+  Interfaces: slice(Interface),
+  SecureBoot: bool,
+  Virtualized: bool,
+  /** Empty where the board tells none. */
+  BoardSerial: str,
+});
+
+export const EnsuredNode = struct('gridnode.EnsuredNode', {
+  NodeID: uint32,
+  /** `nothing`, `created` or `updated`. */
+  Done: str,
+  /** Names of what differed. */
+  Differences: slice(str),
+});
+
 /**
  * The chain in the shape the node needs: one read a question, all of it pinned
  * to one block, and events as a stream. Level-triggered readers must still
@@ -381,6 +418,16 @@ export const chain = defineInterface({
     EnsureTwin: { args: { relays: slice(str), create: bool, update: str }, returns: [TwinFacts], fails: true },
     /** Ids of the node's contracts that the chain holds as active. */
     ActiveContracts: { args: {}, returns: [slice(uint64)], fails: true, order: 'read' },
+    /** What the newest final block holds of the node's reports on at most 100 contracts. */
+    Reported: { args: { ids: slice(uint64) }, returns: [Reported], fails: true, order: 'read' },
+    /**
+     * Reports traffic in one transaction that is void 32 blocks after `birth`, a final block. Returns when a
+     * final block has it. `chain_dispatch`: a final block refused all of it. After any other error it may be on
+     * the chain, or come there before it is void.
+     */
+    ReportTraffic: { args: { consumptions: slice(NruConsumption), birth: uint32 }, returns: [], fails: true },
+    /** The node of the key's twin: made where it is absent, brought up to date where its record differs. */
+    EnsureNode: { args: { record: NodeRecord }, returns: [EnsuredNode], fails: true },
   },
   streams: { Contracts: ContractEvent, Twins: TwinEvent },
 });

@@ -222,13 +222,15 @@ export const contractCalls: Handlers<typeof contracts> = {
       if (!isOnNode(context, report.contract_id, node)) continue;
       const cost = policy === null ? 0 : trafficCost(policy, report.nru);
       const billing = context.state.read(storage.ContractBillingInformationByID, report.contract_id);
+      context.emit(contracts, 'NruConsumptionReportReceived', [report]);
+      // Passed over without a word; one of the very same time counts again.
+      if (report.timestamp < billing.last_updated) continue;
       context.state.write(storage.ContractBillingInformationByID, [report.contract_id], {
         ...billing,
         previous_nu_reported: report.nru,
         last_updated: report.timestamp,
         amount_unbilled: billing.amount_unbilled + BigInt(cost),
       });
-      context.emit(contracts, 'NruConsumptionReportReceived', [report]);
     }
   },
 
