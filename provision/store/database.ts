@@ -33,10 +33,10 @@ export class Database {
   }
 
   /** Work whose writes outlive this process, and which a loss of power may undo. */
-  unsynced(work: () => void): void {
+  unsynced<T>(work: () => T): T {
     this.#database.exec('PRAGMA synchronous = NORMAL');
     try {
-      work();
+      return work();
     } finally {
       this.#database.exec('PRAGMA synchronous = FULL');
     }

@@ -10,8 +10,12 @@ export const JOURNAL_WRITES = [
   'settle',
   'decommission',
   'cancel',
+  'pause',
   'release',
   'tombstone',
+  'restoring',
+  'begin',
+  'end',
 ] as const;
 type Write = (typeof JOURNAL_WRITES)[number];
 

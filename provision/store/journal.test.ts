@@ -6,11 +6,15 @@ import fc from 'fast-check';
 import { afterEach, describe, expect, it } from 'vitest';
 import { acceptance, clock, revision } from '../testing/journal.ts';
 import { failingJournal } from './failing.ts';
-import { deploymentId, HISTORY_LIMIT, type Journal, STEP_LIMIT, VERSIONS_KEPT } from './journal.ts';
+import { deploymentId, HISTORY_LIMIT, type Journal, reservationOf, STEP_LIMIT, VERSIONS_KEPT } from './journal.ts';
 import { MemoryJournal } from './memory.ts';
+import { isEnded, OPERATION_LIMIT, type OperationEnd, type OperationRecord } from './operations.ts';
 import { signedWorkload } from './signed.ts';
 import { SqliteJournal } from './sqlite.ts';
+import { isPauseDue, isUnfinished } from './unfinished.ts';
 
+/** The schema that knew neither operations nor pauses. */
+const BACK_TO_2 = 'DROP TABLE operations; ALTER TABLE deployments DROP COLUMN paused; PRAGMA user_version = 2;';
 const folders: string[] = [];
 const open: Journal[] = [];
 
@@ -200,6 +204,80 @@ describe.each([
     expect(versions).toHaveLength(2 + VERSIONS_KEPT + 1);
   });
 
+  it('makes one operation of everything asked, in the order asked', () => {
+    const journal = make();
+    const told = (): string[] => journal.operations().map((one) => `${one.id} ${one.kind}${one.workload} ${one.state}`);
+    const { id } = journal.accept(acceptance(1n));
+    expect(journal.operations(id)).toMatchObject([
+      {
+        id: 'op-1',
+        deployment: id,
+        twin: 7,
+        contract: 1n,
+        kind: 'create',
+        trace: 'trace-1',
+        state: 'queued',
+        attempts: 0,
+      },
+    ]);
+    expect(journal.end(id, 'done', '')).toBe(false);
+    expect(journal.begin(id)).toMatchObject([{ state: 'running', attempts: 1, endedAt: 0 }]);
+    expect(journal.begin(id)).toMatchObject([{ attempts: 1 }]);
+    expect(journal.end(id, 'parked', 'no image', 'op-7')).toBe(false);
+    expect(journal.end(id, 'parked', 'no image', 'op-1')).toBe(true);
+    expect(journal.operations()).toMatchObject([{ state: 'parked', error: 'no image', endedAt: 0 }]);
+    expect(journal.unfinished()).toHaveLength(1);
+    expect(journal.begin(id)).toMatchObject([{ state: 'running', attempts: 2 }]);
+    for (const name of ['net1', 'vm1']) journal.finish(id, name, { state: 'ok', data: '' });
+    expect(journal.unfinished()).toHaveLength(1);
+    expect(journal.end(id, 'done', '')).toBe(true);
+    expect(journal.operations()[0]).toMatchObject({ state: 'done', error: '' });
+    expect(journal.unfinished()).toEqual([]);
+
+    expect(journal.restoring(id, 'trace-2')).toBe(true);
+    expect(journal.restoring(id, 'trace-3')).toBe(false);
+    expect(journal.pause(id, false, 'no')).toBe(false);
+    expect(journal.pause(id, true, 'unpaid')).toBe(true);
+    expect(journal.pause(id, true, 'unpaid')).toBe(false);
+    expect(journal.deployment(id)?.paused).toBe(true);
+    expect(journal.pause(id, false, 'paid')).toBe(true);
+    journal.revise(revision(1n, 1, ['net1']));
+    journal.decommission(id, 'vm1', 'crashes');
+    expect(told()).toEqual([
+      ...['op-1 create done', 'op-2 restore superseded', 'op-3 pause superseded', 'op-4 resume queued'],
+      ...['op-5 update queued', 'op-6 decommissionvm1 queued'],
+    ]);
+    journal.cancel(id, 'gone');
+    expect(journal.restoring(id, 't')).toBe(false);
+    expect(journal.pause(id, true, 'p')).toBe(false);
+    expect(journal.begin(id)).toMatchObject([{ id: 'op-7', kind: 'cancel', reason: 'gone' }]);
+    for (const name of ['net1', 'vm1']) journal.release(id, name);
+    journal.tombstone(id);
+    expect(journal.end(id, 'done', '')).toBe(false);
+    expect(told().slice(3)).toEqual([
+      ...['op-4 resume superseded', 'op-5 update superseded', 'op-6 decommissionvm1 superseded', 'op-7 cancel done'],
+    ]);
+    expect(journal.operations('7-2')).toEqual([]);
+  });
+
+  it('finds deployments by their twin and their contract', () => {
+    const journal = make();
+    for (const contract of [3n, 1n, 2n]) journal.accept(acceptance(contract));
+    journal.accept({ ...acceptance(9n), twin: 8 });
+    expect(journal.deploymentsOf(7).map((one) => one.contract)).toEqual([3n, 1n, 2n]);
+    expect(journal.deploymentsOf(8).map((one) => one.contract)).toEqual([9n]);
+    expect(journal.deploymentsOf(9)).toEqual([]);
+    expect(journal.holder(1n)?.id).toBe('7-1');
+    journal.cancel('7-1', 'c');
+    expect(journal.holder(1n)).toBeUndefined();
+    for (const name of ['net1', 'vm1']) journal.release('7-1', name);
+    journal.tombstone('7-1');
+    expect(journal.deploymentsOf(7).map((one) => one.contract)).toEqual([3n, 2n]);
+    journal.accept(acceptance(1n));
+    expect(journal.deploymentsOf(7).map((one) => one.contract)).toEqual([3n, 2n, 1n]);
+    expect(journal.deployments().map((one) => one.contract)).toEqual([3n, 2n, 9n, 1n]);
+  });
+
   it('keeps its logs bounded', () => {
     const journal = make();
     const { id } = journal.accept(acceptance(1n));
@@ -215,6 +293,10 @@ describe.each([
     }
     expect(journal.history()).toHaveLength(HISTORY_LIMIT);
     expect(journal.history(1)[0]?.contract).toBe(BigInt(HISTORY_LIMIT) + 14n);
+    const operations = journal.operations();
+    expect(operations).toHaveLength(1 + OPERATION_LIMIT);
+    expect(operations[0]).toMatchObject({ id: 'op-1', state: 'queued' });
+    expect(operations.at(-1)).toMatchObject({ kind: 'cancel', state: 'done', contract: BigInt(HISTORY_LIMIT) + 14n });
   }, 60_000);
 });
 
@@ -240,8 +322,8 @@ describe('sqlite journal', () => {
     journal.close();
     open.splice(open.indexOf(journal), 1);
     const old = new DatabaseSync(path);
-    old.exec(`DROP TABLE signed; ALTER TABLE workloads DROP COLUMN next_version; ALTER TABLE workloads DROP COLUMN next;
-      PRAGMA user_version = 1`);
+    old.exec(`${BACK_TO_2} DROP TABLE signed; ALTER TABLE workloads DROP COLUMN next_version;
+      ALTER TABLE workloads DROP COLUMN next; PRAGMA user_version = 1`);
     old.close();
     const again = new SqliteJournal(path);
     open.push(again);
@@ -249,6 +331,44 @@ describe('sqlite journal', () => {
     expect(workload).toMatchObject({ name: 'd', state: 'ok', next: undefined });
     expect(signedWorkload(workload ?? { signed: '' })).toMatchObject({ name: 'd', data: '{"size":1}', metadata: 'm' });
     expect(again.changes('7-4').map((one) => one.state)).toEqual(['init', 'ok']);
+  });
+
+  it('takes over a journal that knew no operations', () => {
+    const { journal, path } = sqlite();
+    for (const contract of [1n, 2n, 3n, 4n]) journal.accept(acceptance(contract));
+    for (const id of ['7-2', '7-3'])
+      for (const name of ['net1', 'vm1']) journal.finish(id, name, { state: 'ok', data: '' });
+    for (const name of ['net1', 'vm1']) journal.finish('7-2', name, { state: 'paused' });
+    journal.cancel('7-4', 'c');
+    const before = journal.deployments();
+    journal.close();
+    open.splice(open.indexOf(journal), 1);
+    const old = new DatabaseSync(path);
+    old.exec(BACK_TO_2);
+    old.close();
+    const again = new SqliteJournal(path);
+    open.push(again);
+    expect(again.deployments()).toEqual(before.map((one) => (one.id === '7-2' ? { ...one, paused: true } : one)));
+    expect(again.operations().map((one) => [one.deployment, one.kind, one.state, one.reason])).toEqual([
+      ['7-1', 'create', 'queued', ''],
+      ['7-4', 'cancel', 'queued', 'c'],
+    ]);
+    expect(again.unfinished().map((one) => one.id)).toEqual(['7-1', '7-4']);
+    expect(again.pause('7-3', true, 'p')).toBe(true);
+  });
+
+  it('counts a crash for what ran when the process ended, and no attempt', () => {
+    const { journal, path } = sqlite();
+    journal.accept(acceptance(1n));
+    journal.accept(acceptance(2n));
+    journal.begin('7-1');
+    const again = new SqliteJournal(path, clock());
+    open.push(again);
+    expect(again.operations().map((one) => [one.state, one.attempts, one.crashes])).toEqual([
+      ['queued', 1, 1],
+      ['queued', 0, 0],
+    ]);
+    expect(again.begin('7-1')).toMatchObject([{ id: 'op-1', state: 'running', attempts: 2, crashes: 1 }]);
   });
 
   it('agrees with the model after any sequence of writes', () => {
@@ -305,11 +425,23 @@ describe('sqlite journal', () => {
       ),
       contract.map((one) => (journal: Journal) => journal.cancel(`7-${one}`, 'c')),
       contract.map((one) => (journal: Journal) => journal.tombstone(`7-${one}`)),
+      fc.tuple(contract, fc.boolean()).map(
+        ([one, paused]) =>
+          (journal: Journal) =>
+            journal.pause(`7-${one}`, paused, 'p'),
+      ),
+      contract.map((one) => (journal: Journal) => journal.restoring(`7-${one}`, 't')),
+      contract.map((one) => (journal: Journal) => journal.begin(`7-${one}`).length > 0),
+      fc.tuple(contract, fc.constantFrom<OperationEnd>('done', 'failed', 'parked', 'queued'), fc.option(fc.nat(9))).map(
+        ([one, state, n]) =>
+          (journal: Journal) =>
+            journal.end(`7-${one}`, state, 'e', n === null ? undefined : `op-${n}`),
+      ),
     );
     fc.assert(
       fc.property(fc.array(write, { maxLength: 40 }), (writes) => {
         const model = new MemoryJournal(clock());
-        const { journal } = sqlite();
+        const { journal, path } = sqlite();
         for (const act of writes) {
           const outcomes = [model, journal].map((one) => {
             try {
@@ -336,12 +468,63 @@ describe('sqlite journal', () => {
           reservations: one.reservations(),
           history: one.history().map(({ goneAt: _g, acceptedAt: _a, ...rest }) => rest),
         });
+        const asked = (one: Journal): unknown =>
+          one.operations().map((operation) => ({
+            ...operation,
+            askedAt: 0,
+            startedAt: operation.startedAt > 0,
+            endedAt: operation.endedAt > 0,
+          }));
+        expect(asked(journal)).toEqual(asked(model));
         expect(state(journal)).toEqual(state(model));
+        expect(found(journal)).toEqual(found(model));
+        const again = new SqliteJournal(path, clock());
+        try {
+          expect(state(again)).toEqual(state(journal));
+          expect(again.deployments()).toEqual(journal.deployments());
+          expect(again.operations()).toEqual(journal.operations().map(cutShort));
+          expect(found(again)).toEqual(found(journal));
+        } finally {
+          again.close();
+          journal.close();
+          open.splice(open.indexOf(journal), 1);
+        }
       }),
       { numRuns: 100 },
     );
   }, 60_000);
 });
+
+/** What every index finds, by the ids; and what it should, by looking at all. */
+function found(journal: Journal): unknown {
+  const ids = (records: ReadonlyArray<{ readonly id: string }>): string[] => records.map((one) => one.id);
+  const all = journal.deployments();
+  const unended = new Set(journal.operations().flatMap((one) => (isEnded(one) ? [] : [one.deployment])));
+  const indexes = {
+    twin: ids(journal.deploymentsOf(7)),
+    holders: [1n, 2n].map((contract) => journal.holder(contract)?.id),
+    unfinished: ids(journal.unfinished()),
+    pending: ids(journal.pending()).sort(),
+    pendingOf: ['7-1', '7-2'].map((id) => ids(journal.pending(id))),
+    reservations: journal.reservations(),
+  };
+  const pending = journal.operations().filter((one) => !isEnded(one));
+  expect(indexes).toEqual({
+    twin: ids(all.filter((one) => one.twin === 7)),
+    holders: [1n, 2n].map((contract) => all.find((one) => one.contract === contract && !one.cancelled)?.id),
+    unfinished: ids(all.filter((one) => isUnfinished(one) || isPauseDue(one) || unended.has(one.id))),
+    pending: ids(pending).sort(),
+    pendingOf: ['7-1', '7-2'].map((id) => ids(pending.filter((one) => one.deployment === id))),
+    reservations: all.flatMap((one) => reservationOf(one) ?? []),
+  });
+  return indexes;
+}
+
+/** An operation as the next process finds it. */
+function cutShort(operation: OperationRecord): OperationRecord {
+  if (operation.state !== 'running') return operation;
+  return { ...operation, state: 'queued', crashes: operation.crashes + 1 };
+}
 
 describe('failing journal', () => {
   it('fails the named writes and changes nothing', () => {

@@ -5,6 +5,7 @@
  */
 import { growthOf, type Reservation, type ReservedWorkload } from '../plan/capacity.ts';
 import type { PlannedWorkload } from '../plan/plan.ts';
+import type { OperationEnd, OperationRecord } from './operations.ts';
 
 /** `<twin>-<contract>`. */
 export type DeploymentId = string;
@@ -87,6 +88,8 @@ export interface DeploymentRecord {
   readonly acceptedAt: number;
   /** Set once the whole deployment is to go away. */
   readonly cancelled: string | undefined;
+  /** Whether its machines are to stand still. */
+  readonly paused: boolean;
   readonly workloads: readonly WorkloadRecord[];
 }
 
@@ -135,6 +138,22 @@ export interface Tombstone {
   readonly goneAt: number;
 }
 
+/** What of the journal can not be read, set aside by name; nothing of it reaches the engine. */
+export interface Quarantined {
+  readonly table: string;
+  /** The damaged row in its table. */
+  readonly key: string;
+  /** Whose it is; empty where that can not be read either. */
+  readonly deployment: DeploymentId | '';
+  readonly reason: string;
+  /** Milliseconds since 1970. */
+  readonly at: number;
+}
+
+/**
+ * `accept`, `revise`, `decommission`, `cancel`, `pause` and `restoring` record an operation with what they
+ * change; unfinished ones that it replaces are superseded. An `id` is a deployment's in every method.
+ */
 export interface Journal {
   /**
    * Records deployment, reservation and run at once: one `init` change a
@@ -171,18 +190,47 @@ export interface Journal {
   decommission(id: DeploymentId, workload: string, reason: string): boolean;
   /** Wants the whole deployment gone. False when it is unknown or already wanted gone. */
   cancel(id: DeploymentId, reason: string): boolean;
+  /** Wants its machines to stand still, or to go on. False when it is unknown, to go away, or wanted so already. */
+  pause(id: DeploymentId, paused: boolean, reason: string): boolean;
   /**
    * Every resource of the workload is confirmed gone: its reservation ends, and
    * if it was to go away it is `deleted`.
    */
   release(id: DeploymentId, workload: string): void;
-  /** Every workload of a cancelled deployment was released: it becomes history. Throws if one was not. */
+  /**
+   * Every workload of a cancelled deployment was released: it becomes history, and its cancel is done.
+   * Throws if one was not.
+   */
   tombstone(id: DeploymentId): void;
+  /** What stands by the journal is to be looked for on the host. False where that was asked, or is to go away. */
+  restoring(id: DeploymentId, trace: string): boolean;
+  /**
+   * The deployment's queued and parked operations run now: one attempt more each. Returns all that run.
+   * Like `end`, it outlives the process; a loss of power may undo it.
+   */
+  begin(id: DeploymentId): readonly OperationRecord[];
+  /**
+   * The deployment's operations that run end so, or wait again, or only the one named does. False when
+   * none runs. What runs when the journal is opened was cut short: it is queued, with one crash more.
+   */
+  end(id: DeploymentId, state: OperationEnd, error: string, operation?: string): boolean;
 
   /** A deployment that is not gone. */
   deployment(id: DeploymentId): DeploymentRecord | undefined;
-  /** Every deployment that is not gone, in the order of acceptance. */
+  /** Every deployment that is not gone, in the order of acceptance; the list of this moment. */
   deployments(): readonly DeploymentRecord[];
+  /** Those of one twin, in the order of acceptance. */
+  deploymentsOf(twin: number): readonly DeploymentRecord[];
+  /** The deployment of a contract, unless it is to go away. */
+  holder(contract: bigint): DeploymentRecord | undefined;
+  /** Those with something to do, by their record or by an operation that did not end; in the order of acceptance. */
+  unfinished(): readonly DeploymentRecord[];
+  /** What did not end, and the newest `OPERATION_LIMIT` that did; oldest first. They outlive their deployment. */
+  operations(id?: DeploymentId): readonly OperationRecord[];
+  /** Those that did not end; oldest first in each deployment. */
+  pending(id?: DeploymentId): readonly OperationRecord[];
+  /** Records that are damaged; empty on a node that is well. */
+  quarantined(): readonly Quarantined[];
   /** What is held now, by whom. */
   reservations(): readonly Reservation[];
   /** Whether the deployment was ever accepted here, as far as the history reaches. */
@@ -204,18 +252,14 @@ export const VERSIONS_KEPT = 8;
 /** Why a workload that an update leaves out goes away, in the words of the grid's nodes. */
 export const REMOVED_BY_UPDATE = 'deleted by an update';
 
-/** The reservations of a list of records; what a pending change adds counts beside what is held. */
-export function reservationsOf(records: readonly DeploymentRecord[]): Reservation[] {
-  const found: Reservation[] = [];
-  for (const { twin, contract, workloads } of records) {
-    const held = workloads.flatMap((workload) => {
-      if (workload.held === undefined) return [];
-      if (workload.next === undefined) return [workload.held];
-      return [workload.held, growthOf(workload.held, workload.next.held)];
-    });
-    if (held.length > 0) found.push({ twin, contract, workloads: held });
-  }
-  return found;
+/** What a deployment holds, if anything; what a pending change adds counts beside it. */
+export function reservationOf({ twin, contract, workloads }: DeploymentRecord): Reservation | undefined {
+  const held = workloads.flatMap((workload) => {
+    if (workload.held === undefined) return [];
+    if (workload.next === undefined) return [workload.held];
+    return [workload.held, growthOf(workload.held, workload.next.held)];
+  });
+  return held.length === 0 ? undefined : { twin, contract, workloads: held };
 }
 
 /** How a pending change of a workload ends that is to go away first: told, so that nobody waits for it. */

@@ -15,16 +15,19 @@ import {
   heldOfBoth,
   type Journal,
   type Outcome,
+  type Quarantined,
   REMOVED_BY_UPDATE,
   type RevisedWorkload,
   type Revision,
-  reservationsOf,
   STEP_LIMIT,
   type StepEntry,
   type Tombstone,
   VERSIONS_KEPT,
   type WorkloadRecord,
 } from './journal.ts';
+import { MemoryOperations } from './memory-operations.ts';
+import type { AskedOperation, OperationEnd, OperationRecord } from './operations.ts';
+import { Records } from './records.ts';
 
 interface Entry {
   record: DeploymentRecord;
@@ -34,13 +37,16 @@ interface Entry {
 
 export class MemoryJournal implements Journal {
   readonly #entries = new Map<DeploymentId, Entry>();
+  readonly #records = new Records();
+  readonly #operations: MemoryOperations;
   readonly #tombstones: Tombstone[] = [];
-  readonly #now: () => number;
+  readonly #clock: () => number;
   #sequence = 0;
 
-  /** `now` gives Unix seconds. */
-  constructor(now: () => number = () => Math.floor(Date.now() / 1000)) {
-    this.#now = now;
+  /** `now` gives milliseconds since 1970. */
+  constructor(now: () => number = Date.now) {
+    this.#clock = now;
+    this.#operations = new MemoryOperations(now);
   }
 
   accept(acceptance: Acceptance): DeploymentRecord {
@@ -57,6 +63,7 @@ export class MemoryJournal implements Journal {
       sequence: this.#sequence,
       acceptedAt: created,
       cancelled: undefined,
+      paused: false,
       workloads: workloads.map((workload) => ({
         ...workload,
         state: 'init',
@@ -70,6 +77,8 @@ export class MemoryJournal implements Journal {
     };
     const changes = record.workloads.map(changeOf);
     this.#entries.set(id, { record, changes, steps: [] });
+    this.#operations.ask(record, { kind: 'create' });
+    this.#kept(id);
     return record;
   }
 
@@ -115,6 +124,8 @@ export class MemoryJournal implements Journal {
         change.version >= version - VERSIONS_KEPT ||
         all.some((one) => one.name === change.workload && one.version === change.version),
     );
+    this.#operations.ask(entry.record, { kind: 'update' });
+    this.#kept(id);
     return entry.record;
   }
 
@@ -174,6 +185,7 @@ export class MemoryJournal implements Journal {
     if (workload.state === 'error' || workload.state === 'deleted') return false;
     this.#giveUp(id, workload, reason);
     this.#change(id, { ...workload, held: heldOfBoth(workload), next: undefined, removal: reason }, false);
+    this.#ask(id, { kind: 'decommission', workload: name, reason });
     return true;
   }
 
@@ -191,6 +203,15 @@ export class MemoryJournal implements Journal {
         removal: one.removal ?? reason,
       })),
     };
+    this.#ask(id, { kind: 'cancel', reason });
+    return true;
+  }
+
+  pause(id: DeploymentId, paused: boolean, reason: string): boolean {
+    const entry = this.#entries.get(id);
+    if (entry === undefined || entry.record.cancelled !== undefined || entry.record.paused === paused) return false;
+    entry.record = { ...entry.record, paused };
+    this.#ask(id, { kind: paused ? 'pause' : 'resume', reason });
     return true;
   }
 
@@ -226,18 +247,64 @@ export class MemoryJournal implements Journal {
     });
     this.#tombstones.length = Math.min(this.#tombstones.length, HISTORY_LIMIT);
     this.#entries.delete(id);
+    this.#operations.close(id);
+    this.#kept(id);
+  }
+
+  restoring(id: DeploymentId, trace: string): boolean {
+    const record = this.#entries.get(id)?.record;
+    if (record === undefined || record.cancelled !== undefined) return false;
+    if (this.#operations.unfinished(id).some((one) => one.kind === 'restore')) return false;
+    this.#ask(id, { kind: 'restore', trace });
+    return true;
+  }
+
+  begin(id: DeploymentId): readonly OperationRecord[] {
+    this.#operations.begin(id);
+    this.#kept(id);
+    return this.#operations.unfinished(id);
+  }
+
+  end(id: DeploymentId, state: OperationEnd, error: string, operation?: string): boolean {
+    const hasEnded = this.#operations.end(id, state, error, operation);
+    this.#kept(id);
+    return hasEnded;
   }
 
   deployment(id: DeploymentId): DeploymentRecord | undefined {
-    return this.#entries.get(id)?.record;
+    return this.#records.get(id);
   }
 
   deployments(): readonly DeploymentRecord[] {
-    return [...this.#entries.values()].map((entry) => entry.record);
+    return this.#records.all();
+  }
+
+  deploymentsOf(twin: number): readonly DeploymentRecord[] {
+    return this.#records.of(twin);
+  }
+
+  holder(contract: bigint): DeploymentRecord | undefined {
+    return this.#records.holder(contract);
+  }
+
+  unfinished(): readonly DeploymentRecord[] {
+    return this.#records.unfinished();
+  }
+
+  operations(id?: DeploymentId): readonly OperationRecord[] {
+    return this.#operations.all().filter((one) => id === undefined || one.deployment === id);
+  }
+
+  pending(id?: DeploymentId): readonly OperationRecord[] {
+    return this.#records.pending(id);
+  }
+
+  quarantined(): readonly Quarantined[] {
+    return [];
   }
 
   reservations(): readonly Reservation[] {
-    return reservationsOf(this.deployments());
+    return this.#records.reservations();
   }
 
   knows(twin: number, contract: bigint): boolean {
@@ -276,6 +343,24 @@ export class MemoryJournal implements Journal {
     const workloads = entry.record.workloads.map((one) => (one.name === next.name ? next : one));
     entry.record = { ...entry.record, workloads };
     if (isLogged) entry.changes.push(changeOf(next));
+    this.#kept(id);
+  }
+
+  #ask(id: DeploymentId, asked: AskedOperation): void {
+    const record = this.#entries.get(id)?.record;
+    if (record !== undefined) this.#operations.ask(record, asked);
+    this.#kept(id);
+  }
+
+  /** The deployment is as its entry says. */
+  #kept(id: DeploymentId): void {
+    this.#records.replace(id, this.#entries.get(id)?.record);
+    this.#records.replaceOperations(id, this.#operations.unfinished(id));
+  }
+
+  /** Unix seconds, and never 0: that means never. */
+  #now(): number {
+    return Math.max(1, Math.floor(this.#clock() / 1000));
   }
 }
 

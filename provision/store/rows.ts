@@ -1,96 +1,8 @@
-/** Tables of the SQLite journal and what their rows mean. */
+/** What the rows of the SQLite journal mean. */
 import type { ReservedWorkload } from '../plan/capacity.ts';
 import type { Row } from './database.ts';
 import type { DeploymentRecord, PendingChange, WorkloadRecord, WorkloadState } from './journal.ts';
-
-export const SCHEMA_VERSION = 2;
-
-/** Every workload as it was signed, by the version at which it was. */
-const SIGNED = `
-CREATE TABLE signed (
-  deployment TEXT NOT NULL REFERENCES deployments(id) ON DELETE CASCADE,
-  workload TEXT NOT NULL,
-  version INTEGER NOT NULL,
-  text TEXT NOT NULL,
-  PRIMARY KEY (deployment, workload, version)
-) STRICT;
-`;
-
-export const SCHEMA = `
-CREATE TABLE deployments (
-  sequence INTEGER PRIMARY KEY AUTOINCREMENT,
-  id TEXT NOT NULL UNIQUE,
-  twin INTEGER NOT NULL,
-  contract TEXT NOT NULL,
-  version INTEGER NOT NULL,
-  document TEXT NOT NULL,
-  hash TEXT NOT NULL,
-  trace TEXT NOT NULL,
-  accepted_at INTEGER NOT NULL,
-  cancelled TEXT
-) STRICT;
-CREATE TABLE workloads (
-  deployment TEXT NOT NULL REFERENCES deployments(id) ON DELETE CASCADE,
-  position INTEGER NOT NULL,
-  name TEXT NOT NULL,
-  type TEXT NOT NULL,
-  version INTEGER NOT NULL,
-  after TEXT NOT NULL,
-  awaits_network TEXT,
-  state TEXT NOT NULL,
-  message TEXT NOT NULL,
-  data TEXT NOT NULL,
-  created INTEGER NOT NULL,
-  removal TEXT,
-  held TEXT,
-  next_version INTEGER,
-  next TEXT,
-  PRIMARY KEY (deployment, name)
-) STRICT;
-CREATE TABLE changes (
-  sequence INTEGER PRIMARY KEY AUTOINCREMENT,
-  deployment TEXT NOT NULL REFERENCES deployments(id) ON DELETE CASCADE,
-  workload TEXT NOT NULL,
-  version INTEGER NOT NULL,
-  state TEXT NOT NULL,
-  message TEXT NOT NULL,
-  data TEXT NOT NULL,
-  created INTEGER NOT NULL
-) STRICT;
-CREATE INDEX changes_of ON changes (deployment, sequence);
-CREATE UNIQUE INDEX one_ok ON changes (deployment, workload, version) WHERE state = 'ok';
-CREATE TABLE steps (
-  sequence INTEGER PRIMARY KEY AUTOINCREMENT,
-  deployment TEXT NOT NULL REFERENCES deployments(id) ON DELETE CASCADE,
-  workload TEXT NOT NULL,
-  step TEXT NOT NULL,
-  state TEXT NOT NULL,
-  message TEXT NOT NULL,
-  at INTEGER NOT NULL,
-  trace TEXT NOT NULL
-) STRICT;
-CREATE INDEX steps_of ON steps (deployment, sequence);
-CREATE TABLE history (
-  sequence INTEGER PRIMARY KEY AUTOINCREMENT,
-  twin INTEGER NOT NULL,
-  contract TEXT NOT NULL,
-  hash TEXT NOT NULL,
-  trace TEXT NOT NULL,
-  reason TEXT NOT NULL,
-  accepted_at INTEGER NOT NULL,
-  gone_at INTEGER NOT NULL
-) STRICT;
-${SIGNED}
-PRAGMA user_version = ${SCHEMA_VERSION};
-`;
-
-/** From the schema that knew no updates; what was signed is then filled in from the documents. */
-export const FROM_VERSION_1 = `
-ALTER TABLE workloads ADD COLUMN next_version INTEGER;
-ALTER TABLE workloads ADD COLUMN next TEXT;
-${SIGNED}
-PRAGMA user_version = 2;
-`;
+import type { OperationRecord } from './operations.ts';
 
 /** Rows of workloads with what was signed for their version and for the one to come. */
 export const WORKLOAD_ROWS = `
@@ -112,6 +24,7 @@ export function recordOf(row: Row, workloads: readonly Row[]): DeploymentRecord 
     trace: String(row.trace),
     acceptedAt: Number(row.accepted_at),
     cancelled: optionalText(row.cancelled),
+    paused: row.paused === 1,
     workloads: workloads.map(workloadOf),
   };
 }
@@ -154,6 +67,27 @@ function nextOf(row: Row): PendingChange | undefined {
     version: Number(row.next_version),
     signed: String(row.next_signed),
     ...(JSON.parse(next) as KeptNext),
+  };
+}
+
+export function operationOf(row: Row): OperationRecord {
+  return {
+    id: `op-${Number(row.sequence)}`,
+    deployment: String(row.deployment),
+    twin: Number(row.twin),
+    contract: BigInt(String(row.contract)),
+    kind: String(row.kind) as OperationRecord['kind'],
+    workload: String(row.workload),
+    version: Number(row.version),
+    trace: String(row.trace),
+    reason: String(row.reason),
+    state: String(row.state) as OperationRecord['state'],
+    askedAt: Number(row.asked_at),
+    startedAt: Number(row.started_at),
+    endedAt: Number(row.ended_at),
+    attempts: Number(row.attempts),
+    crashes: Number(row.crashes),
+    error: String(row.error),
   };
 }
 

@@ -1,6 +1,5 @@
 /** The journal as an SQLite file. */
 import type { SQLInputValue } from 'node:sqlite';
-import { formatWorkload, parseDeployment } from '../../schemas/deployment.ts';
 import { GridError } from '../../schemas/errors/index.ts';
 import type { Reservation } from '../plan/capacity.ts';
 import { Database, type Row } from './database.ts';
@@ -16,53 +15,41 @@ import {
   heldAfter,
   type Journal,
   type Outcome,
+  type Quarantined,
   REMOVED_BY_UPDATE,
   type Revision,
-  reservationsOf,
   STEP_LIMIT,
   type StepEntry,
   type Tombstone,
   VERSIONS_KEPT,
   type WorkloadRecord,
 } from './journal.ts';
-import { FROM_VERSION_1, recordOf, SCHEMA, SCHEMA_VERSION, WORKLOAD_ROWS, workloadOf } from './rows.ts';
-import {
-  beginWorkload,
-  forgetVersions,
-  giveUpChange,
-  logChange,
-  signWorkload,
-  versionOf,
-  wantWorkload,
-} from './writes.ts';
+import type { AskedOperation, OperationEnd, OperationRecord } from './operations.ts';
+import { Records } from './records.ts';
+import { recordOf, WORKLOAD_ROWS, workloadOf } from './rows.ts';
+import { migrate } from './schema.ts';
+import { SqliteOperations } from './sqlite-operations.ts';
+import { beginWorkload, forgetVersions, giveUpChange, logChange, versionOf, wantWorkload } from './writes.ts';
 
-/** Opens or makes the journal at `path`; `now` gives Unix seconds. Throws when the file is newer or damaged. */
+/** Opens or makes the journal at `path`; `now` gives milliseconds since 1970. Throws when the file is newer. */
 export class SqliteJournal implements Journal {
   readonly #database: Database;
-  readonly #now: () => number;
-  /** By id, in the order of acceptance. */
-  readonly #records: Map<DeploymentId, DeploymentRecord>;
+  readonly #operations: SqliteOperations;
+  readonly #clock: () => number;
+  readonly #records = new Records();
 
-  constructor(path: string, now: () => number = () => Math.floor(Date.now() / 1000)) {
-    this.#now = now;
+  constructor(path: string, now: () => number = Date.now) {
+    this.#clock = now;
     this.#database = new Database(path);
-    const version = Number(this.#database.get('PRAGMA user_version')?.user_version);
-    if (version > SCHEMA_VERSION) {
+    this.#operations = new SqliteOperations(this.#database, now);
+    try {
+      migrate(this.#database, path);
+      this.#operations.cutShort();
+      for (const record of this.#readAll()) this.#records.replace(record.id, record);
+      for (const [id, unfinished] of this.#operations.allUnfinished()) this.#records.replaceOperations(id, unfinished);
+    } catch (error) {
       this.#database.close();
-      throw new Error(`${path} was written by a newer version (schema ${version}, this one knows ${SCHEMA_VERSION})`);
-    }
-    if (version === 0) this.#database.transaction(() => this.#database.execute(SCHEMA));
-    if (version === 1) this.#database.transaction(() => this.#takeOver());
-    this.#records = new Map(this.#readAll().map((record) => [record.id, record]));
-  }
-
-  /** From the first schema: each workload was signed once, in its deployment's document. */
-  #takeOver(): void {
-    this.#database.execute(FROM_VERSION_1);
-    for (const { id, document } of this.#database.all('SELECT id, document FROM deployments')) {
-      for (const workload of parseDeployment(String(document)).workloads) {
-        signWorkload(this.#database, String(id), { ...workload, signed: formatWorkload(workload) });
-      }
+      throw error;
     }
   }
 
@@ -89,7 +76,7 @@ export class SqliteJournal implements Journal {
         const held = acceptance.reservation.workloads.find((one) => one.name === workload.name);
         beginWorkload(this.#database, id, workload, held, created);
       }
-      return this.#read(id) as DeploymentRecord;
+      return this.#ask(id, { kind: 'create' });
     });
   }
 
@@ -120,7 +107,7 @@ export class SqliteJournal implements Journal {
         else beginWorkload(this.#database, id, workload, workload.held, created);
       }
       forgetVersions(this.#database, id, version - VERSIONS_KEPT);
-      return this.#read(id) as DeploymentRecord;
+      return this.#ask(id, { kind: 'update' });
     });
   }
 
@@ -220,6 +207,7 @@ export class SqliteJournal implements Journal {
         id,
         name,
       );
+      if (done > 0) this.#ask(id, { kind: 'decommission', workload: name, reason });
       return done > 0;
     });
   }
@@ -231,6 +219,17 @@ export class SqliteJournal implements Journal {
       const created = this.#now();
       for (const one of this.#read(id)?.workloads ?? []) giveUpChange(this.#database, id, one, reason, created);
       this.#run('UPDATE workloads SET removal = coalesce(removal, ?) WHERE deployment = ?', reason, id);
+      this.#ask(id, { kind: 'cancel', reason });
+      return true;
+    });
+  }
+
+  pause(id: DeploymentId, paused: boolean, reason: string): boolean {
+    const known = this.#records.get(id);
+    if (known === undefined || known.cancelled !== undefined || known.paused === paused) return false;
+    return this.#transaction(id, () => {
+      this.#run('UPDATE deployments SET paused = ? WHERE id = ?', paused ? 1 : 0, id);
+      this.#ask(id, { kind: paused ? 'pause' : 'resume', reason });
       return true;
     });
   }
@@ -277,7 +276,30 @@ export class SqliteJournal implements Journal {
         'DELETE FROM history WHERE sequence <= (SELECT sequence FROM history ORDER BY sequence DESC LIMIT 1 OFFSET ?)',
         HISTORY_LIMIT,
       );
+      this.#operations.close(id);
     });
+  }
+
+  restoring(id: DeploymentId, trace: string): boolean {
+    const record = this.#records.get(id);
+    if (record === undefined || record.cancelled !== undefined) return false;
+    if (this.#records.pending(id).some((one) => one.kind === 'restore')) return false;
+    this.#database.unsynced(() => this.#transaction(id, () => this.#ask(id, { kind: 'restore', trace })));
+    return true;
+  }
+
+  begin(id: DeploymentId): readonly OperationRecord[] {
+    if (this.#records.pending(id).some((one) => one.state !== 'running')) {
+      this.#database.unsynced(() => this.#transaction(id, () => this.#operations.begin(id)));
+    }
+    return this.#records.pending(id);
+  }
+
+  end(id: DeploymentId, state: OperationEnd, error: string, operation?: string): boolean {
+    if (!this.#records.pending(id).some((one) => one.state === 'running')) return false;
+    return this.#database.unsynced(() =>
+      this.#transaction(id, () => this.#operations.end(id, state, error, operation)),
+    );
   }
 
   deployment(id: DeploymentId): DeploymentRecord | undefined {
@@ -285,11 +307,35 @@ export class SqliteJournal implements Journal {
   }
 
   deployments(): readonly DeploymentRecord[] {
-    return [...this.#records.values()];
+    return this.#records.all();
+  }
+
+  deploymentsOf(twin: number): readonly DeploymentRecord[] {
+    return this.#records.of(twin);
+  }
+
+  holder(contract: bigint): DeploymentRecord | undefined {
+    return this.#records.holder(contract);
+  }
+
+  unfinished(): readonly DeploymentRecord[] {
+    return this.#records.unfinished();
+  }
+
+  operations(id?: DeploymentId): readonly OperationRecord[] {
+    return this.#operations.all(id);
+  }
+
+  pending(id?: DeploymentId): readonly OperationRecord[] {
+    return this.#records.pending(id);
+  }
+
+  quarantined(): readonly Quarantined[] {
+    return [];
   }
 
   reservations(): readonly Reservation[] {
-    return reservationsOf(this.deployments());
+    return this.#records.reservations();
   }
 
   changes(id: DeploymentId): readonly Change[] {
@@ -322,7 +368,7 @@ export class SqliteJournal implements Journal {
   }
 
   knows(twin: number, contract: bigint): boolean {
-    if (this.#records.has(deploymentId(twin, contract))) return true;
+    if (this.#records.get(deploymentId(twin, contract)) !== undefined) return true;
     const row = this.#get('SELECT 1 FROM history WHERE twin = ? AND contract = ?', twin, contract.toString());
     return row !== undefined;
   }
@@ -352,15 +398,29 @@ export class SqliteJournal implements Journal {
     return row === undefined ? undefined : workloadOf(row);
   }
 
-  /** One transaction; `changed` names the deployment whose record it changes. */
+  /** Inside of a transaction: what is asked of a deployment, with its record as it is now. */
+  #ask(id: DeploymentId, asked: AskedOperation): DeploymentRecord {
+    const record = this.#read(id) as DeploymentRecord;
+    this.#operations.ask(record, asked);
+    return record;
+  }
+
+  /** One transaction; `changed` names the deployment whose record or operations it changes. */
   #transaction<T>(changed: DeploymentId | undefined, work: () => T): T {
-    const [result, record] = this.#database.transaction(() => {
+    const [result, record, unfinished] = this.#database.transaction(() => {
       const done = work();
-      return [done, changed === undefined ? undefined : this.#read(changed)] as const;
+      if (changed === undefined) return [done, undefined, []] as const;
+      return [done, this.#read(changed), this.#operations.unfinished(changed)] as const;
     });
-    if (changed !== undefined && record === undefined) this.#records.delete(changed);
-    else if (changed !== undefined && record !== undefined) this.#records.set(changed, record);
+    if (changed === undefined) return result;
+    this.#records.replace(changed, record);
+    this.#records.replaceOperations(changed, unfinished);
     return result;
+  }
+
+  /** Unix seconds, and never 0: that means never. */
+  #now(): number {
+    return Math.max(1, Math.floor(this.#clock() / 1000));
   }
 
   #run(sql: string, ...values: SQLInputValue[]): number {

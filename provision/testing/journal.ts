@@ -4,8 +4,11 @@ import type { Acceptance, RevisedWorkload, Revision } from '../store/journal.ts'
 
 /** Another second at each look. */
 export function clock(): () => number {
-  let now = 1_000;
-  return () => now++;
+  let now = 1_000_000;
+  return () => {
+    now += 1000;
+    return now;
+  };
 }
 
 /** A network and a machine, or others of these names, in contract `contract` of twin 7. */

@@ -1,0 +1,88 @@
+/** The journal's records in memory, found by whatever they are asked for. */
+import type { Reservation } from '../plan/capacity.ts';
+import { type DeploymentId, type DeploymentRecord, reservationOf } from './journal.ts';
+import type { OperationRecord } from './operations.ts';
+import { isPauseDue, isUnfinished } from './unfinished.ts';
+
+export class Records {
+  /** In the order of acceptance. */
+  readonly #byId = new Map<DeploymentId, DeploymentRecord>();
+  readonly #byTwin = new Map<number, Set<DeploymentId>>();
+  readonly #byContract = new Map<bigint, Set<DeploymentId>>();
+  readonly #unfinished = new Set<DeploymentId>();
+  /** Operations that did not end, oldest first. */
+  readonly #operations = new Map<DeploymentId, readonly OperationRecord[]>();
+  readonly #reservations = new Map<DeploymentId, Reservation>();
+  #all: readonly DeploymentRecord[] | undefined;
+  #reserved: readonly Reservation[] | undefined;
+
+  get(id: DeploymentId): DeploymentRecord | undefined {
+    return this.#byId.get(id);
+  }
+
+  all(): readonly DeploymentRecord[] {
+    this.#all ??= [...this.#byId.values()];
+    return this.#all;
+  }
+
+  of(twin: number): readonly DeploymentRecord[] {
+    return this.#inOrder(this.#byTwin.get(twin));
+  }
+
+  holder(contract: bigint): DeploymentRecord | undefined {
+    return this.#inOrder(this.#byContract.get(contract)).find((one) => one.cancelled === undefined);
+  }
+
+  unfinished(): readonly DeploymentRecord[] {
+    return this.#inOrder(new Set([...this.#unfinished, ...this.#operations.keys()]));
+  }
+
+  /** Operations that did not end, oldest first in each deployment. */
+  pending(id?: DeploymentId): readonly OperationRecord[] {
+    return id === undefined ? [...this.#operations.values()].flat() : (this.#operations.get(id) ?? []);
+  }
+
+  reservations(): readonly Reservation[] {
+    this.#reserved ??= this.all().flatMap(({ id }) => this.#reservations.get(id) ?? []);
+    return this.#reserved;
+  }
+
+  /** The one place where a record comes, becomes another, or goes. */
+  replace(id: DeploymentId, record: DeploymentRecord | undefined): void {
+    const known = this.#byId.get(id) ?? record;
+    if (known === undefined) return;
+    this.#all = undefined;
+    this.#reserved = undefined;
+    if (record === undefined) this.#byId.delete(id);
+    else this.#byId.set(id, record);
+    mark(this.#byTwin, known.twin, id, record !== undefined);
+    mark(this.#byContract, known.contract, id, record !== undefined);
+    if (record !== undefined && (isUnfinished(record) || isPauseDue(record))) this.#unfinished.add(id);
+    else this.#unfinished.delete(id);
+    const reservation = record === undefined ? undefined : reservationOf(record);
+    if (reservation === undefined) this.#reservations.delete(id);
+    else this.#reservations.set(id, reservation);
+  }
+
+  replaceOperations(id: DeploymentId, unfinished: readonly OperationRecord[]): void {
+    if (unfinished.length === 0) this.#operations.delete(id);
+    else this.#operations.set(id, unfinished);
+  }
+
+  #inOrder(ids: Iterable<DeploymentId> = []): DeploymentRecord[] {
+    const found: DeploymentRecord[] = [];
+    for (const id of ids) {
+      const record = this.#byId.get(id);
+      if (record !== undefined) found.push(record);
+    }
+    return found.sort((a, b) => a.sequence - b.sequence);
+  }
+}
+
+function mark<K>(index: Map<K, Set<DeploymentId>>, key: K, id: DeploymentId, isThere: boolean): void {
+  const ids = index.get(key) ?? new Set();
+  if (isThere) ids.add(id);
+  else ids.delete(id);
+  if (ids.size === 0) index.delete(key);
+  else index.set(key, ids);
+}
