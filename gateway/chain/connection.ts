@@ -7,15 +7,21 @@ import type { Codec } from '@polkadot/types/types';
 import type { z } from 'zod';
 import { GridError } from '../../schemas/errors/index.ts';
 import { waitReady } from '../rmb/wasm-crypto.ts';
+import { ENDPOINT_LIMITS, type EndpointLimits, type EndpointState, type Problem } from './endpoints.ts';
 import { type CallLimits, typedFailure, within } from './failures.ts';
+import { type EndpointNews, EndpointProvider } from './provider.ts';
 
 export interface ConnectionOptions {
-  /** `ws://` or `wss://` URLs; tried in turn. */
+  /** `ws://` or `wss://` URLs, the preferred one first. One is in use at a time. */
   readonly endpoints: readonly string[];
   /** Milliseconds for calls that name no deadline. */
   readonly deadlineMs?: number;
   /** Hex hash of block 0 that every endpoint must serve; without it the first answer is kept to. */
   readonly genesis?: string;
+  /** When an endpoint is left for another. */
+  readonly health?: Partial<EndpointLimits>;
+  /** Hears of each endpoint that is used, left or refused. */
+  readonly onEndpoint?: (news: EndpointNews) => void;
 }
 
 /** One storage read: pallet and item in the decorated spelling, keys, parser of the stored JSON. */
@@ -38,10 +44,6 @@ export function read<T extends z.ZodType>(
 type Results<R extends readonly Read<unknown>[]> = { -readonly [K in keyof R]: R[K] extends Read<infer T> ? T : never };
 
 const DEADLINE_MS = 30_000;
-const RECONNECT_MS = 1_000;
-const ANSWER_MS = 20_000;
-/** Storage answers the library may keep. Reads name a block, so few are ever asked twice. */
-const CACHED_READS = 64;
 
 // As CommonJS a third of the time: see gateway/rmb/wasm-crypto.ts.
 const require = createRequire(import.meta.url);
@@ -52,18 +54,26 @@ const signedExtensions = { ContractIdProvides: { extrinsic: {}, payload: {} } };
 export class ChainConnection {
   readonly endpoints: readonly string[];
   readonly deadlineMs: number;
+  readonly #provider: EndpointProvider;
   readonly #opening: Promise<ApiPromise>;
   readonly #connected = new Set<() => void>();
   readonly #lost = new Set<() => void>();
-  #genesis: string | undefined;
   #ready = false;
   #finalKnown = 0;
+  /** Settles when something changes that a call may wait for. */
+  #change = Promise.withResolvers<void>();
 
   /** Connects in the background and for ever, until `close`. */
   constructor(options: ConnectionOptions) {
     this.endpoints = options.endpoints;
     this.deadlineMs = options.deadlineMs ?? DEADLINE_MS;
-    this.#genesis = options.genesis;
+    this.#provider = new EndpointProvider({
+      endpoints: options.endpoints,
+      limits: { ...ENDPOINT_LIMITS, ...options.health },
+      genesis: options.genesis,
+      onNews: options.onEndpoint ?? (() => undefined),
+    });
+    this.#provider.onMisfit(() => this.#changed());
     this.#opening = this.#open();
     // Each call that needs the connection tells of its failure.
     this.#opening.catch(() => undefined);
@@ -72,13 +82,17 @@ export class ChainConnection {
   /** The library is a thousand files: it loads while its user is already at work. */
   async #open(): Promise<ApiPromise> {
     await afterOthers();
-    const { ApiPromise, WsProvider } = require('@polkadot/api') as typeof import('@polkadot/api');
+    const { ApiPromise } = require('@polkadot/api') as typeof import('@polkadot/api');
     await waitReady();
-    const provider = new WsProvider([...this.endpoints], RECONNECT_MS, {}, ANSWER_MS, CACHED_READS);
+    const provider = this.#provider;
     // The library's own types disagree under exactOptionalPropertyTypes.
     const api = new ApiPromise({ provider, noInitWarn: true, signedExtensions } as unknown as ApiOptions);
     // Losses are told by the calls that meet them; unheard, they would end the process.
-    api.on('error', () => undefined);
+    api.on('error', (error: unknown) => {
+      // The library begins anew only with another connection.
+      const { endpoint } = provider;
+      if (!this.#ready && endpoint !== undefined) provider.leave(endpoint, 'runtime', String(error));
+    });
     api.isReadyOrError.catch(() => undefined);
     api.on('ready', () => {
       this.#ready = true;
@@ -90,11 +104,19 @@ export class ChainConnection {
     api.on('disconnected', () => {
       for (const listener of this.#lost) listener();
     });
+    await provider.connect();
     return api;
   }
 
   #tell(): void {
+    this.#changed();
     for (const listener of this.#connected) listener();
+  }
+
+  #changed(): void {
+    const { resolve } = this.#change;
+    this.#change = Promise.withResolvers();
+    resolve();
   }
 
   /** Calls `listener` after each (re)connection; returns what ends that. */
@@ -109,37 +131,51 @@ export class ChainConnection {
     return () => this.#lost.delete(listener);
   }
 
+  /** Whether questions can be asked now. */
+  get isConnected(): boolean {
+    return this.#ready && this.#provider.isConnected;
+  }
+
+  /** The URL in use. */
+  get endpoint(): string | undefined {
+    return this.#provider.endpoint;
+  }
+
+  /** What is known of each endpoint, in the order of preference. */
+  get states(): EndpointState[] {
+    return this.#provider.states;
+  }
+
+  /** Gives up the endpoint in use; false where it is not that one any more. */
+  leave(url: string, problem: Problem, reason: string): boolean {
+    return this.#provider.leave(url, problem, reason);
+  }
+
   /** The library's interface once it is connected and knows the runtime. @throws GridError `chain_lost` */
   async api(what: string, limits: CallLimits = {}): Promise<ApiPromise> {
     const deadlineMs = limits.deadlineMs ?? this.deadlineMs;
-    let api: ApiPromise;
     try {
-      api = await within(what, this.#waitReady(), deadlineMs, limits.signal);
+      return await within(what, this.#waitReady(), deadlineMs, limits.signal);
     } catch (error) {
       if (error instanceof GridError && error.code === 'chain_deadline') {
         throw new GridError('chain_lost', { what, endpoints: [...this.endpoints] }, { cause: error });
       }
       throw error;
     }
-    const found = api.genesisHash.toHex();
-    this.#genesis ??= found;
-    if (found !== this.#genesis) {
-      const endpoint = this.endpoints.join(', ');
-      throw new GridError('chain_genesis', { endpoint, expected: this.#genesis, found });
-    }
-    return api;
   }
 
   async #waitReady(): Promise<ApiPromise> {
     const api = await this.#opening;
-    await api.isReady;
-    if (!api.isConnected) {
-      await new Promise<void>((resolve) => {
-        const stop = this.onConnected(() => {
-          stop();
-          resolve();
+    while (!this.isConnected) {
+      const foreign = this.#provider.book.foreignGenesis;
+      if (foreign !== undefined) {
+        throw new GridError('chain_genesis', {
+          endpoint: foreign.url,
+          expected: this.#provider.genesis ?? '',
+          found: foreign.found,
         });
-      });
+      }
+      await this.#change.promise;
     }
     return api;
   }
@@ -159,6 +195,7 @@ export class ChainConnection {
   /** A block is final; no endpoint whose final block is older may say what has ended. */
   finalSeen(number: number): void {
     this.#finalKnown = Math.max(this.#finalKnown, number);
+    this.#provider.book.finalSeen(number);
   }
 
   /** @throws GridError `chain_behind` for a final block that is older than one seen before */
@@ -194,8 +231,8 @@ export class ChainConnection {
   async close(): Promise<void> {
     this.#connected.clear();
     this.#lost.clear();
-    // A connection that never came up has nothing to say goodbye to.
     await this.#opening.then((api) => api.disconnect()).catch(() => undefined);
+    await this.#provider.disconnect();
   }
 }
 

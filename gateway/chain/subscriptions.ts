@@ -1,0 +1,91 @@
+/** Subscriptions of the library, which keep their names while they move from one endpoint to the next. */
+import type { Notice } from './line.ts';
+
+interface Wish {
+  readonly type: string;
+  readonly method: string;
+  readonly params: unknown[];
+  readonly callback: (error: Error | null, value: unknown) => void;
+}
+
+interface Subscription extends Wish {
+  /** The endpoint's id, undefined until it told. */
+  remote: string | undefined;
+}
+
+type Send = (method: string, params: unknown[]) => Promise<unknown>;
+
+/** Values that came before the id of their subscription was known. */
+const EARLY_LIMIT = 256;
+
+export class Subscriptions {
+  readonly #known = new Map<string, Subscription>();
+  #early: Notice[] = [];
+  #last = 0;
+
+  /** Opens one; its id stays the same at every endpoint. */
+  async open(wish: Wish, send: Send): Promise<string> {
+    const remote = String(await send(wish.method, wish.params));
+    this.#last += 1;
+    const id = String(this.#last);
+    this.#known.set(id, { ...wish, remote });
+    // After the answer: the library must know the id first.
+    setImmediate(() => this.#tellEarly(remote));
+    return id;
+  }
+
+  /** The endpoint's id of one that nobody wants any more. */
+  close(id: string): string | undefined {
+    const remote = this.#known.get(id)?.remote;
+    this.#known.delete(id);
+    return remote;
+  }
+
+  /** Whether somebody waits for what becomes of a transaction, which only its endpoint tells. */
+  get hasTransactions(): boolean {
+    return [...this.#known.values()].some(isTransaction);
+  }
+
+  hear(notice: Notice): void {
+    const found = this.#of(notice.subscription);
+    if (found === undefined) {
+      if (this.#early.length < EARLY_LIMIT) this.#early.push(notice);
+    } else found.callback(notice.error ?? null, notice.result);
+  }
+
+  /** The endpoint went, and its ids with it. */
+  lost(): void {
+    this.#early = [];
+    for (const [id, subscription] of this.#known) {
+      subscription.remote = undefined;
+      if (isTransaction(subscription)) this.#known.delete(id);
+    }
+  }
+
+  /** Asks another endpoint for all of them. Throws when it refuses one. */
+  async renew(send: Send): Promise<void> {
+    await Promise.all(
+      [...this.#known].map(async ([id, subscription]) => {
+        const remote = String(await send(subscription.method, subscription.params));
+        if (!this.#known.has(id)) return;
+        subscription.remote = remote;
+        this.#tellEarly(remote);
+      }),
+    );
+  }
+
+  #of(remote: string): Subscription | undefined {
+    for (const subscription of this.#known.values()) if (subscription.remote === remote) return subscription;
+    return undefined;
+  }
+
+  #tellEarly(remote: string): void {
+    const early = this.#early.filter(({ subscription }) => subscription === remote);
+    if (early.length === 0) return;
+    this.#early = this.#early.filter(({ subscription }) => subscription !== remote);
+    for (const notice of early) this.hear(notice);
+  }
+}
+
+/** A transaction is not sent again by itself. */
+const isTransaction = ({ type }: Wish): boolean => type.startsWith('author_');
