@@ -6,7 +6,16 @@ import { cancelChannel } from './cancels.ts';
 import { decode } from './codec.ts';
 import type { CallOptions, Client, InterfaceDefinition, MethodDefinition, StreamValue } from './definition.ts';
 import { ZbusError } from './errors.ts';
-import { encodeRequest, objectName, queueName, type Response, STATUS_OBJECT, Status } from './frames.ts';
+import {
+  encodeRequest,
+  METRICS_METHOD,
+  objectName,
+  queueName,
+  type Response,
+  STATUS_OBJECT,
+  Status,
+  textOfMetrics,
+} from './frames.ts';
 import { FRAME_MOST_BYTES } from './limits.ts';
 import { type Line, openLine } from './line.ts';
 import { inCall, notSent, notServed, refusal, refusedBy, tooLarge } from './refusals.ts';
@@ -14,7 +23,8 @@ import { Replies, type Waiting } from './replies.ts';
 import { ReplyPool } from './reply-pool.ts';
 import type { Reply } from './resp.ts';
 import { type Followed, Subscriptions } from './subscriptions.ts';
-import { currentTrace, newTrace } from './trace.ts';
+import { type BusMeter, outcomeOf } from './telemetry/meter.ts';
+import { currentTrace, newTrace, span } from './trace.ts';
 
 export interface ZbusClientOptions {
   /** `unix:///path/to/redis.sock` or `tcp://host:port`. */
@@ -27,6 +37,8 @@ export interface ZbusClientOptions {
    * a connection is held for each call to them, and they are not probed.
    */
   readonly replyPerCall?: readonly string[];
+  /** Told of every call. */
+  readonly meter?: BusMeter;
 }
 
 export interface StatusOptions {
@@ -51,6 +63,8 @@ interface Order {
   readonly name: string;
   readonly deadlineMs: number;
   readonly signal: AbortSignal | undefined;
+  /** Of the caller, where one is kept. */
+  readonly span?: string | undefined;
 }
 
 /** A call that is under way. */
@@ -66,6 +80,7 @@ export class ZbusClient {
   readonly #log: BusLog;
   readonly #address: ReturnType<typeof parseBroker>;
   readonly #deadlineMs: number;
+  readonly #meter: BusMeter | undefined;
   readonly #replies: Replies;
   readonly #subscriptions: Subscriptions;
   readonly #replyPool: ReplyPool;
@@ -80,6 +95,7 @@ export class ZbusClient {
     this.#log = options.log ?? silentLog;
     this.#address = parseBroker(options.broker);
     this.#deadlineMs = options.deadlineMs ?? CALL_DEADLINE_MS;
+    this.#meter = options.meter;
     this.#replies = new Replies(this.#address, this.#log);
     this.#subscriptions = new Subscriptions(this.#address, this.#log);
     this.#replyPool = new ReplyPool(this.#address, this.#log);
@@ -91,7 +107,9 @@ export class ZbusClient {
     const methods = Object.entries(definition.methods).map(([name, method]) => [
       name,
       (args: Record<string, unknown>, options?: CallOptions) =>
-        this.#callMethod(definition, name, method, args, options ?? {}),
+        this.#metered(definition, name, (span) =>
+          this.#callMethod(definition, name, method, args, options ?? {}, span),
+        ),
     ]);
     return Object.fromEntries(methods) as Client<D>;
   }
@@ -130,17 +148,28 @@ export class ZbusClient {
 
   /** What a module serves and what its workers do. @throws ZbusError `no_such_module` when it is silent */
   async status(module: string, options: StatusOptions = {}): Promise<Status> {
+    const data = await this.#askStatus(module, '', options);
+    return readAnswer(`${module} status`, () => decode(Status, data));
+  }
+
+  /**
+   * The numbers of a module in the text format of Prometheus; empty where it is of a library that keeps none.
+   * @throws ZbusError `no_such_module` when it is silent
+   */
+  async metrics(module: string, options: StatusOptions = {}): Promise<string> {
+    return textOfMetrics(await this.#askStatus(module, METRICS_METHOD, options));
+  }
+
+  /** Answered beside everything else a module does. */
+  async #askStatus(module: string, method: string, options: StatusOptions): Promise<Uint8Array> {
+    const name = `${module} status`;
     const response = await this.#send({
-      module,
-      object: STATUS_OBJECT,
-      method: '',
-      inputs: [],
-      name: `${module} status`,
+      ...{ module, object: STATUS_OBJECT, method, inputs: [], name },
       deadlineMs: options.deadlineMs ?? STATUS_DEADLINE_MS,
       signal: options.signal,
     });
-    if (response.protocolError !== undefined) throw refusedBy(`${module} status`, response.protocolError);
-    return readAnswer(`${module} status`, () => decode(Status, response.data ?? new Uint8Array(0)));
+    if (response.protocolError !== undefined) throw refusedBy(name, response.protocolError);
+    return response.data ?? new Uint8Array(0);
   }
 
   /** Ends every call and stream and leaves nothing of this client on the broker. */
@@ -159,12 +188,28 @@ export class ZbusClient {
     closeConnection(this.#sender);
   }
 
+  /** The call as a span of its request, and as a number. */
+  async #metered<T>(definition: InterfaceDefinition, name: string, call: (span?: string) => Promise<T>): Promise<T> {
+    const meter = this.#meter;
+    const method = `${definition.module}.${definition.object}.${name}`;
+    const began = performance.now();
+    try {
+      const answer = await span(`call ${method}`, { 'rpc.system': 'zbus', 'rpc.method': method }, call, 'client');
+      meter?.asked(method, 'ok', (performance.now() - began) / 1000);
+      return answer;
+    } catch (error) {
+      meter?.asked(method, outcomeOf(error), (performance.now() - began) / 1000);
+      throw error;
+    }
+  }
+
   async #callMethod(
     definition: InterfaceDefinition,
     name: string,
     method: MethodDefinition,
     args: Record<string, unknown>,
     options: CallOptions,
+    caller: string | undefined,
   ): Promise<unknown> {
     const object = { Name: definition.object, Version: definition.version };
     const call = `${queueName(definition.module, object)}.${name}`;
@@ -176,6 +221,7 @@ export class ZbusClient {
       name: call,
       deadlineMs: options.deadlineMs ?? this.#deadlineMs,
       signal: options.signal,
+      span: caller,
     });
     if (response.protocolError !== undefined) throw refusedBy(call, response.protocolError);
     if (response.callError !== undefined) {
@@ -210,6 +256,7 @@ export class ZbusClient {
       method: order.method,
       trace: currentTrace() ?? newTrace(),
       deadline: Date.now() + order.deadlineMs - waitedMs(),
+      ...(order.span === undefined ? {} : { span: order.span }),
     });
     if (payload.length > FRAME_MOST_BYTES) throw tooLarge(order.name, payload.length);
     const queue = queueName(order.module, order.object);

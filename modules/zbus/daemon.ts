@@ -7,12 +7,16 @@ import { ZbusClient } from './client.ts';
 import { openLog } from './process-log.ts';
 import { ZbusServer } from './server.ts';
 import { finishStartup } from './startup.ts';
+import { DaemonMetrics } from './telemetry/metrics.ts';
+import { beginTracing, flushTraces } from './telemetry/tracing.ts';
 import { currentTrace } from './trace.ts';
 
 export interface DaemonContext<O extends readonly string[]> {
   readonly server: ZbusServer;
   readonly bus: ZbusClient;
   readonly log: Logger;
+  /** The daemon's numbers; who watches the node reads them with those of all others. */
+  readonly metrics: DaemonMetrics;
   /** The daemon's own folder, mode 0700: `<state>/<name>`. */
   readonly root: string;
   /** The node's state folder. */
@@ -79,17 +83,20 @@ export function beginDaemon<O extends readonly string[]>(
   const root = join(state, definition.name);
   const stopping = new AbortController();
   const { concurrency } = definition;
+  const metrics = new DaemonMetrics(definition.module);
   const server = new ZbusServer({
-    ...{ module: definition.module, broker, log },
+    ...{ module: definition.module, broker, log, meter: metrics, metrics: () => metrics.registry.metrics() },
     ...(concurrency === undefined ? {} : { concurrency }),
   });
-  const bus = new ZbusClient({ broker, log });
+  metrics.watchServing(() => server.numbers);
+  const bus = new ZbusClient({ broker, log, meter: metrics });
   const options = given as { readonly [K in O[number]]?: string };
   let end: (() => Promise<void>) | undefined;
 
   const begin = async (): Promise<void> => {
     await mkdir(root, { recursive: true, mode: 0o700 });
-    end = await definition.start({ server, bus, log, root, state, options, signal: stopping.signal });
+    await beginTracing(definition.name);
+    end = await definition.start({ server, bus, log, metrics, root, state, options, signal: stopping.signal });
     await server.start();
     log.info({ module: definition.module }, 'ready');
   };
@@ -98,6 +105,7 @@ export function beginDaemon<O extends readonly string[]>(
     await server.stop();
     await end?.();
     await bus.close();
+    await flushTraces();
   };
   return { log, ready: begin(), stop };
 }

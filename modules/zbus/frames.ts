@@ -17,6 +17,8 @@ export interface Request {
   readonly method: string;
   /** Correlation id. */
   readonly trace?: string;
+  /** Of the caller's span, where one is kept: the call is part of it. */
+  readonly span?: string;
   /** Milliseconds since 1970 after which nobody waits for the answer. */
   readonly deadline?: number;
 }
@@ -40,6 +42,7 @@ const RequestWire = struct('zbus.Request', {
   Method: str,
   Trace: any,
   Deadline: any,
+  Span: any,
 });
 
 const ResponseWire = struct('zbus.Response', {
@@ -61,6 +64,17 @@ export const Status = struct('zbus.Status', { Objects: slice(ObjectID), Workers:
 export type Status = Infer<typeof Status>;
 
 export const STATUS_OBJECT = { Name: 'zbus', Version: '1.0' } as const;
+/** Of the status object: asks for the numbers. Libraries that know no methods there answer it with their status. */
+export const METRICS_METHOD = 'Metrics';
+
+/** Empty for the answer of a library that knows no numbers. */
+export function textOfMetrics(data: Uint8Array): string {
+  try {
+    return decode(str, data);
+  } catch {
+    return '';
+  }
+}
 
 /** `name@version`, or the name alone where there is no version. */
 export function objectName(object: { readonly Name: string; readonly Version: string }): string {
@@ -73,9 +87,10 @@ export function queueName(module: string, object: { readonly Name: string; reado
 }
 
 export function encodeRequest(request: Request): Buffer {
-  const { id, inputs, trace, deadline } = request;
+  const { id, inputs, trace, deadline, span } = request;
   shared.clear();
-  shared.mapHeader(5 + (trace === undefined ? 0 : 1) + (deadline === undefined ? 0 : 1));
+  const set = [trace, deadline, span].filter((value) => value !== undefined);
+  shared.mapHeader(5 + set.length);
   shared.raw(KEY_ID);
   shared.string(id);
   shared.raw(KEY_INPUTS);
@@ -90,13 +105,17 @@ export function encodeRequest(request: Request): Buffer {
     shared.raw(KEY_DEADLINE);
     encodeInto(shared, signed64, deadline);
   }
+  if (span !== undefined) {
+    shared.raw(KEY_SPAN);
+    shared.string(span);
+  }
   return shared.take();
 }
 
 const shared = new Writer(4096);
-const [KEY_ID, KEY_INPUTS, KEY_TRACE, KEY_DEADLINE] = ['ID', 'Inputs', 'Trace', 'Deadline'].map((key) =>
-  encode(str, key),
-) as [Buffer, Buffer, Buffer, Buffer];
+const [KEY_ID, KEY_INPUTS, KEY_TRACE, KEY_DEADLINE, KEY_SPAN] = ['ID', 'Inputs', 'Trace', 'Deadline', 'Span'].map(
+  (key) => encode(str, key),
+) as [Buffer, Buffer, Buffer, Buffer, Buffer];
 
 /** What is the same in all calls of one caller to one method: object, where the answer goes, method. */
 interface Target {
@@ -137,7 +156,13 @@ export function decodeRequest(frame: Uint8Array): Request {
     method: read.Method,
     ...(typeof read.Trace === 'string' && read.Trace !== '' ? { trace: read.Trace } : {}),
     ...(typeof read.Deadline === 'number' ? { deadline: read.Deadline } : {}),
+    ...(isSpanId(read.Span) ? { span: read.Span } : {}),
   };
+}
+
+/** Anything else would name a span that is not there. */
+function isSpanId(value: unknown): value is string {
+  return typeof value === 'string' && /^[0-9a-f]{16}$/.test(value);
 }
 
 export function encodeResponse(response: Response): Buffer {

@@ -35,6 +35,11 @@ export class Places {
     this.#free = count;
   }
 
+  /** How many of `count` are taken, and not more than that. */
+  taken(count: number): number {
+    return Math.min(count, Math.max(0, count - this.#free));
+  }
+
   async take(): Promise<void> {
     if (this.#free > 0) {
       this.#free--;

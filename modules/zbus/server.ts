@@ -14,7 +14,9 @@ import { Lanes, Places } from './order.ts';
 import { Queue, type Taken } from './queue.ts';
 import { BrokerRefusal } from './resp.ts';
 import { StatusLoop } from './status.ts';
-import { newTrace, withTrace } from './trace.ts';
+import type { BusMeter } from './telemetry/meter.ts';
+import { served } from './telemetry/served.ts';
+import { newTrace } from './trace.ts';
 import type { Wire } from './wire.ts';
 
 export interface ZbusServerOptions {
@@ -24,6 +26,10 @@ export interface ZbusServerOptions {
   readonly log?: BusLog;
   /** Handlers that may run at once. */
   readonly concurrency?: number;
+  /** Told of every call that was run. */
+  readonly meter?: BusMeter;
+  /** The module's numbers in the text format of Prometheus. */
+  readonly metrics?: () => Promise<string>;
 }
 
 const CONCURRENCY = 64;
@@ -56,6 +62,7 @@ export class ZbusServer {
   readonly #underWay = new Set<Promise<Taken>>();
   readonly #unstarted: Array<{ queue: Queue; payload: Buffer }> = [];
   readonly #status: StatusLoop;
+  readonly #meter: BusMeter | undefined;
   readonly #cancels: Cancels;
   #queues: Queue[] = [];
   #answers: Line | undefined;
@@ -69,7 +76,8 @@ export class ZbusServer {
     this.#concurrency = options.concurrency ?? CONCURRENCY;
     if (this.#concurrency < 1) throw new Error('invalid number of workers');
     this.#running = new Places(this.#concurrency);
-    this.#status = new StatusLoop(this.#address, this.#module, this.#log);
+    this.#status = new StatusLoop(this.#address, this.#module, this.#log, options.metrics);
+    this.#meter = options.meter;
     this.#cancels = new Cancels(this.#address, this.#module, this.#log);
   }
 
@@ -88,6 +96,12 @@ export class ZbusServer {
     }
     this.#dispatcher.objects.set(name, { definition, service: handlers, lanes: new Lanes() });
     this.#status.objects.push(object);
+  }
+
+  /** Calls of others, now: taken off the bus and not begun, and those that run. */
+  get numbers(): { readonly waiting: number; readonly running: number } {
+    const running = this.#running.taken(this.#concurrency);
+    return { running, waiting: Math.max(0, this.#underWay.size - running) };
   }
 
   /** @throws Error when the broker cannot be reached within 10 s */
@@ -272,7 +286,8 @@ export class ZbusServer {
     caller.addEventListener('abort', onExpired);
     const done = this.#status.begin(call.action);
     try {
-      const response = await withTrace(trace, () => call.run({ signal: ended.signal, trace }));
+      const asked = { module: this.#module, request, trace, meter: this.#meter, ended: ended.signal };
+      const response = await served(asked, () => call.run({ signal: ended.signal, trace }));
       return isLate && response.callError !== undefined ? 'late' : response;
     } finally {
       clearTimeout(timer);

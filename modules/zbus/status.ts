@@ -1,23 +1,26 @@
-/** The object `zbus@1.0` of every module: what it serves and what its workers do. */
+/** The object `zbus@1.0` of every module: what it serves, what its workers do, and its numbers. */
 import type { Redis } from 'ioredis';
 import { type BrokerAddress, type BusLog, closeConnection, openConnection, pause, whenReady } from './broker.ts';
 import { encode } from './codec.ts';
 import { WireError } from './errors.ts';
-import { decodeRequest, encodeResponse, queueName, STATUS_OBJECT, Status } from './frames.ts';
+import { decodeRequest, encodeResponse, METRICS_METHOD, queueName, STATUS_OBJECT, Status } from './frames.ts';
 import { now } from './gotime.ts';
 import { FRAME_MOST_BYTES, senderOf } from './limits.ts';
 import type { Line } from './line.ts';
-import type { GoTime } from './wire.ts';
+import { type GoTime, str } from './wire.ts';
 
 const POP_SECONDS = 10;
 const CONNECT_DEADLINE_MS = 10_000;
 const REPLY_TTL_SECONDS = 300;
+/** Milliseconds that reading the numbers may take. */
+const METRICS_DEADLINE_MS = 1_000;
 
 export class StatusLoop {
   readonly objects: Array<{ Name: string; Version: string }> = [];
   readonly #address: BrokerAddress;
   readonly #queue: string;
   readonly #log: BusLog;
+  readonly #metrics: (() => Promise<string>) | undefined;
   readonly #busy = new Map<symbol, { since: GoTime; action: string }>();
   readonly #stopping = new AbortController();
   #freeSince = now();
@@ -25,10 +28,11 @@ export class StatusLoop {
   #connectionId: number | undefined;
   #loop: Promise<void> = Promise.resolve();
 
-  constructor(address: BrokerAddress, module: string, log: BusLog) {
+  constructor(address: BrokerAddress, module: string, log: BusLog, metrics?: () => Promise<string>) {
     this.#address = address;
     this.#queue = queueName(module, STATUS_OBJECT);
     this.#log = log;
+    this.#metrics = metrics;
   }
 
   start(): void {
@@ -68,7 +72,8 @@ export class StatusLoop {
           known = redis.stream;
         }
         const found = await redis.blpopBuffer(this.#queue, POP_SECONDS);
-        if (found !== null) this.#answer(redis, found[1]);
+        // Pushed before the next pop, which holds the connection.
+        if (found !== null) await this.#answer(redis, found[1]);
       } catch (error) {
         if (signal.aborted) return;
         this.#log.debug({ reason: String(error) }, 'answering status failed');
@@ -78,17 +83,34 @@ export class StatusLoop {
   }
 
   /** What cannot be read, or is not waited for any more, holds up nobody. */
-  #answer(redis: Redis, payload: Buffer): void {
+  async #answer(redis: Redis, payload: Buffer): Promise<void> {
     try {
       const request = payload.length > FRAME_MOST_BYTES ? senderOf(payload) : decodeRequest(payload);
       if (request === undefined) throw new WireError(`larger than ${FRAME_MOST_BYTES} bytes`);
       if (request.deadline !== undefined && request.deadline < Date.now()) return;
-      const frame = encodeResponse({ id: request.id, data: encode(Status, this.#read()) });
+      const frame = encodeResponse({ id: request.id, data: await this.#told(request.method) });
       Promise.all([redis.rpush(request.replyTo, frame), redis.expire(request.replyTo, REPLY_TTL_SECONDS)]).catch(
         (error: unknown) => this.#log.debug({ reason: String(error) }, 'a status could not be sent'),
       );
     } catch (error) {
       this.#log.warn({ err: error, bytes: payload.length }, 'a question for the status cannot be read and is dropped');
+    }
+  }
+
+  /** Numbers that can not be read in time are none: who asks for the status is not to wait for them. */
+  async #told(method: string): Promise<Uint8Array> {
+    const metrics = method === METRICS_METHOD ? this.#metrics : undefined;
+    if (metrics === undefined) return encode(Status, this.#read());
+    const ended = new AbortController();
+    const late = pause(METRICS_DEADLINE_MS, ended.signal).then(() => '');
+    const text = metrics().catch((error: unknown) => {
+      this.#log.error({ err: error }, 'the numbers of this module can not be read');
+      return '';
+    });
+    try {
+      return encode(str, await Promise.race([text, late]));
+    } finally {
+      ended.abort();
     }
   }
 
