@@ -107,6 +107,7 @@ export interface MachineWish {
   readonly memory?: number;
   readonly cpu?: number;
   readonly planetary?: boolean;
+  readonly environment?: Readonly<Record<string, string>>;
 }
 
 export function machineWorkload(name: string, wish: MachineWish = {}): Workload {
@@ -121,6 +122,6 @@ export function machineWorkload(name: string, wish: MachineWish = {}): Workload 
     compute_capacity: { cpu: wish.cpu ?? 1, memory: wish.memory ?? 512 * MIB },
     mounts: (wish.mounts ?? []).map((mount) => ({ name: mount, mountpoint: `/${mount}` })),
     entrypoint: '/sbin/init',
-    env: { GREETING: 'hello' },
+    env: wish.environment ?? { GREETING: 'hello' },
   });
 }
