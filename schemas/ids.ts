@@ -4,6 +4,8 @@ import { md5 } from './md5.ts';
 
 const ALPHABET = '123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz';
 const SHORT = 13;
+/** Before the name of a machine's own root volume. */
+const ROOTFS = 'rootfs:';
 
 export interface WorkloadId {
   readonly twinId: number;
@@ -25,6 +27,12 @@ export function parseWorkloadId(id: string): WorkloadId {
     throw new GridError('workload_id_invalid', { id: id.slice(0, 128) });
   }
   return { twinId, contractId, name: match[3] as string };
+}
+
+/** The workload a name of the host tells of: its id, or its id behind `rootfs:`. Empty for any other name. */
+export function ownerInName(name: string): string {
+  const id = name.startsWith(ROOTFS) ? name.slice(ROOTFS.length) : name;
+  return /^\d{1,10}-\d{1,20}-[a-zA-Z0-9_]{1,50}$/.test(id) ? id : '';
 }
 
 /** Network id: a twin's network name as 13 characters that fit device names. */

@@ -1,6 +1,7 @@
 /** flistd: flists as directory trees. */
 import { defineInterface } from '../zbus/definition.ts';
 import { Unit } from '../zbus/gridtypes.ts';
+import { defineInventory } from '../zbus/inventory.ts';
 import { bool, str, struct } from '../zbus/wire.ts';
 
 export const MountOptions = struct('pkg.MountOptions', {
@@ -24,3 +25,6 @@ export const flist = defineInterface({
   },
   streams: {},
 });
+
+/** Kinds: `mount`, `image-hold` (a name keeps its image, and is not mounted), `unpacking` (an image half unpacked). */
+export const flistInventory = defineInventory('flist');

@@ -19,7 +19,8 @@ import { Records } from './drivers/records.ts';
 import { FlistSource } from './drivers/source.ts';
 import { FetchedTrees } from './drivers/trees.ts';
 import { DEFAULT_LIMITS } from './format/limits.ts';
-import { flist } from './interface.ts';
+import { flist, flistInventory } from './interface.ts';
+import { flistInventoryService } from './inventory.ts';
 import { flistService } from './service.ts';
 
 const DEFAULT_CACHE_BYTES = 20 * 1024 ** 3;
@@ -81,6 +82,7 @@ await runDaemon({
       isKept: (hash) => bases.get(hash) !== undefined,
     });
     server.serve(flist, flistService({ trees: new FetchedTrees({ bases, source }), mounts, records, bus, log }));
+    server.serve(flistInventory, flistInventoryService({ mounts, records, bus, unpackings: bases }));
     return undefined;
   },
 });

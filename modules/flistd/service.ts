@@ -30,6 +30,17 @@ function describe(url: string, readOnly: boolean): string {
   return `${shownUrl(url)} (${readOnly ? 'read-only' : 'writable'})`;
 }
 
+/** Unmounts what a name has, with the volume that was made for it, and forgets the name. */
+export async function unmountName(
+  { mounts, records, bus }: Pick<FlistParts, 'mounts' | 'records' | 'bus'>,
+  name: string,
+): Promise<void> {
+  const record = records.get(name);
+  await mounts.unmount(name);
+  if (record?.ownVolume) await bus.of(storage).VolumeDelete({ name }, { deadlineMs: VOLUME_DEADLINE_MS });
+  await records.remove(name);
+}
+
 export function flistService({ trees, mounts, records, bus, log }: FlistParts): Service<typeof flist> {
   const volumes = bus.of(storage);
 
@@ -86,13 +97,6 @@ export function flistService({ trees, mounts, records, bus, log }: FlistParts): 
     }
   };
 
-  const unmount = async (name: string): Promise<void> => {
-    const record = records.get(name);
-    await mounts.unmount(name);
-    if (record?.ownVolume) await volumes.VolumeDelete({ name }, { deadlineMs: VOLUME_DEADLINE_MS });
-    await records.remove(name);
-  };
-
   return {
     /**
      * A name keeps the very flist it was mounted with until `Unmount`: mounted
@@ -121,7 +125,7 @@ export function flistService({ trees, mounts, records, bus, log }: FlistParts): 
 
     async Unmount({ name }, { trace }) {
       checkMountName(name);
-      await unmount(name);
+      await unmountName({ mounts, records, bus }, name);
       log.info({ trace, name }, 'flist unmounted');
     },
 

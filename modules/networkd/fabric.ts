@@ -1,11 +1,12 @@
 /** Puts a network's plan on the host: what is missing is made, what is surplus goes, what fits stays. */
+import { ownerInName } from '../../schemas/ids.ts';
 import type { DevicePlace, WireguardDriver } from '../wireguard/index.ts';
-import { applyInside, inspectInside, ipBatch, ipForced } from './drivers/commands.ts';
-import type { NetworkFabric } from './drivers/driver.ts';
+import { applyInside, inspectInside, ipBatch, ipForced, ipJson, type LinkJson } from './drivers/commands.ts';
+import type { NetworkFabric, NetworkItem } from './drivers/driver.ts';
 import { interfaceNames, portsOf } from './drivers/links.ts';
 import type { Namespaces } from './drivers/namespaces.ts';
 import { setOwn } from './drivers/settings.ts';
-import { PUBLIC, ROUTER } from './plan/names.ts';
+import { networkOfPart, PUBLIC, ROUTER } from './plan/names.ts';
 import { LINK_MTU, type NetworkPlan, TUNNEL_MTU } from './plan/network.ts';
 
 interface Inside {
@@ -15,6 +16,11 @@ interface Inside {
   readonly routes: ReadonlySet<string>;
   readonly devices: ReadonlySet<string>;
 }
+
+/** Between the owners on a bridge. */
+const OWNERS = ',';
+/** Longest alias of an interface. */
+const ALIAS_CHARACTERS = 255;
 
 const NOTHING: Inside = { addresses: new Set(), routes: new Set(), devices: new Set() };
 
@@ -82,7 +88,7 @@ export class Fabric implements NetworkFabric {
   }
 
   /** Takes the network away with its taps; what is missing is passed over. The names can be used again at once. */
-  async remove(plan: NetworkPlan): Promise<void> {
+  async remove(plan: Pick<NetworkPlan, 'netid' | 'names'>): Promise<void> {
     const { names } = plan;
     const present = await interfaceNames();
     // A namespace goes some time after its name, so the ends in the host's namespace are removed by name.
@@ -101,7 +107,33 @@ export class Fabric implements NetworkFabric {
     }
   }
 
-  #place(plan: NetworkPlan): DevicePlace {
+  async items(): Promise<NetworkItem[]> {
+    const links = await ipJson<LinkJson>(['link', 'show']);
+    const bridges = new Map<string, readonly string[]>();
+    const found = new Set<string>();
+    for (const { ifname, ifalias = '' } of links) {
+      const bridge = networkOfPart(ifname, 'bridge');
+      if (bridge !== undefined)
+        bridges.set(
+          bridge,
+          ifalias.split(OWNERS).filter((owner) => owner !== ''),
+        );
+      const netid = bridge ?? networkOfPart(ifname, 'uplinkPort');
+      if (netid !== undefined) found.add(netid);
+    }
+    const inside = [
+      ...(await this.#namespaces.names()).map((name) => networkOfPart(name, 'namespace')),
+      ...(await this.#wireguard.recorded()).map((name) => networkOfPart(name, 'wireguard')),
+    ];
+    for (const netid of inside) if (netid !== undefined) found.add(netid);
+    return [...found].map((netid) => ({
+      netid,
+      owners: bridges.get(netid) ?? [],
+      hasBridge: bridges.has(netid),
+    }));
+  }
+
+  #place(plan: Pick<NetworkPlan, 'names'>): DevicePlace {
     return { name: plan.names.wireguard, namespace: this.#namespaces.pathOf(plan.names.namespace) };
   }
 
@@ -126,7 +158,7 @@ export class Fabric implements NetworkFabric {
     const lines: string[] = [];
     if (!alive) lines.push(`netns add ${this.#namespaces.nameFor(names.namespace)}`);
     if (!present.has(names.bridge)) lines.push(`link add ${names.bridge} type bridge`);
-    lines.push(`link set ${names.bridge} mtu ${LINK_MTU} up`);
+    lines.push(`link set ${names.bridge} mtu ${LINK_MTU} up`, `link set ${names.bridge} alias ${ownersText(plan)}`);
     if (!inside.devices.has(names.gateway)) {
       lines.push(
         `link add link ${names.bridge} name ${names.gateway} address ${plan.gatewayMac} mtu ${LINK_MTU}` +
@@ -143,6 +175,17 @@ export class Fabric implements NetworkFabric {
     );
     return lines;
   }
+}
+
+/** Owners as a bridge carries them: only what is a workload's id, and as many as the kernel takes. */
+function ownersText({ owners }: NetworkPlan): string {
+  let text = '';
+  for (const owner of owners.map(ownerInName).filter((one) => one !== '')) {
+    const longer = text === '' ? owner : `${text}${OWNERS}${owner}`;
+    if (longer.length > ALIAS_CHARACTERS) break;
+    text = longer;
+  }
+  return text === '' ? '""' : text;
 }
 
 /** What was found, less a device that has been made anew since. */

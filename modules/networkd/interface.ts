@@ -1,6 +1,7 @@
 /** networkd: network resources, taps, addresses. */
 import { defineInterface } from '../zbus/definition.ts';
 import { HardwareAddr, IP, IPMask, Name, NetID, NetIPNet, NetMetric } from '../zbus/gridtypes.ts';
+import { defineInventory } from '../zbus/inventory.ts';
 import { bool, bytes, map, named, pointer, slice, str, struct, uint, uint16 } from '../zbus/wire.ts';
 
 export const WorkloadID = named('gridtypes.WorkloadID', str);
@@ -143,5 +144,20 @@ export const network = defineInterface({
     PublicAddresses: OptionPublicConfig,
     YggAddresses: NetlinkAddresses,
     ZOSAddresses: NetlinkAddresses,
+  },
+});
+
+const inventory = defineInventory('network');
+
+/**
+ * Kinds: `network` (bridge, namespace, tunnel and uplink, with its record; once for each workload that holds it),
+ * `network-record` (a record alone), `lease` of no network, `tap`, `tap-guard` of no tap.
+ */
+export const networkInventory = defineInterface({
+  ...inventory,
+  methods: {
+    ...inventory.methods,
+    /** Writes on a private tap which workload it was made for: its name does not tell. `name` as `SetupPrivTap` took it. */
+    Claim: { args: { name: str, owner: str }, returns: [], fails: true, order: { by: 'name' } },
   },
 });

@@ -8,7 +8,8 @@ import { HostSettings } from './drivers/settings.ts';
 import { Fabric } from './fabric.ts';
 import { rememberHome } from './home.ts';
 import { Inspection } from './inspection.ts';
-import { network } from './interface.ts';
+import { network, networkInventory } from './interface.ts';
+import { networkInventoryService } from './inventory.ts';
 import { Networks } from './networks.ts';
 import { WireguardPorts } from './ports.ts';
 import { Router } from './router.ts';
@@ -76,6 +77,7 @@ await runDaemon({
       network,
       networkService({ networks, taps, ports, host: kernelHost({ router, inspection, namespaces }), log }),
     );
+    server.serve(networkInventory, networkInventoryService({ networks, taps }));
     // Networks go on without networkd; only purge takes them away.
     return async () => {
       clearInterval(timer);

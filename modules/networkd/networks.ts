@@ -4,10 +4,12 @@
  */
 import type { Logger } from 'pino';
 import { GridError, isGridError } from '../../schemas/errors/index.ts';
+import { ownerInName } from '../../schemas/ids.ts';
 import { HostCommandError } from '../host/run.ts';
 import { WireguardError } from '../wireguard/index.ts';
-import type { NetworkFabric, NetworkTaps } from './drivers/driver.ts';
+import type { NetworkFabric, NetworkItem, NetworkTaps } from './drivers/driver.ts';
 import { Lanes } from './lanes.ts';
+import { networkNames } from './plan/names.ts';
 import { type NetworkPlan, planNetwork } from './plan/network.ts';
 import type { NetworkSpec } from './plan/spec.ts';
 import type { WireguardPorts } from './ports.ts';
@@ -21,7 +23,7 @@ export interface NetworksOptions {
   readonly log: Logger;
 }
 
-const planOf = (record: NetworkRecord): NetworkPlan => planNetwork(record.spec, record.lease);
+const planOf = ({ spec, lease, workloads }: NetworkRecord): NetworkPlan => planNetwork(spec, lease, workloads);
 
 export class Networks {
   readonly #store: NetworkStore;
@@ -74,7 +76,10 @@ export class Networks {
     });
   }
 
-  /** Gives up a workload's hold of its network, and removes the network with the last hold. Unknown ones are gone already. */
+  /**
+   * Gives up a workload's hold of its network, and removes the network with the last hold. Unknown ones are gone
+   * already. Throws `network_in_use` while machines of other deployments are on it: it is theirs, too.
+   */
   async delete(workload: string): Promise<void> {
     const found = this.#store.findByWorkload(workload);
     if (found === undefined) return;
@@ -83,8 +88,43 @@ export class Networks {
       if (record === undefined) return;
       const workloads = record.workloads.filter((holder) => holder !== workload);
       if (workloads.length > 0) return this.#store.put({ ...record, workloads });
+      await this.#checkUnused(record, workload);
       await this.#take(record);
     });
+  }
+
+  async #checkUnused({ spec: { netid }, removing }: NetworkRecord, workload: string): Promise<void> {
+    if (removing) return;
+    const taps = await this.#taps.items(networkNames(netid).bridge);
+    const others = taps.map(({ owner }) => owner).filter((owner) => isOfAnother(owner, workload));
+    const [holder] = others;
+    if (holder !== undefined) throw new GridError('network_in_use', { network: netid, holder, amount: others.length });
+  }
+
+  /** What there is of networks: by records, by the host, and addresses that no network has. */
+  async items(): Promise<{
+    readonly records: readonly NetworkRecord[];
+    readonly host: readonly NetworkItem[];
+    readonly leases: readonly string[];
+  }> {
+    // A record comes before anything on the host and goes after it, so the host is read first.
+    const host = await this.#fabric.items();
+    return { records: this.#store.all(), host, leases: this.#store.strayLeases };
+  }
+
+  /** Removes what the host has of a network that has no record; one that has is left alone. */
+  discard(netid: string): Promise<void> {
+    return this.#lanes.run(netid, async () => {
+      if (this.#store.get(netid) !== undefined) return;
+      await this.#fabric.remove({ netid, names: networkNames(netid) });
+      await this.#taps.rebuild(this.#specs());
+      await this.#store.giveBack(netid);
+    });
+  }
+
+  /** Takes away what may be sent by taps that are not there. */
+  dropStrayGuards(): Promise<void> {
+    return this.#taps.rebuild(this.#specs());
   }
 
   /** The same also of one whose removal was begun and has not ended: it still is there. */
@@ -230,4 +270,14 @@ function shownFailure(error: unknown): readonly [step: string, reason: string] {
   const command = error instanceof Error && error.cause instanceof HostCommandError ? error.cause : error;
   if (command instanceof HostCommandError) return ['set-up', `a host program failed (${command.reason})`];
   return ['set-up', "the node's log says how"];
+}
+
+function isOfAnother(owner: string, workload: string): boolean {
+  const [id, own] = [owner, workload].map(ownerInName);
+  return id !== undefined && id !== '' && own !== '' && deploymentOf(id) !== deploymentOf(own ?? '');
+}
+
+/** `<twin>-<contract>` of a workload's id. */
+function deploymentOf(id: string): string {
+  return id.split('-').slice(0, 2).join('-');
 }

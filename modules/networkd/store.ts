@@ -88,6 +88,16 @@ export class NetworkStore {
     if (this.#leases.delete(netid)) await this.#saveLeases();
   }
 
+  /** Networks that have an address on that link and no record. */
+  get strayLeases(): string[] {
+    return [...this.#leases.keys()].filter((netid) => !this.#records.has(netid));
+  }
+
+  /** Gives back the address of a network without a record. */
+  async giveBack(netid: string): Promise<void> {
+    if (!this.#records.has(netid) && this.#leases.delete(netid)) await this.#saveLeases();
+  }
+
   /** The network's address on the link to the router; the lowest free one the first time, then always the same. */
   async lease(netid: string): Promise<string> {
     const held = this.#leases.get(netid);

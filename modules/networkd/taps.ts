@@ -1,11 +1,11 @@
 /** Private taps: one for each machine's interface on a network's bridge, and the guard that says what may come in by them. */
 import { GridError } from '../../schemas/errors/index.ts';
-import { ipBatch, ipForced, ipJson, type LinkJson, nftApply } from './drivers/commands.ts';
-import type { NetworkTaps } from './drivers/driver.ts';
+import { ip, ipBatch, ipForced, ipJson, type LinkJson, nftApply, nftSet } from './drivers/commands.ts';
+import type { NetworkTaps, TapItem } from './drivers/driver.ts';
 import { interfaceNames } from './drivers/links.ts';
 import { setOwn } from './drivers/settings.ts';
-import { admitTap, dismissTap, guardRules, type TapGuard } from './plan/firewall.ts';
-import { checkedTapName, networkNames } from './plan/names.ts';
+import { admitTap, dismissTap, GUARD_SET, guardRules, type TapGuard } from './plan/firewall.ts';
+import { checkedTapName, isTapName, networkNames } from './plan/names.ts';
 import { LINK_MTU, planTapGuard } from './plan/network.ts';
 import type { NetworkSpec } from './plan/spec.ts';
 
@@ -65,6 +65,27 @@ export class Taps implements NetworkTaps {
       this.#guards.clear();
       for (const [tap, guard] of found) this.#guards.set(tap, guard);
     });
+  }
+
+  /** The tap itself carries its owner: it is told as long as there is something to tell of. */
+  async claim(name: string, owner: string): Promise<void> {
+    const tap = checkedTapName(name);
+    if ((await interfaceNames()).has(tap)) await ip(['link', 'set', 'dev', tap, 'alias', owner]);
+  }
+
+  async items(bridge?: string): Promise<TapItem[]> {
+    if (bridge !== undefined && !(await interfaceNames()).has(bridge)) return [];
+    const links = await ipJson<LinkJson>(['link', 'show', ...(bridge === undefined ? [] : ['master', bridge])]);
+    return links
+      .filter(({ ifname }) => isTapName(ifname))
+      .map(({ ifname, master = '', ifalias = '' }) => ({ tap: ifname, bridge: master, owner: ifalias }));
+  }
+
+  async strayGuards(): Promise<string[]> {
+    const guarded = await nftSet(GUARD_SET);
+    // Read after the guards: a tap is there before it may send.
+    const present = await interfaceNames();
+    return [...new Set(guarded)].filter((tap) => isTapName(tap) && !present.has(tap));
   }
 
   async #admit(guard: TapGuard): Promise<void> {

@@ -1,6 +1,7 @@
 /** storaged: pools, volumes, virtual disks. */
 import { defineInterface } from '../zbus/definition.ts';
 import { Unit } from '../zbus/gridtypes.ts';
+import { defineInventory } from '../zbus/inventory.ts';
 import { bool, count64, float64, map, named, pointer, signed64, slice, str, struct } from '../zbus/wire.ts';
 
 export const BrokenDevice = struct('pkg.BrokenDevice', {
@@ -106,3 +107,6 @@ export const storage = defineInterface({
   },
   streams: { Monitor: PoolsStats },
 });
+
+/** Kinds: `volume`, `disk`, and `quota` of a volume that is gone. */
+export const storageInventory = defineInventory('storage');

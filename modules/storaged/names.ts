@@ -7,6 +7,16 @@ export const DEVICE_VOLUME = 'zdb';
 /** What bears this prefix was not finished; a start removes it. */
 export const UNFINISHED = '.making-';
 
+/** Volumes that belong to the node or to zdb, not to a workload. */
+export function isOwnVolume(name: string): boolean {
+  return name === CACHE_VOLUME || name === DISKS_VOLUME || name.startsWith(DEVICE_VOLUME);
+}
+
+/** The name something has or would have had, had it been finished. */
+export function finishedName(name: string): string {
+  return name.startsWith(UNFINISHED) ? name.slice(UNFINISHED.length) : name;
+}
+
 const NAME = /^[A-Za-z0-9_][A-Za-z0-9._:@+-]*$/;
 const LENGTH_LIMIT = 200;
 

@@ -3,7 +3,8 @@ import type { Logger } from 'pino';
 import type { ZbusServer } from '../zbus/server.ts';
 import { CACHE_CHECK_MS, ensureCache } from './cache.ts';
 import type { OpenedPools } from './drivers/driver.ts';
-import { storage } from './interface.ts';
+import { storage, storageInventory } from './interface.ts';
+import { storageInventoryService } from './inventory.ts';
 import { Serial } from './serial.ts';
 import { storageService } from './service.ts';
 
@@ -36,6 +37,7 @@ export async function startStorage({ server, log, opened, cacheBytes }: StorageO
   timer?.unref();
 
   server.serve(storage, storageService(opened, serial));
+  server.serve(storageInventory, storageInventoryService(opened, serial));
   for (const pool of opened.pools) {
     log.info({ pool: pool.label, type: pool.type, device: pool.device, size: pool.size, used: pool.used }, 'pool open');
   }

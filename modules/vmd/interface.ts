@@ -1,6 +1,7 @@
 /** vmd: virtual machines. */
 import { defineInterface } from '../zbus/definition.ts';
 import { IP, NetID, NetIPNet, NetMetric, Unit } from '../zbus/gridtypes.ts';
+import { defineInventory } from '../zbus/inventory.ts';
 import { bool, map, named, signed64, slice, str, struct, uint8 } from '../zbus/wire.ts';
 
 export const VMInfo = struct('pkg.VMInfo', {
@@ -102,3 +103,9 @@ export const vmd = defineInterface({
   },
   streams: {},
 });
+
+/**
+ * Kinds: `machine` with all that belongs to it, and what is there of a machine that vmd has no record of: `process`,
+ * `run-folder`, `control-group`, `share-lock`, `console-log`.
+ */
+export const vmdInventory = defineInventory('vmd');

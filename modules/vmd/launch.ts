@@ -2,7 +2,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { constants, existsSync } from 'node:fs';
 import { type FileHandle, lstat, mkdir, open, rm, writeFile } from 'node:fs/promises';
-import { basename, dirname } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { GridError } from '../../schemas/errors/index.ts';
 import { run } from '../host/run.ts';
@@ -14,6 +14,7 @@ import type { MachinePaths } from './paths.ts';
 import { identify, isAlive, type ProcessIdentity } from './processes.ts';
 import { disksOf, qemuArguments, sharesOf } from './qemu/arguments.ts';
 import { Qmp, type QmpEvent } from './qemu/qmp.ts';
+import { NAME_FILE } from './remains.ts';
 import { readTaps } from './taps.ts';
 
 const QEMU = '/usr/bin/qemu-system-x86_64';
@@ -53,6 +54,7 @@ export async function launch(
   await checkResources(config);
   await rm(paths.runtime, { recursive: true, force: true });
   await mkdir(paths.runtime, { recursive: true, mode: 0o700 });
+  await writeFile(join(paths.runtime, NAME_FILE), `${config.name}\n`, { mode: 0o600 });
   await mkdir(dirname(paths.consoleLog), { recursive: true, mode: 0o700 });
   await writeFile(paths.seed, seedImage(config), { mode: 0o600 });
   await run('mkfifo', ['-m', '0600', `${paths.console}.in`, `${paths.console}.out`], { deadlineMs: 5000 });

@@ -3,7 +3,7 @@ import { isDeepStrictEqual } from 'node:util';
 import type { Logger } from 'pino';
 import { GridError } from '../../schemas/errors/index.ts';
 import type { MachineConfig } from './config.ts';
-import type { MachineDriver, VirtualMachine } from './drivers/driver.ts';
+import type { MachineDriver, MachineItem, VirtualMachine } from './drivers/driver.ts';
 import type { TapCounters } from './taps.ts';
 
 const TEND_MS = 5000;
@@ -84,6 +84,16 @@ export class Machines {
   /** Counters of the host's network devices by name. */
   traffic(): Promise<ReadonlyMap<string, TapCounters>> {
     return this.#driver.traffic();
+  }
+
+  items(): Promise<MachineItem[]> {
+    return this.#driver.items();
+  }
+
+  /** Removes what the host has of a machine, known here or not. */
+  async removeItem(kind: MachineItem['kind'], name: string): Promise<void> {
+    if (kind === 'machine') await this.delete(name);
+    await this.#driver.removeItem(kind, name);
   }
 
   async #adopt(): Promise<void> {

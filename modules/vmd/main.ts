@@ -3,7 +3,8 @@ import { readFile } from 'node:fs/promises';
 import { provision } from '../../provision/interface.ts';
 import { runDaemon } from '../zbus/daemon.ts';
 import { openQemu } from './drivers/qemu.ts';
-import { vmd } from './interface.ts';
+import { vmd, vmdInventory } from './interface.ts';
+import { vmdInventoryService } from './inventory.ts';
 import type { MachineContext } from './machine.ts';
 import { Machines } from './machines.ts';
 import { probeKvm } from './qemu/kvm.ts';
@@ -30,6 +31,7 @@ await runDaemon({
     });
     const machines = await Machines.open({ driver, log });
     server.serve(vmd, vmdService(machines, log));
+    server.serve(vmdInventory, vmdInventoryService(machines));
     return () => machines.close();
   },
 });

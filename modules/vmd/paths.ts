@@ -31,6 +31,8 @@ export interface MachinePaths {
 export class Paths {
   readonly state: string;
   readonly root: string;
+  /** Of the whole host, whoever starts share servers. */
+  readonly shareLockFolder = '/var/run/virtiofsd';
   /** Name of the folder of control groups; differs between state folders. */
   readonly group: string;
 
@@ -53,9 +55,14 @@ export class Paths {
     return join(this.state, 'run', 'vm');
   }
 
+  /** Short name of a machine. */
+  idOf(name: string): string {
+    return digest(name, ID_DIGITS);
+  }
+
   /** Throws `machine_path_too_long`. */
   of(name: string): MachinePaths {
-    const id = digest(name, ID_DIGITS);
+    const id = this.idOf(name);
     const runtime = join(this.runtimes, id);
     const socket = (file: string): string => {
       const path = join(runtime, file);
@@ -78,7 +85,7 @@ export class Paths {
 
   /** Where the share server keeps a lock file of its own for a socket. */
   shareLock(socket: string): string {
-    return join('/var/run/virtiofsd', `${socket.replaceAll('/', '.')}.pid`);
+    return join(this.shareLockFolder, `${socket.replaceAll('/', '.')}.pid`);
   }
 }
 

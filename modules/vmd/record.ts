@@ -42,6 +42,11 @@ export async function removeRecord(path: string): Promise<void> {
   await rm(`${path}.tmp`, { force: true });
 }
 
+/** Throws for a file of another form. */
+export async function readRecord(path: string): Promise<MachineRecord> {
+  return recordSchema.parse(await readJson(path));
+}
+
 /** All records of a folder; what cannot be read is handed to `broken`. */
 export async function readRecords(
   folder: string,
@@ -54,7 +59,7 @@ export async function readRecords(
   });
   for (const file of files.filter((name) => name.endsWith('.json')).sort()) {
     try {
-      records.push(recordSchema.parse(await readJson(join(folder, file))));
+      records.push(await readRecord(join(folder, file)));
     } catch (error) {
       broken(file, error);
     }

@@ -60,6 +60,8 @@ export interface WireguardDriver {
   lives(place: DevicePlace): Promise<boolean>;
   /** `undefined` where the device does not exist. */
   status(place: DevicePlace): Promise<WireguardStatus | undefined>;
+  /** Names of devices that the driver keeps something of beside the device itself, alive or dead. */
+  recorded(): Promise<string[]>;
   /** Removes the device; a missing one is success. */
   remove(place: DevicePlace): Promise<void>;
 }

@@ -43,6 +43,11 @@ export class KernelWireguard implements WireguardDriver {
     return parseDump(await command(inNamespace(place.namespace, ['wg', 'show', place.name, 'dump'])));
   }
 
+  /** The kernel's device is all there is. */
+  async recorded(): Promise<string[]> {
+    return [];
+  }
+
   async remove(place: DevicePlace): Promise<void> {
     if (!(await this.#exists(place))) return;
     await command(inNamespace(place.namespace, ['ip', 'link', 'del', 'dev', place.name]));

@@ -70,6 +70,11 @@ export class UserspaceWireguard implements WireguardDriver {
     return statusOf(decodeGet(await this.#ask(place, 'get=1\n\n')));
   }
 
+  async recorded(): Promise<string[]> {
+    const files = await readdir(this.#folder).catch(() => [] as string[]);
+    return files.filter((file) => file.endsWith('.json')).map((file) => file.slice(0, -'.json'.length));
+  }
+
   async remove(place: DevicePlace): Promise<void> {
     const record = (await this.#record(place)) ?? (await this.#unrecorded(place));
     if (record !== undefined) {

@@ -121,6 +121,16 @@ export const networkErrors = {
     details: z.object({ device: z.string() }),
     message: () => 'invalid exit bridge must be a physical nic or the default bridge',
   }),
+  network_in_use: entry({
+    number: 5014,
+    stage,
+    fault: 'caller',
+    retryable: true,
+    details: z.object({ network: z.string(), holder: z.string(), amount: z.number() }),
+    message: (d) =>
+      `network ${d.network} still has ${d.amount} interfaces of machines of other deployments, as of ${d.holder}`,
+    remedy: 'delete those machines first; the network goes with the last of them',
+  }),
   network_exit_taken: entry({
     number: 5013,
     stage,

@@ -3,11 +3,13 @@ import { mkdir, realpath } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Records } from '../../modules/flistd/drivers/records.ts';
 import { SimulatedMounts, SimulatedTrees } from '../../modules/flistd/drivers/simulated.ts';
-import { flist } from '../../modules/flistd/interface.ts';
+import { flist, flistInventory } from '../../modules/flistd/interface.ts';
+import { flistInventoryService } from '../../modules/flistd/inventory.ts';
 import { flistService } from '../../modules/flistd/service.ts';
 import type { SimulatedHost } from '../../modules/host/simulation.ts';
 import { openSimulatedLinks } from '../../modules/networkd/drivers/simulated.ts';
-import { network } from '../../modules/networkd/interface.ts';
+import { network, networkInventory } from '../../modules/networkd/interface.ts';
+import { networkInventoryService } from '../../modules/networkd/inventory.ts';
 import { Networks } from '../../modules/networkd/networks.ts';
 import { WireguardPorts } from '../../modules/networkd/ports.ts';
 import { networkService } from '../../modules/networkd/service.ts';
@@ -16,7 +18,8 @@ import { openSimulatedPools } from '../../modules/storaged/drivers/simulated.ts'
 import { storage } from '../../modules/storaged/interface.ts';
 import { startStorage } from '../../modules/storaged/start.ts';
 import { openSimulatedMachines } from '../../modules/vmd/drivers/simulated.ts';
-import { vmd } from '../../modules/vmd/interface.ts';
+import { vmd, vmdInventory } from '../../modules/vmd/interface.ts';
+import { vmdInventoryService } from '../../modules/vmd/inventory.ts';
 import { Machines } from '../../modules/vmd/machines.ts';
 import { vmdService } from '../../modules/vmd/service.ts';
 import { type DaemonDefinition, defineDaemon } from '../../modules/zbus/daemon.ts';
@@ -25,6 +28,8 @@ import type { SimulatedMachineSize } from '../options.ts';
 type Daemon = DaemonDefinition<readonly []>;
 
 const ASK_DEADLINE_MS = 5_000;
+/** How often networks that could not be made at the start are tried again. */
+const MEND_PERIOD_MS = 30_000;
 
 export function simulatedStoraged(size: SimulatedMachineSize, host: SimulatedHost): Daemon {
   return defineDaemon({
@@ -51,7 +56,16 @@ export function simulatedNetworkd(host: SimulatedHost): Daemon {
       const networks = new Networks({ store, ports, fabric: links.fabric, taps: links.taps, log });
       await networks.adopt();
       server.serve(network, networkService({ networks, taps: links.taps, ports, host: links.host, log }));
-      return undefined;
+      server.serve(networkInventory, networkInventoryService({ networks, taps: links.taps }));
+      // A change that the operator had refused at the start is not refused for ever.
+      let mending: Promise<void> = Promise.resolve();
+      const timer = setInterval(() => {
+        mending = networks.mend().catch((error: unknown) => log.error({ err: error }, 'networks could not be mended'));
+      }, MEND_PERIOD_MS);
+      return async () => {
+        clearInterval(timer);
+        await mending;
+      };
     },
   });
 }
@@ -64,16 +78,13 @@ export function simulatedFlistd(host: SimulatedHost): Daemon {
       const folder = await realpath(root);
       const [tree, mounts] = [join(folder, 'tree'), join(folder, 'mnt')];
       for (const made of [tree, mounts]) await mkdir(made, { recursive: true, mode: 0o755 });
-      server.serve(
-        flist,
-        flistService({
-          trees: new SimulatedTrees(tree, host),
-          mounts: new SimulatedMounts(mounts, join(folder, 'mounts.json'), host),
-          records: await Records.open(join(folder, 'mounts')),
-          bus,
-          log,
-        }),
-      );
+      const parts = {
+        mounts: new SimulatedMounts(mounts, join(folder, 'mounts.json'), host),
+        records: await Records.open(join(folder, 'mounts')),
+        bus,
+      };
+      server.serve(flist, flistService({ ...parts, trees: new SimulatedTrees(tree, host), log }));
+      server.serve(flistInventory, flistInventoryService(parts));
       return undefined;
     },
   });
@@ -96,6 +107,7 @@ export function simulatedVmd(size: SimulatedMachineSize, host: SimulatedHost): D
       });
       const machines = await Machines.open({ driver, log });
       server.serve(vmd, vmdService(machines, log, size.cru));
+      server.serve(vmdInventory, vmdInventoryService(machines));
       return () => machines.close();
     },
   });

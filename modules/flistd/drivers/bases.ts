@@ -45,6 +45,10 @@ export function hashInPath(path: string): string | undefined {
   return BASE_PATH.exec(path)?.[1];
 }
 
+function isRemains(name: string): boolean {
+  return /^\.(unpack|evict)-[0-9a-f]{12}$/.test(name);
+}
+
 function bootId(): string {
   return readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
 }
@@ -77,6 +81,8 @@ export class Bases {
   /** Bases that a mount under way needs, with the number of such mounts. */
   readonly #pins = new Map<string, number>();
   readonly #unpacking = new Shared<Base>();
+  /** Names of folders in which something is being unpacked or removed. */
+  readonly #atWork = new Set<string>();
   #reservedBytes = 0;
 
   private constructor({ folder, limitBytes, allowed, addresses, held, log }: BasesOptions) {
@@ -151,7 +157,9 @@ export class Bases {
     if (file.path === undefined) throw new GridError('flist_malformed', { url, reason: 'it left the cache meanwhile' });
     const started = performance.now();
     let reserved = 0;
-    const unfinished = join(this.#folder, `${UNFINISHED}${randomBytes(6).toString('hex')}`);
+    const workName = `${UNFINISHED}${randomBytes(6).toString('hex')}`;
+    const unfinished = join(this.#folder, workName);
+    this.#atWork.add(workName);
     try {
       const folder = join(unfinished, TREE);
       await mkdir(folder, { recursive: true, mode: 0o700 });
@@ -176,9 +184,20 @@ export class Bases {
       if (isGridError(error, 'flist_unpack_failed')) this.#log.warn({ err: error }, 'flist not unpacked');
       throw error;
     } finally {
+      this.#atWork.delete(workName);
       this.#reservedBytes -= reserved;
       giveBackMemory();
     }
+  }
+
+  /** Folders of unpackings and evictions that nobody is at any more. */
+  remains(): string[] {
+    return readdirSync(this.#folder).filter((name) => isRemains(name) && !this.#atWork.has(name));
+  }
+
+  async removeRemains(name: string): Promise<void> {
+    if (!isRemains(name) || this.#atWork.has(name)) return;
+    await rm(join(this.#folder, name), { recursive: true, force: true });
   }
 
   /** Writes the base to disk behind the mount's back; until then a host that loses power loses it whole. */
@@ -235,10 +254,16 @@ export class Bases {
   }
 
   async #evict({ sha256, url, bytes }: Base): Promise<void> {
-    const leaving = join(this.#folder, `${LEAVING}${randomBytes(6).toString('hex')}`);
+    const workName = `${LEAVING}${randomBytes(6).toString('hex')}`;
+    const leaving = join(this.#folder, workName);
     this.#bases.delete(sha256);
-    await rename(join(this.#folder, sha256), leaving);
-    await rm(leaving, { recursive: true, force: true });
+    this.#atWork.add(workName);
+    try {
+      await rename(join(this.#folder, sha256), leaving);
+      await rm(leaving, { recursive: true, force: true });
+    } finally {
+      this.#atWork.delete(workName);
+    }
     this.#log.info({ url, bytes }, 'flist evicted');
   }
 }

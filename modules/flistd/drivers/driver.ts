@@ -48,4 +48,6 @@ export interface FlistMounts {
   mountWritable(name: string, tree: FlistTree, volume: string): Promise<string>;
   /** Unmounts and removes the mount point; nothing to do is fine. */
   unmount(name: string): Promise<void>;
+  /** Names that have a mount point or are mounted, whoever did it. */
+  names(): string[];
 }

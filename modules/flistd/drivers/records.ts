@@ -44,6 +44,10 @@ export class Records {
     return this.#records.get(name);
   }
 
+  get names(): string[] {
+    return [...this.#records.keys()];
+  }
+
   /** Hashes of the flists that records refer to. */
   hashes(): ReadonlySet<string> {
     return new Set([...this.#records.values()].map((record) => record.sha256));

@@ -95,6 +95,10 @@ export class SimulatedMounts implements FlistMounts {
     return path;
   }
 
+  names(): string[] {
+    return Object.keys(this.#book.content);
+  }
+
   async unmount(name: string): Promise<void> {
     if (this.find(name) !== undefined) await this.#host.act(`flistd unmount ${name}`);
     delete this.#book.content[name];

@@ -63,6 +63,23 @@ export async function nftApply(text: string, place: Place = {}): Promise<void> {
   await exec(place, ['nft', '-f', '-'], text);
 }
 
+/** First parts of the elements of an nftables set, given by family, table and name; none where there is no such set. */
+export async function nftSet(set: readonly string[]): Promise<string[]> {
+  let text: string;
+  try {
+    text = await exec({}, ['nft', '-j', 'list', 'set', ...set], '');
+  } catch (error) {
+    if (error instanceof HostCommandError && error.reason === 'exit') return [];
+    throw error;
+  }
+  const { nftables } = JSON.parse(text) as {
+    readonly nftables: ReadonlyArray<{
+      readonly set?: { readonly elem?: ReadonlyArray<{ readonly concat?: string[] }> };
+    }>;
+  };
+  return nftables.flatMap((one) => (one.set?.elem ?? []).flatMap((element) => element.concat?.[0] ?? []));
+}
+
 /**
  * Builds the inside of a namespace in one process: router sysctls, `ip`
  * lines, one nftables transaction. The script is constant; what is applied

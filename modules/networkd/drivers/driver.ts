@@ -14,6 +14,25 @@ export interface InterfaceReport {
   readonly Mac: string;
 }
 
+/** A private tap that is there, whoever made it. */
+export interface TapItem {
+  /** Full name. */
+  readonly tap: string;
+  /** Bridge that it is on; empty for none. */
+  readonly bridge: string;
+  /** Id of the workload it was made for; empty where nobody said. */
+  readonly owner: string;
+}
+
+/** What is there of a network, whole or not. */
+export interface NetworkItem {
+  readonly netid: string;
+  /** Ids of the workloads that held it when it was made or changed last, as the host tells. */
+  readonly owners: readonly string[];
+  /** Machines may be on it. */
+  readonly hasBridge: boolean;
+}
+
 /** Networks as planned: namespace, bridge, tunnel. */
 export interface NetworkFabric {
   /** Whether namespace, links and tunnel of a network are all there; looks, changes nothing. */
@@ -25,7 +44,9 @@ export interface NetworkFabric {
   /** Makes the network as planned. Safe to run again, and after a crash at any point of an earlier run. */
   ensure(plan: NetworkPlan): Promise<void>;
   /** Takes the network away with its taps; what is missing is passed over. The names can be used again at once. */
-  remove(plan: NetworkPlan): Promise<void>;
+  remove(plan: Pick<NetworkPlan, 'netid' | 'names'>): Promise<void>;
+  /** Every network that has any part here. */
+  items(): Promise<NetworkItem[]>;
 }
 
 /** Private taps, by their names without prefix. */
@@ -37,6 +58,12 @@ export interface NetworkTaps {
   exists(name: string): Promise<boolean>;
   /** What may be sent follows these networks: at start, and when networks have changed or gone. */
   rebuild(specs: readonly NetworkSpec[]): Promise<void>;
+  /** Writes on a tap, by its name without prefix, for which workload it is; does nothing where there is none. */
+  claim(name: string, owner: string): Promise<void>;
+  /** All private taps, or those on a bridge. */
+  items(bridge?: string): Promise<TapItem[]>;
+  /** Full names of taps that may send and are not there. */
+  strayGuards(): Promise<string[]>;
 }
 
 /** The node's own interfaces, and what the host says of those in namespaces. */

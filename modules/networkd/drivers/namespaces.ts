@@ -37,6 +37,13 @@ export class Namespaces {
     return this.scope === '' ? name : `${this.scope}.${name}`;
   }
 
+  /** Names of this node's namespaces that have a file, alive or dead. */
+  async names(): Promise<string[]> {
+    const prefix = this.nameFor('');
+    const files = await readdir(FOLDER).catch(() => [] as string[]);
+    return files.filter((file) => file.startsWith(prefix)).map((file) => file.slice(prefix.length));
+  }
+
   pathOf(name: string): string {
     return join(FOLDER, this.nameFor(name));
   }

@@ -7,7 +7,16 @@ import { macOf } from '../plan/mac.ts';
 import { checkedTapName, networkNames, ROUTER } from '../plan/names.ts';
 import type { NetworkPlan } from '../plan/network.ts';
 import type { NetworkSpec } from '../plan/spec.ts';
-import type { InterfaceReport, NetIPNet, NetworkFabric, NetworkHost, NetworkTaps, NetworkTraffic } from './driver.ts';
+import type {
+  InterfaceReport,
+  NetIPNet,
+  NetworkFabric,
+  NetworkHost,
+  NetworkItem,
+  NetworkTaps,
+  NetworkTraffic,
+  TapItem,
+} from './driver.ts';
 
 /** A range for documentation: nobody can take it for a place to send packets to. */
 const NODE_ADDRESS = '192.0.2.2/24';
@@ -21,9 +30,14 @@ const address = z.object({ device: z.string(), address: z.string() });
 
 const linkBook = z.object({
   /** By network id. */
-  networks: z.record(z.string(), z.object({ addresses: z.array(address), tunnel: z.string() })),
+  networks: z.record(
+    z.string(),
+    z.object({ addresses: z.array(address), tunnel: z.string(), owners: z.array(z.string()).default([]) }),
+  ),
   /** Bridges by full tap name. */
   taps: z.record(z.string(), z.string()),
+  /** Ids of workloads by full tap name. */
+  owners: z.record(z.string(), z.string()).default({}),
 });
 
 export interface SimulatedLinks {
@@ -34,7 +48,7 @@ export interface SimulatedLinks {
 
 /** `path`: file of the book. `identity`: what the node's hardware address is made of. */
 export function openSimulatedLinks(path: string, host: SimulatedHost, identity: string): SimulatedLinks {
-  const book = Book.open(path, linkBook, () => ({ networks: {}, taps: {} }));
+  const book = Book.open(path, linkBook, () => ({ networks: {}, taps: {}, owners: {} }));
   return {
     fabric: new SimulatedFabric(book, host),
     taps: new SimulatedTaps(book, host),
@@ -68,16 +82,25 @@ class SimulatedFabric implements NetworkFabric {
   async ensure(plan: NetworkPlan): Promise<void> {
     await this.#host.act(`networkd createNetwork ${plan.netid}`);
     const addresses = plan.addresses.map(({ device, address: text }) => ({ device, address: text }));
-    this.#book.content.networks[plan.netid] = { addresses, tunnel: plan.names.wireguard };
+    this.#book.content.networks[plan.netid] = { addresses, tunnel: plan.names.wireguard, owners: [...plan.owners] };
     this.#book.save();
   }
 
-  async remove(plan: NetworkPlan): Promise<void> {
+  async remove(plan: Pick<NetworkPlan, 'netid' | 'names'>): Promise<void> {
     await this.#host.act(`networkd removeNetwork ${plan.netid}`);
-    const { networks, taps } = this.#book.content;
-    for (const [tap, bridge] of Object.entries(taps)) if (bridge === plan.names.bridge) delete taps[tap];
+    const { networks, taps, owners } = this.#book.content;
+    for (const [tap, bridge] of Object.entries(taps)) {
+      if (bridge !== plan.names.bridge) continue;
+      delete taps[tap];
+      delete owners[tap];
+    }
     delete networks[plan.netid];
     this.#book.save();
+  }
+
+  items(): Promise<NetworkItem[]> {
+    const { networks } = this.#book.content;
+    return Promise.resolve(Object.entries(networks).map(([netid, { owners }]) => ({ netid, owners, hasBridge: true })));
   }
 }
 
@@ -108,7 +131,26 @@ class SimulatedTaps implements NetworkTaps {
     if (this.#book.content.taps[tap] === undefined) return;
     await this.#host.act(`networkd removeTap ${tap}`);
     delete this.#book.content.taps[tap];
+    delete this.#book.content.owners[tap];
     this.#book.save();
+  }
+
+  async claim(name: string, owner: string): Promise<void> {
+    const tap = checkedTapName(name);
+    const { taps, owners } = this.#book.content;
+    if (taps[tap] === undefined || owners[tap] === owner) return;
+    owners[tap] = owner;
+    this.#book.save();
+  }
+
+  items(bridge?: string): Promise<TapItem[]> {
+    const { taps, owners } = this.#book.content;
+    const all = Object.entries(taps).map(([tap, on]) => ({ tap, bridge: on, owner: owners[tap] ?? '' }));
+    return Promise.resolve(bridge === undefined ? all : all.filter((one) => one.bridge === bridge));
+  }
+
+  strayGuards(): Promise<string[]> {
+    return Promise.resolve([]);
   }
 
   exists(name: string): Promise<boolean> {

@@ -10,6 +10,8 @@ const ICMPV6 = 58;
 
 /** Table in the node's own network namespace; no other table there is touched. */
 const HOST_TABLE = 'gridnode';
+/** Where every tap that may send has an element, as `nft list set` takes it. */
+export const GUARD_SET = ['bridge', HOST_TABLE, 'macs'] as const;
 
 /** Prefix between host and router namespace; the host's end is .1, the router's .2. */
 export const HOST_LINK = { prefix: '169.254.127.0/30', host: '169.254.127.1/30', router: '169.254.127.2/30' } as const;

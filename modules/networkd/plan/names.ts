@@ -1,5 +1,6 @@
 /** Names of everything a network has on the host. Kernel-global inside the node's network namespace. */
 import { GridError } from '../../../schemas/errors/index.ts';
+import { isNetworkId } from './ids.ts';
 
 /** Longest name of a Linux interface. */
 export const INTERFACE_NAME_CHARACTERS = 15;
@@ -55,4 +56,17 @@ export function checkedTapName(name: string): string {
     field: 'tap name',
     reason: `must be 1 to ${limit} letters, digits, _ or -; ${name.length} characters came`,
   });
+}
+
+export function isTapName(device: string): boolean {
+  return device.startsWith('t-') && privateTapName(device.slice(2)) === device;
+}
+
+/** The network whose bridge, namespace, tunnel or uplink bears this name; `undefined` for what is no network's. */
+export function networkOfPart(
+  name: string,
+  part: 'bridge' | 'namespace' | 'wireguard' | 'uplinkPort',
+): string | undefined {
+  const netid = name.slice(2);
+  return isNetworkId(netid) && networkNames(netid)[part] === name ? netid : undefined;
 }

@@ -40,6 +40,8 @@ interface InsideRoute {
 
 export interface NetworkPlan {
   readonly netid: string;
+  /** Ids of the workloads that hold it. */
+  readonly owners: readonly string[];
   readonly names: NetworkNames;
   readonly gatewayMac: string;
   readonly addresses: readonly InsideAddress[];
@@ -50,7 +52,7 @@ export interface NetworkPlan {
 }
 
 /** `lease`: the network's address on the link to the router, as `100.127.0.2`. */
-export function planNetwork(spec: NetworkSpec, lease: string): NetworkPlan {
+export function planNetwork(spec: NetworkSpec, lease: string, owners: readonly string[] = []): NetworkPlan {
   const names = networkNames(spec.netid);
   const subnet = parsePrefix(spec.subnet);
   const range = parsePrefix(spec.range);
@@ -66,6 +68,7 @@ export function planNetwork(spec: NetworkSpec, lease: string): NetworkPlan {
   }
   return {
     netid: spec.netid,
+    owners,
     names,
     gatewayMac: macOf(names.gateway),
     addresses: [

@@ -90,13 +90,19 @@ export async function ensureQuotas(id: string, mountPoint: string): Promise<void
   }
 }
 
+/** Subvolumes that have a quota group and are gone. */
+export function staleQuotas(id: string, live: ReadonlySet<number>): number[] {
+  return (
+    readdirSync(`${SYSFS}/${id}/qgroups`)
+      .map((name) => Number(/^0_(\d+)$/.exec(name)?.[1] ?? 0))
+      // Below 256 are the file system's own trees.
+      .filter((subvolume) => subvolume >= 256 && !live.has(subvolume))
+  );
+}
+
 /** Removes quota groups whose subvolume is gone; older kernels keep them for ever. */
 export async function dropStaleQuotas(id: string, mountPoint: string, live: ReadonlySet<number>): Promise<void> {
-  const folder = `${SYSFS}/${id}/qgroups`;
-  for (const name of readdirSync(folder)) {
-    const subvolume = Number(/^0_(\d+)$/.exec(name)?.[1] ?? 0);
-    // Below 256 are the file system's own trees.
-    if (subvolume < 256 || live.has(subvolume)) continue;
+  for (const subvolume of staleQuotas(id, live)) {
     // Refused while the subvolume is still being cleaned; the next start tries again.
     await btrfs('qgroup', 'destroy', `0/${subvolume}`, mountPoint).catch(() => undefined);
   }

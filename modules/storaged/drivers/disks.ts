@@ -3,14 +3,14 @@
  * in place. A disk appears under its name in one step.
  */
 import { constants, type Dirent, lstatSync, readdirSync } from 'node:fs';
-import { type FileHandle, open, rename, rm, truncate } from 'node:fs/promises';
+import { type FileHandle, lstat, open, readdir, rename, rm, truncate } from 'node:fs/promises';
 import { join } from 'node:path';
 import { MINIMUM_FORMATTED_BYTES } from '../../../schemas/capacity.ts';
 import { GridError } from '../../../schemas/errors/index.ts';
 import { HostCommandError, run } from '../../host/run.ts';
 import { UNFINISHED } from '../names.ts';
 import { makeFilesystem, probeContent } from './btrfs.ts';
-import { type Disk, NoRoomError } from './driver.ts';
+import { type Disk, NoRoomError, type PoolItem } from './driver.ts';
 
 /** Beside a disk while an image is written to it: its content is no content yet. */
 const WRITING = '.writing-';
@@ -25,6 +25,18 @@ export function listDisks(folder: string): Disk[] {
       path: join(folder, entry.name),
       size: lstatSync(join(folder, entry.name)).size,
     }));
+}
+
+/** Every file of the folder that is or was to be a disk, by its name there. */
+export async function diskItems(folder: string): Promise<PoolItem[]> {
+  const found: PoolItem[] = [];
+  for (const name of await readdir(folder)) {
+    const stats = await lstat(join(folder, name)).catch(() => undefined);
+    // Marks beside a disk go with it.
+    if (stats?.isFile() !== true || (name.startsWith('.') && !name.startsWith(UNFINISHED))) continue;
+    found.push({ kind: 'disk', name, bytes: stats.size, since: Math.floor(stats.birthtimeMs) });
+  }
+  return found;
 }
 
 export function diskBytes(folder: string): number {

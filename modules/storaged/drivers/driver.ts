@@ -21,6 +21,16 @@ export interface Disk {
   readonly size: number;
 }
 
+/** What the pool has of tenants, as the host tells it. */
+export interface PoolItem {
+  /** `quota`: of a volume that is gone. */
+  readonly kind: 'volume' | 'disk' | 'quota';
+  readonly name: string;
+  readonly bytes: number;
+  /** Milliseconds since 1970; 0 where nobody wrote it down. */
+  readonly since: number;
+}
+
 /** `size` is what may be promised, `used` what is: limits count in full, filled or not. Bytes. */
 export interface StoragePool extends PoolSpace {
   readonly label: string;
@@ -52,6 +62,11 @@ export interface StoragePool extends PoolSpace {
   /** Copies an image to the beginning of a blank disk; runs again after a crash as if it had never run. */
   writeDisk(disk: Disk, image: string, signal: AbortSignal): Promise<void>;
   deleteDisk(name: string): Promise<void>;
+
+  /** Volumes and disks of tenants, also those this object never made, and what is left of removed ones. */
+  items(): Promise<PoolItem[]>;
+  /** Removes one of those and looks that it is gone; what is not there is. */
+  removeItem(kind: PoolItem['kind'], name: string): Promise<void>;
 
   stats(): Promise<Infer<typeof PoolStats>>;
 }

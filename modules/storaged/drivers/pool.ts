@@ -1,11 +1,11 @@
 /** One mounted btrfs pool: its volumes and what it has promised. */
-import { rename } from 'node:fs/promises';
+import { lstat, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisableBytes } from '../fit.ts';
-import { DEVICE_VOLUME, DISKS_VOLUME, UNFINISHED } from '../names.ts';
+import { DEVICE_VOLUME, DISKS_VOLUME, isOwnVolume, UNFINISHED } from '../names.ts';
 import * as btrfs from './btrfs.ts';
 import * as diskFiles from './disks.ts';
-import type { Disk, PoolType, PoolVolume, StoragePool } from './driver.ts';
+import type { Disk, PoolItem, PoolType, PoolVolume, StoragePool } from './driver.ts';
 import { mountedStats } from './stats.ts';
 import { namespaceBytes } from './zdb.ts';
 
@@ -169,7 +169,48 @@ export class Pool implements StoragePool {
     return diskFiles.deleteDisk(this.#diskFolder, name);
   }
 
+  async items(): Promise<PoolItem[]> {
+    const subvolumes = await btrfs.listSubvolumes(this.mountPoint);
+    const found: PoolItem[] = [];
+    for (const [name, id] of subvolumes) {
+      if (isOwnVolume(name)) continue;
+      const { limit, referenced } = btrfs.readQuota(this.#id, id);
+      found.push({ kind: 'volume', name, bytes: limit ?? referenced, since: await bornAt(this.path(name)) });
+    }
+    for (const id of btrfs.staleQuotas(this.#id, new Set(subvolumes.values()))) {
+      found.push({ kind: 'quota', name: `${this.label}/${id}`, bytes: 0, since: 0 });
+    }
+    if (subvolumes.has(DISKS_VOLUME)) found.push(...(await diskFiles.diskItems(this.#diskFolder)));
+    return found;
+  }
+
+  async removeItem(kind: PoolItem['kind'], name: string): Promise<void> {
+    if (kind === 'disk') {
+      if (this.has(DISKS_VOLUME)) await diskFiles.deleteDisk(this.#diskFolder, name);
+    } else if (kind === 'quota') {
+      if (!name.startsWith(`${this.label}/`)) return;
+      const live = new Set((await btrfs.listSubvolumes(this.mountPoint)).values());
+      await btrfs.dropStaleQuotas(this.#id, this.mountPoint, live);
+    } else if ((await btrfs.listSubvolumes(this.mountPoint)).has(name)) {
+      await this.deleteVolume(name);
+    }
+    if (await this.#isThere(kind, name)) throw new Error(`${kind} ${name} is still there after its removal`);
+  }
+
+  async #isThere(kind: PoolItem['kind'], name: string): Promise<boolean> {
+    if (kind === 'disk') return this.has(DISKS_VOLUME) && this.disk(name) !== undefined;
+    const subvolumes = await btrfs.listSubvolumes(this.mountPoint);
+    if (kind === 'volume') return subvolumes.has(name);
+    return btrfs.staleQuotas(this.#id, new Set(subvolumes.values())).some((id) => name === `${this.label}/${id}`);
+  }
+
   stats(): ReturnType<StoragePool['stats']> {
     return mountedStats(this);
   }
+}
+
+/** Milliseconds since 1970 at which a file or folder was made; 0 where it went meanwhile. */
+async function bornAt(path: string): Promise<number> {
+  const stats = await lstat(path).catch(() => undefined);
+  return Math.floor(stats?.birthtimeMs ?? 0);
 }

@@ -5,8 +5,8 @@ import { z } from 'zod';
 import { MINIMUM_FORMATTED_BYTES } from '../../../schemas/capacity.ts';
 import { GridError } from '../../../schemas/errors/index.ts';
 import { Book, type SimulatedHost } from '../../host/simulation.ts';
-import { DISKS_VOLUME } from '../names.ts';
-import type { Disk, OpenedPools, PoolType, PoolVolume, StoragePool } from './driver.ts';
+import { DISKS_VOLUME, isOwnVolume } from '../names.ts';
+import type { Disk, OpenedPools, PoolItem, PoolType, PoolVolume, StoragePool } from './driver.ts';
 
 const poolBook = z.object({
   volumes: z.record(z.string(), z.object({ limit: z.int().nonnegative().optional() })),
@@ -182,6 +182,19 @@ class SimulatedPool implements StoragePool {
     await this.#host.act(`storaged deleteDisk ${name}`);
     delete this.#book.content.disks[name];
     this.#book.save();
+  }
+
+  items(): Promise<PoolItem[]> {
+    const volumes = this.volumeNames
+      .filter((name) => !isOwnVolume(name))
+      .map((name): PoolItem => ({ kind: 'volume', name, bytes: this.limit(name) ?? 0, since: 0 }));
+    const disks = this.disks.map(({ name, size }): PoolItem => ({ kind: 'disk', name, bytes: size, since: 0 }));
+    return Promise.resolve([...volumes, ...disks]);
+  }
+
+  async removeItem(kind: PoolItem['kind'], name: string): Promise<void> {
+    if (kind === 'volume' && this.has(name)) await this.deleteVolume(name);
+    if (kind === 'disk' && this.disk(name) !== undefined) await this.deleteDisk(name);
   }
 
   stats(): ReturnType<StoragePool['stats']> {

@@ -27,6 +27,21 @@ export interface VirtualMachine {
 /** `removed` is called when nothing is left of a machine. */
 export type Removed = (name: string) => void;
 
+/** What the host has of machines. */
+export interface MachineItem {
+  /** `machine` has a record, and all its parts with it; the others are parts of machines that have none. */
+  readonly kind: 'machine' | 'process' | 'run-folder' | 'control-group' | 'share-lock' | 'console-log';
+  /** The machine's name, or the short one that its parts bear. */
+  readonly name: string;
+  /** The machine's name; empty where nothing tells it. */
+  readonly machine: string;
+  readonly bytes: number;
+  /** Milliseconds since 1970; 0 where the host does not say. */
+  readonly since: number;
+  /** Nothing runs in it. */
+  readonly residue: boolean;
+}
+
 export interface MachineDriver {
   /** Machines from before this start, not adopted yet; what belongs to none of them is removed. */
   found(removed: Removed): Promise<VirtualMachine[]>;
@@ -34,4 +49,8 @@ export interface MachineDriver {
   fresh(config: MachineConfig, removed: Removed): VirtualMachine;
   /** Counters of the host's network devices by name. */
   traffic(): Promise<ReadonlyMap<string, TapCounters>>;
+  /** Everything of machines that is on the host, whoever started it. */
+  items(): Promise<MachineItem[]>;
+  /** Removes one of those, with what runs in it, unless it is of a machine with a record; `machine` itself goes whole. */
+  removeItem(kind: MachineItem['kind'], name: string): Promise<void>;
 }

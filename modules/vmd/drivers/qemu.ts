@@ -8,6 +8,7 @@ import { Machine, type MachineContext } from '../machine.ts';
 import { Paths } from '../paths.ts';
 import { bootId } from '../processes.ts';
 import { readRecords } from '../record.ts';
+import { Remains } from '../remains.ts';
 import { readTaps } from '../taps.ts';
 import type { MachineDriver } from './driver.ts';
 
@@ -37,6 +38,7 @@ export async function openQemu(options: QemuOptions): Promise<MachineDriver> {
     policy: options.policy ?? CRASH_POLICY,
     gaveUp: options.gaveUp,
   };
+  const remains = new Remains(context);
   return {
     async found(removed) {
       const records = await readRecords(paths.records, (file, error) =>
@@ -52,5 +54,7 @@ export async function openQemu(options: QemuOptions): Promise<MachineDriver> {
     },
     fresh: (config, removed) => Machine.fresh({ ...context, removed }, config),
     traffic: readTaps,
+    items: () => remains.items(),
+    removeItem: (kind, name) => remains.removeItem(kind, name),
   };
 }

@@ -32,6 +32,16 @@ export function openSimulatedMachines(options: SimulatedMachinesOptions): Machin
     found: (removed) => Promise.resolve(Object.values(book.content).map(({ config }) => machine(config, removed))),
     fresh: machine,
     traffic: () => Promise.resolve(new Map()),
+    items: () =>
+      Promise.resolve(
+        Object.keys(book.content).map((name) => {
+          return { kind: 'machine', name, machine: name, bytes: 0, since: 0, residue: false } as const;
+        }),
+      ),
+    removeItem: async (_, name) => {
+      const { config } = book.content[name] ?? {};
+      if (config !== undefined) await machine(config, () => undefined).delete();
+    },
   };
 }
 
