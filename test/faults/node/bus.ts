@@ -18,6 +18,10 @@ import { Dead, type Life } from './life.ts';
 const PATIENCE_MS = 15;
 const EVENTS_KEPT = 1_000;
 const DEAF_MS = 5;
+/** Milliseconds after which who waits for a daemon that hangs has waited long enough. */
+const HANG_MS = 4;
+
+const CLOCK: readonly Fault[] = ['hour-back', 'day-forward'];
 
 interface Served {
   readonly service: Readonly<Record<string, unknown>>;
@@ -34,6 +38,10 @@ class Pending {
   readonly call: string;
   readonly #answer = Promise.withResolvers<unknown>();
   readonly #givenUp = new AbortController();
+  /** Whether the daemon has it; until then the broker does. */
+  isTaken = false;
+  /** It went with the broker. */
+  isGone = false;
 
   constructor(call: string) {
     this.call = call;
@@ -128,6 +136,12 @@ export class Bus {
     for (const pending of this.#pending) pending.fail('bus_lost', 'the connection to the broker was lost');
   }
 
+  /** The broker is gone, and with it every call that nobody had taken. */
+  forget(): void {
+    for (const pending of this.#pending) pending.isGone = !pending.isTaken;
+    this.lose();
+  }
+
   /** The deadline of the call that runs here passes. */
   expire(): void {
     this.#current.getStore()?.giveUp('deadline');
@@ -217,17 +231,24 @@ export class Bus {
   ): Promise<'over' | undefined> {
     const leave = await lanes.enter(turnOf(definition.methods[method], args));
     try {
-      if (pending.givenUp.aborted) return undefined;
-      this.#pass('taken', caller, definition, pending);
+      if (pending.givenUp.aborted || pending.isGone) return undefined;
+      const taken = this.#pass('taken', caller, definition, pending);
+      pending.isTaken = true;
       if (life.isOver) return 'over';
+      if (taken === 'hang') {
+        await sleep(HANG_MS);
+        pending.giveUp('deadline');
+        return undefined;
+      }
       const handler = service[method] as (args: unknown, context: unknown) => unknown;
       const context = { signal: AbortSignal.any([pending.givenUp, life.ended]), trace: 'fault' };
-      const settle = await this.#current
-        .run(pending, async () => handler.call(service, args, context))
-        .then(
-          (value) => () => pending.resolve(value),
-          (error: unknown) => () => pending.reject(acrossBus(pending.call, error)),
-        );
+      const run = (): Promise<unknown> => this.#current.run(pending, async () => handler.call(service, args, context));
+      const settle = await run().then(
+        (value) => () => pending.resolve(value),
+        (error: unknown) => () => pending.reject(acrossBus(pending.call, error)),
+      );
+      if (life.isOver) return 'over';
+      if (taken === 'twice') await run().catch(() => undefined);
       if (life.isOver) return 'over';
       const fault = this.#pass('ran', caller, definition, pending);
       if (life.isOver) return 'over';
@@ -243,8 +264,8 @@ export class Bus {
     if (caller.name === 'watcher') return undefined;
     const mortal: Fault[] = caller.name === 'tenant' || caller.name === 'provisiond' ? [] : ['kill-caller'];
     const faults: Record<typeof moment, readonly Fault[]> = {
-      sent: ['kill-provisiond', 'call-lost', ...mortal],
-      taken: ['kill-provisiond', 'kill-server', 'power', 'bus-lost', ...mortal],
+      sent: ['kill-provisiond', 'kill-redis', 'call-lost', ...mortal],
+      taken: ['kill-provisiond', 'kill-server', 'kill-redis', 'power', 'twice', 'hang', ...CLOCK, ...mortal],
       ran: ['kill-provisiond', 'kill-server', 'power', 'bus-lost', 'answer-lost', 'cancel', 'grace', ...mortal],
     };
     const site = {

@@ -26,7 +26,7 @@ import { Machines } from '../../../modules/vmd/machines.ts';
 import { vmdService } from '../../../modules/vmd/service.ts';
 import { GridError } from '../../../schemas/errors/index.ts';
 import type { Bus } from './bus.ts';
-import type { Faults } from './faults.ts';
+import type { Fault, Faults } from './faults.ts';
 import { Life } from './life.ts';
 
 const GIB = 1024 ** 3;
@@ -39,6 +39,10 @@ const LATE_MS = [6, 40] as const;
 const STARTS = 3;
 /** Milliseconds between two looks of networkd for lost parts of networks. */
 const MEND_MS = 25;
+
+const CHANGE_FAULTS: readonly Fault[] = [
+  ...['kill-provisiond', 'kill-server', 'kill-redis', 'power', 'late', 'refused', 'no-space', 'cancel', 'grace'],
+] as Fault[];
 
 export const MODULES = ['storage', 'network', 'flist', 'vmd'] as const;
 export type DaemonModule = (typeof MODULES)[number];
@@ -179,11 +183,14 @@ export class Daemons {
         if (life.isOver) return await never();
         const fault = faults.at({
           name: `change ${call}`,
-          faults: ['kill-provisiond', 'kill-server', 'power', 'late', 'refused', 'cancel', 'grace'],
+          faults: CHANGE_FAULTS,
           server: module,
         });
         if (life.isOver) return await never();
         if (fault === 'refused') throw new GridError('simulation_told_to_fail', { call, pattern: 'fault' });
+        if (fault === 'no-space') {
+          throw Object.assign(new Error('ENOSPC: no space left on device, write'), { code: 'ENOSPC' });
+        }
         if (fault === 'late') {
           bus.expire();
           // Some end before the next that is asked, some long after it.

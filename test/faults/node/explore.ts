@@ -1,119 +1,164 @@
-/** Finds every point of every scenario by running it once, then runs it again with each of them hit. */
+/** Finds every point of every life by living it once, then lives it again and again with each of them hit. */
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type Echo, type Fault, Faults, type Point } from './faults.ts';
+import { byClock } from './clock.ts';
+import { type Fault, Faults } from './faults.ts';
 import { Dead } from './life.ts';
+import { end, type Life, lives, type Phase } from './lives.ts';
 import type { JournalKind } from './orchestrator.ts';
-import { play, type Scenario, scenarios } from './scenarios.ts';
+import { Agenda, type Hit, numberOf } from './points.ts';
 import { World } from './world.ts';
 
-export interface Run {
-  readonly scenario: Scenario;
-  readonly point: Point;
-  readonly echo?: Echo;
-  readonly journal: JournalKind;
-}
-
 export interface Outcome {
-  /** Runs in which the first point came by and was hit. */
   readonly hit: number;
-  /** Points that did not come by this time: timing differs from run to run. */
+  /** Points that did not come by, twice: timing differs from run to run. */
   readonly missed: number;
+  readonly lived: number;
   readonly faults: Readonly<Partial<Record<Fault, number>>>;
   readonly failures: readonly string[];
 }
 
-/** Most sites between two faults. */
-const ECHO_SITES = 60;
-
-/** Every point of every scenario, once. */
-export async function enumerate(only?: string): Promise<Run[]> {
-  const runs: Run[] = [];
+/** Every point of every life, once. Throws where a life fails without any fault. */
+export async function enumerate(only?: string): Promise<Hit[]> {
+  const hits: Hit[] = [];
   const folders = new Folders();
-  for (const scenario of scenarios) {
-    if (only !== undefined && scenario.name !== only) continue;
+  for (const life of lives) {
+    if (only !== undefined && life.name !== only) continue;
     const faults = new Faults();
     const world = new World(folders.next(), 'sqlite', faults);
     try {
-      await play(scenario, world);
+      for (const phase of life.phases) {
+        if (phase.isQuiet !== true) faults.watch();
+        await byClock(world.clock, () => phase.run(world));
+        faults.disarm();
+        for (const point of faults.passed.splice(0)) {
+          if (!phase.without?.includes(point.fault)) hits.push({ life: life.name, phase: phase.name, point });
+        }
+      }
     } catch (cause) {
-      throw new Error(`scenario '${scenario.name}' fails without any fault: ${(cause as Error).message}`, { cause });
+      throw new Error(`'${life.name}' fails without any fault: ${(cause as Error).message}`, { cause });
     } finally {
       await world.close();
     }
-    const points = faults.passed.filter(({ fault }) => !scenario.without?.includes(fault));
-    for (const point of points) runs.push({ scenario, point, journal: 'sqlite' });
   }
   folders.remove();
-  return runs;
+  return hits;
 }
 
-/**
- * `count` of the runs, chosen by the seed, every other one on a journal in memory. More than there are:
- * the rest are hit twice.
- */
-export function choose(all: readonly Run[], count: number, seed: number): Run[] {
-  const random = randomNumbers(seed);
-  const journals = ['sqlite', 'memory'] as const;
-  const order = all.map((run) => ({ run, at: random() })).sort((a, b) => a.at - b.at);
-  const chosen: Run[] = order
-    .slice(0, count)
-    .map(({ run }, index) => ({ ...run, journal: journals[index % journals.length] ?? 'sqlite' }));
-  while (chosen.length < count) {
-    const run = all[Math.floor(random() * all.length)];
-    if (run === undefined) break;
-    const echo = { sites: 1 + Math.floor(random() * ECHO_SITES), pick: Math.floor(random() * 60) };
-    chosen.push({ ...run, echo, journal: journals[chosen.length % journals.length] ?? 'sqlite' });
-  }
-  return chosen;
+export interface Exploring {
+  readonly journal: JournalKind | 'both';
+  readonly sideBySide: number;
+  readonly milliseconds: number;
+  readonly failuresMost: number;
 }
 
-/** Runs them, `sideBySide` at a time, until all are done, time is up or there are failures enough. */
-export async function explore(
-  runs: readonly Run[],
-  { sideBySide, milliseconds, failuresMost }: { sideBySide: number; milliseconds: number; failuresMost: number },
-): Promise<Outcome> {
-  const folders = new Folders();
-  const giveUpAt = performance.now() + milliseconds;
-  const failures: string[] = [];
-  const faults: Partial<Record<Fault, number>> = {};
-  let hit = 0;
-  let missed = 0;
+/** Hits them all, until time is up or there are failures enough. */
+export async function explore(hits: readonly Hit[], options: Exploring): Promise<Outcome> {
+  const explorer = new Explorer(hits, options);
   const unhandled = (error: unknown): void => {
     // A dead process has no rejections; a live one would end by them.
-    if (!(error instanceof Dead)) failures.push(`a rejection nobody handles: ${(error as Error).stack}`);
+    if (!(error instanceof Dead)) explorer.failures.push(`a rejection nobody handles: ${(error as Error).stack}`);
   };
   process.on('unhandledRejection', unhandled);
-  const queue = runs.values();
-  const work = async (): Promise<void> => {
-    for (const run of queue) {
-      if (performance.now() > giveUpAt || failures.length >= failuresMost) return;
-      const world = new World(folders.next(), run.journal, new Faults(run.point, run.echo));
-      try {
-        await play(run.scenario, world);
-      } catch (error) {
-        failures.push(`${commandOf(run)}\n${(error as Error).message}`);
-      } finally {
-        await world.close();
-      }
-      if (world.faults.hits.length === 0) missed += 1;
-      else {
-        hit += 1;
-        faults[run.point.fault] = (faults[run.point.fault] ?? 0) + 1;
-      }
-    }
-  };
-  await Promise.all(Array.from({ length: sideBySide }, work));
+  await Promise.all(Array.from({ length: options.sideBySide }, () => explorer.work()));
   process.off('unhandledRejection', unhandled);
-  folders.remove();
-  return { hit, missed, faults, failures };
+  return explorer.end();
 }
 
-/** What runs one of them again. */
-function commandOf({ scenario, point, echo, journal }: Run): string {
-  const second = echo === undefined ? '' : ` --echo ${echo.sites}:${echo.pick}`;
-  return `node test/faults/node/run.ts --scenario '${scenario.name}' --site '${point.site}' --fault ${point.fault}${second} --journal ${journal}`;
+class Explorer {
+  readonly failures: string[] = [];
+  readonly #agenda: Agenda;
+  readonly #options: Exploring;
+  readonly #folders = new Folders();
+  readonly #faults: Partial<Record<Fault, number>> = {};
+  readonly #giveUpAt: number;
+  #hit = 0;
+  #missed = 0;
+  #lived = 0;
+
+  constructor(hits: readonly Hit[], options: Exploring) {
+    this.#agenda = new Agenda(hits);
+    this.#options = options;
+    this.#giveUpAt = performance.now() + options.milliseconds;
+  }
+
+  async work(): Promise<void> {
+    while (performance.now() < this.#giveUpAt && this.failures.length < this.#options.failuresMost) {
+      const life = lives.find(({ name, phases }) => phases.some((phase) => this.#agenda.has(name, phase.name)));
+      if (life === undefined) return;
+      await this.#live(life);
+    }
+  }
+
+  end(): Outcome {
+    this.#folders.remove();
+    return {
+      ...{ hit: this.#hit, missed: this.#missed + this.#agenda.left, lived: this.#lived },
+      ...{ faults: this.#faults, failures: this.failures },
+    };
+  }
+
+  async #live(life: Life): Promise<void> {
+    const { journal } = this.#options;
+    this.#lived += 1;
+    const kind = journal === 'both' ? (this.#lived % 2 === 0 ? 'memory' : 'sqlite') : journal;
+    const world = new World(this.#folders.next(), kind, new Faults());
+    const hits: Hit[] = [];
+    try {
+      await byClock(world.clock, () => this.#phases(life, world, hits));
+    } catch (error) {
+      this.failures.push(`${commandOf(life, hits, kind)}\n${(error as Error).message}`);
+    } finally {
+      await world.close();
+    }
+  }
+
+  /** Each phase with its next point hit; ends early when nothing is left to be hit, or to live on with. */
+  async #phases(life: Life, world: World, hits: Hit[]): Promise<void> {
+    for (const [index, phase] of life.phases.entries()) {
+      if (!this.#isWanted(life, index)) break;
+      if (phase.isOptional && !this.#agenda.has(life.name, phase.name)) continue;
+      await this.#phase(life, phase, world, hits);
+      if (world.broken.length > 0) throw new Error(world.broken.join('\n'));
+      // What the host refused is not there any more, what was cancelled neither.
+      if (world.faults.hits.some((hit) => /^(refused|no-space|cancel)/.test(hit))) break;
+    }
+    await end(world);
+  }
+
+  #isWanted({ name, phases }: Life, from: number): boolean {
+    return phases.slice(from).some((phase) => this.#agenda.has(name, phase.name));
+  }
+
+  async #phase(life: Life, phase: Phase, world: World, hits: Hit[]): Promise<void> {
+    const taken = phase.isQuiet ? undefined : this.#agenda.take(life.name, phase.name);
+    if (taken === undefined) {
+      await phase.run(world);
+      return;
+    }
+    const { hit, missed } = taken;
+    const before = world.faults.hits.length;
+    hits.push(hit);
+    world.faults.arm(hit.point, hit.echo);
+    await phase.run(world);
+    world.faults.disarm();
+    if (world.faults.hits.length > before) {
+      this.#hit += 1;
+      this.#faults[hit.point.fault] = (this.#faults[hit.point.fault] ?? 0) + 1;
+    } else if (missed()) this.#missed += 1;
+  }
+}
+
+/** What runs it again. */
+function commandOf({ name }: Life, hits: readonly Hit[], journal: JournalKind): string {
+  const words = hits.map(({ phase, point, echo }) =>
+    [phase, point.site, point.fault, ...(echo === undefined ? [] : [echo.sites, echo.fault])].join(' | '),
+  );
+  const last = hits.at(-1);
+  const number = last === undefined ? '' : `point ${numberOf(last)}: `;
+  const quoted = words.map((word) => ` --hit '${word}'`).join('');
+  return `${number}node test/faults/node/run.ts --journal ${journal} --life '${name}'${quoted}`;
 }
 
 /** Folders of worlds, in memory where the machine has a place for that. */
@@ -129,15 +174,4 @@ class Folders {
   remove(): void {
     rmSync(this.#base, { recursive: true, force: true, maxRetries: 3 });
   }
-}
-
-/** Numbers from 0 up to 1, the same for the same seed (mulberry32). */
-function randomNumbers(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
 }

@@ -9,18 +9,29 @@ export type Fault =
   | 'kill-caller'
   /** Everything is gone at once, and with it what only a kernel knows: machines, mounts, interfaces. */
   | 'power'
+  /** The broker's process is gone with all that waited in it, and every connection with it. */
+  | 'kill-redis'
   /** Every connection to the bus ends: who waits for an answer does not get it, events are lost. */
   | 'bus-lost'
   /** The call does not arrive, and its caller is told that it can not be known. */
   | 'call-lost'
   /** The call ran, and its caller is told that it can not be known. */
   | 'answer-lost'
+  /** The call runs, and once it has runs again before its answer leaves. */
+  | 'twice'
+  /** The daemon takes the call and says nothing until the caller's deadline has passed; it never runs. */
+  | 'hang'
   /** The caller's deadline passes in the midst of the call, which goes on behind its back. */
   | 'late'
   /** The host refuses the change. */
   | 'refused'
+  /** The host has no room for the change at that moment. */
+  | 'no-space'
   /** The journal's disk is full for a moment. */
   | 'full'
+  /** The host's clock jumps. */
+  | 'hour-back'
+  | 'day-forward'
   /** The tenant cancels the contract. */
   | 'cancel'
   /** The contract's grace period begins, and ends some milliseconds later. */
@@ -40,37 +51,48 @@ export interface Point {
   readonly fault: Fault;
 }
 
-/** A second fault: so many sites after the first, the one of those possible there that the number picks. */
+/** A second hit: so many sites after the first. */
 export interface Echo {
   readonly sites: number;
-  readonly pick: number;
+  readonly fault: Fault;
 }
 
 export class Faults {
-  /** Points that were passed while armed, in order. */
-  readonly passed: Point[] = [];
+  /** Points that were passed while watched, in order. */
+  passed: Point[] = [];
   /** What was hit, in words. */
   readonly hits: string[] = [];
-  isArmed = false;
   /** Carries out faults that are no matter of the one who passes. */
   strike: (fault: Fault, site: Site) => void = () => {};
   readonly #counts = new Map<string, number>();
-  readonly #point: Point | undefined;
-  readonly #echo: Echo | undefined;
+  #mode: 'off' | 'watching' | 'armed' = 'off';
+  #point: Point | undefined;
+  #echo: Echo | undefined;
   #left: number | undefined;
 
-  constructor(point?: Point, echo?: Echo) {
+  /** Notes every point from now on, and hits none. */
+  watch(): void {
+    this.#begin('watching');
+  }
+
+  /** Hits that point when it comes by, and another one after it. */
+  arm(point: Point, echo?: Echo): void {
+    this.#begin('armed');
     this.#point = point;
     this.#echo = echo;
   }
 
+  disarm(): void {
+    this.#mode = 'off';
+  }
+
   /** Passes a site; what is returned happens to the one who passes. */
   at(site: Site): Fault | undefined {
-    if (!this.isArmed) return undefined;
+    if (this.#mode === 'off') return undefined;
     const count = (this.#counts.get(site.name) ?? 0) + 1;
     this.#counts.set(site.name, count);
     const name = `${site.name} #${count}`;
-    if (this.#point === undefined) {
+    if (this.#mode === 'watching') {
       for (const fault of site.faults) this.passed.push({ site: name, fault });
       return undefined;
     }
@@ -81,13 +103,24 @@ export class Faults {
     return fault;
   }
 
+  #begin(mode: 'watching' | 'armed'): void {
+    this.#mode = mode;
+    this.#counts.clear();
+    this.#left = undefined;
+    this.passed = [];
+  }
+
   #due(name: string, { faults }: Site): Fault | undefined {
     if (this.#left !== undefined) {
       this.#left -= 1;
-      return this.#left === 0 ? faults[(this.#echo?.pick ?? 0) % faults.length] : undefined;
+      // Where the second is not possible it happens at the next place at which it is.
+      if (this.#left > 0 || this.#echo === undefined || !faults.includes(this.#echo.fault)) return undefined;
+      const { fault } = this.#echo;
+      this.#echo = undefined;
+      return fault;
     }
     if (this.#point?.site !== name) return undefined;
-    this.#left = this.#echo === undefined ? Number.POSITIVE_INFINITY : this.#echo.sites;
+    this.#left = this.#echo?.sites ?? 0;
     return this.#point.fault;
   }
 }

@@ -9,7 +9,7 @@ import { MemoryJournal } from '../../../provision/store/memory.ts';
 import { SqliteJournal } from '../../../provision/store/sqlite.ts';
 import type { Bus } from './bus.ts';
 import { CPUS } from './daemons.ts';
-import type { Faults } from './faults.ts';
+import type { Fault, Faults } from './faults.ts';
 import { Life } from './life.ts';
 
 const GIB = 1024 ** 3;
@@ -18,6 +18,8 @@ const FULL_MS = 5;
 export const MEMORY_BYTES = 32 * GIB;
 export const CPU_OVERCOMMIT = 4;
 
+const BEFORE_WRITE: readonly Fault[] = ['kill-provisiond', 'power', 'full', 'hour-back', 'day-forward'];
+const AFTER_WRITE: readonly Fault[] = ['kill-provisiond', 'power', 'kill-redis', 'cancel', 'grace'];
 const WRITES: ReadonlySet<string> = new Set(JOURNAL_WRITES);
 
 const LIMITS: EngineLimits = {
@@ -119,18 +121,24 @@ export class Orchestrator {
           life.check();
           if (!WRITES.has(name)) return value.apply(target, args);
           const what = `journal ${name} ${written(args)}`;
-          const fault = this.#faults.at({ name: `${what} before`, faults: ['kill-provisiond', 'power', 'full'] });
+          const fault = this.#faults.at({ name: `${what} before`, faults: BEFORE_WRITE });
           life.check();
           if (fault === 'full') this.#fullUntil = performance.now() + FULL_MS;
-          if (performance.now() < this.#fullUntil) throw new Error('database or disk is full');
+          if (performance.now() < this.#fullUntil) throw diskFull();
           const result: unknown = value.apply(target, args);
-          this.#faults.at({ name: `${what} after`, faults: ['kill-provisiond', 'power', 'cancel', 'grace'] });
+          this.#faults.at({ name: `${what} after`, faults: AFTER_WRITE });
           life.check();
           return result;
         };
       },
     });
   }
+}
+
+/** As SQLite says it. */
+function diskFull(): Error {
+  const said = 'database or disk is full';
+  return Object.assign(new Error(said), { code: 'ERR_SQLITE_ERROR', errcode: 13, errstr: said });
 }
 
 /** Which record a write is about. */

@@ -38,7 +38,7 @@ export async function settle(world: World, wanted: readonly Promised[]): Promise
 }
 
 async function look(world: World, promised: readonly Promised[]): Promise<string[]> {
-  const mayFail = world.faults.hits.some((hit) => hit.startsWith('refused'));
+  const mayFail = world.faults.hits.some((hit) => /^(refused|no-space)/.test(hit));
   const { journal } = world.orchestrator;
   if (!world.isWhole || journal === undefined) return ['not everything that was killed is back'];
   const found = promised.flatMap((one) => shortOf(journal, one, mayFail));

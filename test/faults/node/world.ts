@@ -6,6 +6,7 @@ import type { ZbusClient } from '../../../modules/zbus/client.ts';
 import { Tenant } from '../../../provision/testing/tenant.ts';
 import { Bus } from './bus.ts';
 import { Chain } from './chain.ts';
+import type { Clock } from './clock.ts';
 import { DAEMON_NAMES, type DaemonModule, Daemons, MODULES } from './daemons.ts';
 import type { Fault, Faults, Site } from './faults.ts';
 import { Life } from './life.ts';
@@ -13,6 +14,7 @@ import { type JournalKind, Orchestrator } from './orchestrator.ts';
 
 /** Milliseconds until what died is there again. */
 const AWAY_MS = 2;
+const HOUR_MS = 3_600_000;
 
 /** One twin deploys in all worlds: what it signs is made once. */
 export const tenant = new Tenant(7);
@@ -24,6 +26,7 @@ export class World {
   readonly daemons: Daemons;
   readonly orchestrator: Orchestrator;
   readonly faults: Faults;
+  readonly clock: Clock = { ahead: 0 };
   /** What must never have happened, and did. */
   readonly broken: string[] = [];
   /** Changes of the host that would destroy what a tenant still has, as they would be called. */
@@ -73,7 +76,7 @@ export class World {
 
   async close(): Promise<void> {
     this.#isOver = true;
-    this.faults.isArmed = false;
+    this.faults.disarm();
     await Promise.allSettled(this.#starting);
     this.orchestrator.kill();
     this.daemons.stop();
@@ -89,6 +92,9 @@ export class World {
     if (fault === 'kill-provisiond') this.killProvisiond();
     if (fault === 'power') this.losePower();
     if (fault === 'bus-lost') this.bus.lose();
+    if (fault === 'kill-redis') this.bus.forget();
+    if (fault === 'hour-back') this.clock.ahead -= HOUR_MS;
+    if (fault === 'day-forward') this.clock.ahead += 24 * HOUR_MS;
     if (fault === 'cancel') {
       this.forbidden.clear();
       this.chain.cancelAll();
