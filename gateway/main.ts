@@ -10,7 +10,7 @@
  */
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { collectDefaultMetrics, Histogram, Registry } from 'prom-client';
+import { Histogram } from 'prom-client';
 import type { NodeFacts } from '../modules/api-gateway/interface.ts';
 import { chain } from '../modules/api-gateway/interface.ts';
 import { flist } from '../modules/flistd/interface.ts';
@@ -20,7 +20,7 @@ import { storage } from '../modules/storaged/interface.ts';
 import { vmd } from '../modules/vmd/interface.ts';
 import { defineDaemon, runDaemon } from '../modules/zbus/daemon.ts';
 import type { Client } from '../modules/zbus/definition.ts';
-import { withTrace } from '../modules/zbus/trace.ts';
+import { span } from '../modules/zbus/trace.ts';
 import type { Infer } from '../modules/zbus/wire.ts';
 import { planner, provision, statistics } from '../provision/interface.ts';
 import { checkRelays, relayHosts, type UpdateMode, updateModes } from './chain/own-twin.ts';
@@ -33,6 +33,7 @@ import { readLimits } from './door/limits-file.ts';
 import { publishedLimits } from './door/published-limits.ts';
 import { FileReplayLog } from './door/replay-log.ts';
 import { Health } from './http/health.ts';
+import { NodeMetrics } from './http/node-metrics.ts';
 import { HttpServer, parseListenAddress } from './http/server.ts';
 import { LocalFront } from './local/front.ts';
 import { localOptions, readLocalOptions } from './local/options.ts';
@@ -70,7 +71,7 @@ export const gateway = defineDaemon({
     'broker',
     ...localOptions,
   ],
-  start: async ({ bus, log, root, state, options, signal }) => {
+  start: async ({ bus, log, metrics, root, state, options, signal }) => {
     if (options.relay === undefined) throw new Error('gateway: --relay URL is required');
     const httpAddress = options.http === undefined ? undefined : parseListenAddress(options.http);
     const relays = options.relay.split(',');
@@ -82,7 +83,7 @@ export const gateway = defineDaemon({
     const local = readLocalOptions(options, { broker, answers: isOwn });
     const identity = await readIdentity(options);
 
-    const registry = new Registry();
+    const { registry } = metrics;
     let client: RmbClient | undefined;
     const chainClient = bus.of(chain);
     const ownTwin = new TwinWatch({
@@ -100,9 +101,9 @@ export const gateway = defineDaemon({
       relayConnected: () => client?.connected,
       twinProblems: () => ownTwin.problems(),
     });
-    const http = new HttpServer({ registry, problems: () => health.problems(), log });
+    const numbers = new NodeMetrics({ bus, module: MODULE, registries: [registry] });
+    const http = new HttpServer({ metrics: () => numbers.text(), problems: () => health.problems(), log });
     if (httpAddress !== undefined) {
-      collectDefaultMetrics({ register: registry });
       // Requests are answered without it, so a port that is taken closes no door.
       await http.listen(httpAddress).then(
         (port) => log.info({ ...httpAddress, port }, 'metrics and health are served'),
@@ -183,9 +184,10 @@ export const gateway = defineDaemon({
       onRefused: (check, refusal) => door.count(check, refusal),
       onDone: (command, ok, took) => seconds.observe({ command, outcome: ok ? 'ok' : 'error' }, took),
     });
-    // The envelope's uid is the correlation id: the sender knows it, too.
-    const own = door.handler(({ uid, command, payload, twin }) =>
-      withTrace(uid, () => dispatcher.answer({ command, payload, twin: twin.id })),
+    const own = door.handler(({ command, payload, twin }) =>
+      span(`command ${command}`, { 'gridnode.module': MODULE }, () =>
+        dispatcher.answer({ command, payload, twin: twin.id }),
+      ),
     );
     const front =
       local === undefined

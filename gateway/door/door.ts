@@ -24,6 +24,7 @@ import { Rates } from './rate.ts';
 import { Refusals, type SendAnswer } from './refusals.ts';
 import { ReplayMemory } from './replay.ts';
 import { forgetfulLog, type ReplayLog } from './replay-log.ts';
+import { inRequestTrace } from './request-trace.ts';
 import { checkShape } from './shape.ts';
 import { checkSignature, checkSignatureForm } from './signature.ts';
 import { checkFrameSize, checkPayloadSize } from './size.ts';
@@ -102,9 +103,13 @@ export class Door {
    */
   handler(run: Run): RequestHandler {
     return async ({ bytes, envelope }) => {
+      const arrivedAt = Date.now();
       const verdict = await this.admit(bytes, envelope);
       if (verdict.outcome !== 'admitted') return;
-      await answerRequest(verdict.request, run, this.#options.log, () => this.#metrics.unsent.inc());
+      const { request } = verdict;
+      await inRequestTrace(request, arrivedAt, () =>
+        answerRequest(request, run, this.#options.log, () => this.#metrics.unsent.inc()),
+      );
     };
   }
 

@@ -61,7 +61,10 @@ export class Refusals {
       this.#tools.metrics.told.inc();
       return this.refuse(check, refusal, true);
     } catch (error) {
-      this.#tools.log.warn({ twin: twin.id, reason: (error as Error).message }, 'refusal not sent');
+      this.#tools.log.warn(
+        { twin: twin.id, trace: envelope.uid, reason: (error as Error).message },
+        'refusal not sent',
+      );
       return this.refuse(check, refusal);
     }
   }

@@ -16,7 +16,7 @@ afterEach(async () => {
 });
 
 async function serve(problems: () => Promise<readonly Problem[]>, registry = new Registry()): Promise<number> {
-  const server = new HttpServer({ registry, problems, log });
+  const server = new HttpServer({ metrics: () => registry.metrics(), problems, log });
   ends.push(() => server.close());
   return await server.listen({ host: '127.0.0.1', port: 0 });
 }
@@ -100,7 +100,7 @@ describe('the page of numbers and health', () => {
     const other = createServer();
     await new Promise<void>((resolve) => other.listen(0, '127.0.0.1', resolve));
     ends.push(() => other.close());
-    const server = new HttpServer({ registry: new Registry(), problems: well, log });
+    const server = new HttpServer({ metrics: () => new Registry().metrics(), problems: well, log });
     const { port } = other.address() as AddressInfo;
     await expect(server.listen({ host: '127.0.0.1', port })).rejects.toThrow('EADDRINUSE');
     await server.close();

@@ -2,7 +2,6 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Logger } from 'pino';
-import type { Registry } from 'prom-client';
 import type { Problem } from './health.ts';
 
 /** Who watches asks every few seconds; nothing else has business here. */
@@ -12,9 +11,11 @@ const REQUEST_DEADLINE_MS = 5000;
 const IDLE_DEADLINE_MS = 15_000;
 const ANSWER_DEADLINE_MS = 5000;
 const STOP_PATIENCE_MS = 500;
+const METRICS_TYPE = 'text/plain; version=0.0.4; charset=utf-8';
 
 export interface HttpOptions {
-  readonly registry: Registry;
+  /** Numbers in the text format of Prometheus. */
+  readonly metrics: () => Promise<string>;
   readonly problems: () => Promise<readonly Problem[]>;
   readonly log: Logger;
 }
@@ -86,8 +87,7 @@ export class HttpServer {
   async #page(request: IncomingMessage): Promise<Page> {
     const path = request.method === 'GET' ? request.url?.split('?')[0] : undefined;
     if (path === '/metrics') {
-      const { registry } = this.#options;
-      return { status: 200, type: registry.contentType, body: await registry.metrics() };
+      return { status: 200, type: METRICS_TYPE, body: await this.#options.metrics() };
     }
     if (path === '/health') {
       const problems = await this.#options.problems();

@@ -86,7 +86,7 @@ async function run(argv: readonly string[]): Promise<void> {
   peer.serve(front.handler);
   front.start();
 
-  const http = new HttpServer({ registry, log, problems: async () => problems() });
+  const http = new HttpServer({ metrics: () => registry.metrics(), log, problems: async () => problems() });
   function problems(): Problem[] {
     const found: Problem[] = [];
     if (!peer.connected) found.push({ part: 'relay', reason: 'no relay is connected' });

@@ -179,8 +179,9 @@ describe('the gateway process', () => {
       'gateway_relay_connected 1',
       'gateway_replay_log_unwritten_total 0',
       'gateway_command_seconds_count{command="zos.storage.pools",outcome="ok"} 1',
-      'process_resident_memory_bytes ',
-      'nodejs_eventloop_lag_seconds ',
+      'process_resident_memory_bytes{module="rmb-gateway"} ',
+      'nodejs_eventloop_lag_seconds{module="rmb-gateway"} ',
+      'gridnode_up{module="rmb-gateway"} 1',
     ]) {
       expect(text).toContain(`\n${name}`);
     }
