@@ -88,12 +88,21 @@ export class BlockFollower {
     }
   }
 
-  #subscribe(tell: (head: Head) => void): Promise<() => void> {
-    return this.#connection.ask('new blocks', { deadlineMs: READ_DEADLINE_MS }, (api) => {
-      const heads = this.#kind === 'best' ? api.rpc.chain.subscribeNewHeads : api.rpc.chain.subscribeFinalizedHeads;
-      const listen = (header: Header): void => tell({ number: header.number.toNumber(), hash: header.hash.toHex() });
-      return heads(listen) as unknown as Promise<() => void>;
-    });
+  async #subscribe(tell: (head: Head) => void): Promise<() => void> {
+    let isAbandoned = false;
+    try {
+      return await this.#connection.ask('new blocks', { deadlineMs: READ_DEADLINE_MS }, async (api) => {
+        const heads = this.#kind === 'best' ? api.rpc.chain.subscribeNewHeads : api.rpc.chain.subscribeFinalizedHeads;
+        const listen = (header: Header): void => tell({ number: header.number.toNumber(), hash: header.hash.toHex() });
+        const stop = (await heads(listen)) as unknown as () => void;
+        // It began after all, when nobody waited for it any more.
+        if (isAbandoned) stop();
+        return stop;
+      });
+    } catch (error) {
+      isAbandoned = true;
+      throw error;
+    }
   }
 
   /** Asks for the newest block, and whether it is beyond the last one. */

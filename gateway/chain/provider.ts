@@ -100,6 +100,7 @@ export class EndpointProvider implements Provider {
 
   // biome-ignore lint/suspicious/noExplicitAny: the library's own signature
   async send<T = any>(method: string, params: unknown[], isCacheable = false): Promise<T> {
+    if (method === 'state_getMetadata' && params.length === 0) return (await this.#description()) as T;
     const line = this.#line;
     if (line === undefined || !line.isOpen) throw new Error(`WebSocket is not connected, for ${method}`);
     if (!isCacheable) return (await line.request(method, params)) as T;
@@ -114,6 +115,25 @@ export class EndpointProvider implements Provider {
       () => this.#answers.delete(key),
     );
     return (await answer) as T;
+  }
+
+  /**
+   * What the newest runtime is like. After an upgrade the library asks once, and a failure would end the
+   * process: the next endpoint is asked instead, for as long as it takes.
+   */
+  async #description(): Promise<unknown> {
+    for (;;) {
+      const line = this.#line;
+      try {
+        if (line?.isOpen === true) return await line.request('state_getMetadata', []);
+      } catch (error) {
+        if (line !== undefined) this.leave(line.url, 'runtime', String(error));
+      }
+      if (this.#stopping.signal.aborted) throw new Error('the connection was closed');
+      await new Promise<void>((resolve) => {
+        this.#events.once('connected', () => resolve());
+      });
+    }
   }
 
   async subscribe(

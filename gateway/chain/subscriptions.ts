@@ -1,5 +1,5 @@
 /** Subscriptions of the library, which keep their names while they move from one endpoint to the next. */
-import type { Notice } from './line.ts';
+import { type Notice, RpcFailure } from './line.ts';
 
 interface Wish {
   readonly type: string;
@@ -23,15 +23,35 @@ export class Subscriptions {
   #early: Notice[] = [];
   #last = 0;
 
-  /** Opens one; its id stays the same at every endpoint. */
+  /**
+   * Opens one; its id stays the same at every endpoint. One that the endpoint cannot be asked for any more
+   * is asked for at the next: the library gives up for ever when it hears of a failure here.
+   */
   async open(wish: Wish, send: Send): Promise<string> {
-    const remote = String(await send(wish.method, wish.params));
     this.#last += 1;
     const id = String(this.#last);
-    this.#known.set(id, { ...wish, remote });
-    // After the answer: the library must know the id first.
-    setImmediate(() => this.#tellEarly(remote));
+    const subscription = { ...wish, remote: undefined };
+    if (isTransaction(wish)) {
+      const remote = String(await send(wish.method, wish.params));
+      this.#known.set(id, { ...wish, remote });
+      // After the answer: the library must know the id first.
+      setImmediate(() => this.#tellEarly(remote));
+      return id;
+    }
+    this.#known.set(id, subscription);
+    await this.#ask(id, subscription, send).catch((error: unknown) => {
+      if (!(error instanceof RpcFailure)) return;
+      this.#known.delete(id);
+      throw error;
+    });
     return id;
+  }
+
+  async #ask(id: string, subscription: Subscription, send: Send): Promise<void> {
+    const remote = String(await send(subscription.method, subscription.params));
+    if (this.#known.get(id) !== subscription) return;
+    subscription.remote = remote;
+    setImmediate(() => this.#tellEarly(remote));
   }
 
   /** The endpoint's id of one that nobody wants any more. */
@@ -64,14 +84,7 @@ export class Subscriptions {
 
   /** Asks another endpoint for all of them. Throws when it refuses one. */
   async renew(send: Send): Promise<void> {
-    await Promise.all(
-      [...this.#known].map(async ([id, subscription]) => {
-        const remote = String(await send(subscription.method, subscription.params));
-        if (!this.#known.has(id)) return;
-        subscription.remote = remote;
-        this.#tellEarly(remote);
-      }),
-    );
+    await Promise.all([...this.#known].map(([id, subscription]) => this.#ask(id, subscription, send)));
   }
 
   #of(remote: string): Subscription | undefined {

@@ -3,6 +3,7 @@ import type { ApiPromise } from '@polkadot/api';
 import type { SubmittableExtrinsic } from '@polkadot/api/types';
 import type { DispatchError } from '@polkadot/types/interfaces';
 import type { ISubmittableResult } from '@polkadot/types/types';
+import { TRAFFIC_LIFE_BLOCKS } from '../../modules/api-gateway/interface.ts';
 import { GridError } from '../../schemas/errors/index.ts';
 import type { ChainConnection } from './connection.ts';
 import type { CallLimits } from './failures.ts';
@@ -54,8 +55,8 @@ export interface SubmitOptions {
   readonly until?: 'best' | 'final';
 }
 
-/** Blocks in which a transaction with a birth block can be. A power of two, as eras are. */
-export const LIFE_BLOCKS = 32;
+/** Blocks in which a transaction with a birth block can be. */
+export const LIFE_BLOCKS = TRAFFIC_LIFE_BLOCKS;
 
 /** What a refusal is called: the pallet's error, or the kind of a failure outside pallets. */
 export function describeDispatchError(
