@@ -7,9 +7,11 @@ import { GridError } from '../schemas/errors/index.ts';
 import type { Operation } from '../schemas/upgrade.ts';
 import type { Engine } from './engine/engine.ts';
 import type { NodeReader, PoolReading } from './node.ts';
-import { type NodeAbilities, type Plan, planDeployment, type Refusal } from './plan/plan.ts';
+import type { NodeAbilities } from './plan/abilities.ts';
+import { type Plan, planDeployment } from './plan/plan.ts';
+import type { Refusal } from './plan/refusal.ts';
 import { planUpdate } from './plan/update.ts';
-import { type DeploymentRecord, deploymentId, type Journal, ownedResources } from './store/journal.ts';
+import { type DeploymentRecord, deploymentId, type Journal } from './store/journal.ts';
 import { tenantReason } from './tenant-reason.ts';
 import { busyWith, operationsOf, revisionOf, signedPart, updatedDeployment, updatedRecord } from './update.ts';
 import type { PaidDeployment, Verifier } from './verify.ts';
@@ -29,8 +31,8 @@ export interface AcceptanceOptions {
 
 const READ_DEADLINE_MS = 10_000;
 const BUSY_WAIT_MS = 8_000;
-/** Readings of the node that a refusal may be put down to before it is believed. */
-const READINGS = 3;
+/** Readings of everything in the pools, one of a quiet moment or so many. */
+const FULL_READINGS = 3;
 
 /** The decision on a deployment, and for an update what it does to the present one. */
 export interface Decision {
@@ -63,8 +65,8 @@ export class Acceptor {
     times.done('verifiedMs');
     const { facts, formula } = await verifier.contract(deployment, signal);
     times.done('contractMs');
-    const record = await this.#promise(signal, (resources) => {
-      const plan = this.plan(deployment, resources, facts.PublicIPs);
+    const record = await this.#promise(deployment, signal, (resources) => {
+      const plan = this.plan(deployment, resources, paidFor(facts));
       if (!plan.fits) return plan.refusals;
       return journal.accept({
         twin,
@@ -95,7 +97,9 @@ export class Acceptor {
     times.done('waitedMs');
     const paid = await verifier.contract(deployment, signal, true);
     times.done('contractMs');
-    const record = await this.#promise(signal, (resources) => this.#revise(deployment, paid, resources, trace));
+    const record = await this.#promise(deployment, signal, (resources) =>
+      this.#revise(deployment, paid, resources, trace),
+    );
     times.done('plannedMs');
     const { version } = deployment;
     this.#accepted(record, { trace, version, signed, formula: paid.formula, ...times.all });
@@ -110,7 +114,7 @@ export class Acceptor {
   ): DeploymentRecord | readonly Refusal[] {
     const { journal } = this.#options;
     const record = updatedRecord(journal, deployment);
-    const { plan, operations } = this.planOf(deployment, resources, facts.PublicIPs);
+    const { plan, operations } = this.planOf(deployment, resources, paidFor(facts));
     refuseBusy(journal, record, operations);
     return plan.fits ? journal.revise(revisionOf(deployment, operations, plan, { formula, trace })) : plan.refusals;
   }
@@ -135,23 +139,42 @@ export class Acceptor {
     }
   }
 
-  /**
-   * Reads the node and decides; a refusal stands once nothing lost its owner while the node was
-   * read: what did would count as the node's own.
-   */
+  /** Decides and writes; throws the refusal. */
   async #promise(
+    deployment: Deployment,
     signal: AbortSignal,
     decide: (resources: NodeResources) => DeploymentRecord | readonly Refusal[],
   ): Promise<DeploymentRecord> {
-    const { journal } = this.#options;
-    for (let reading = 1; ; reading++) {
-      const owned = ownedResources(journal);
-      const resources = await this.resources(signal);
+    const decision = await this.consider(deployment, signal, decide, (one) => 'id' in one);
+    if ('id' in decision) return decision;
+    throw refusal(decision);
+  }
+
+  /**
+   * Reads the node and decides: by the sums of its pools, which never show too much room, and where that
+   * is not good enough and they are not exact, by a reading of all that is in them. From a reading's end
+   * to the end of `decide` nothing is awaited: two deployments can not both have the last byte.
+   */
+  async consider<T>(
+    deployment: Deployment,
+    signal: AbortSignal,
+    decide: (resources: NodeResources) => T,
+    isGood: (decision: T) => boolean,
+  ): Promise<T> {
+    const { node } = this.#options;
+    const calling = { deadlineMs: READ_DEADLINE_MS, signal };
+    const needs = requestOf(deployment).workloads;
+    const asksForPort = needs.some((one) => (one.network?.wireguardPort ?? 0) !== 0);
+    const asksForGpu = needs.some((one) => (one.gpus ?? []).length > 0);
+    for (let reading = 0; ; reading++) {
+      const [pools, wireguardPorts, gpus] = await Promise.all([
+        (reading === 0 ? node.totals(calling) : node.pools(calling)).catch(unknown('storaged')),
+        asksForPort ? node.wireguardPorts(calling).catch(unknown('networkd')) : NO_PORTS,
+        asksForGpu ? node.gpus(calling).catch(unknown('noded')) : NO_GPUS,
+      ]);
       signal.throwIfAborted();
-      // From the plan to the journal's commit nothing is awaited: two deployments can not both have the last byte.
-      const decision = decide(resources);
-      if ('id' in decision) return decision;
-      if (reading === READINGS || ownedResources(journal) === owned) throw refusal(decision);
+      const decision = decide({ ...pools, wireguardPorts, gpus });
+      if (pools.isExact || reading === FULL_READINGS || isGood(decision)) return decision;
     }
   }
 
@@ -163,49 +186,52 @@ export class Acceptor {
   }
 
   /** The decision on a new deployment, as it would be now. */
-  plan(deployment: Deployment, resources: NodeResources, contractPublicIps: number): Plan {
-    const { node } = this.#options;
-    const request = requestOf(deployment);
-    return planDeployment(request, node.snapshot(resources.pools), abilitiesOf(resources, contractPublicIps));
+  plan(deployment: Deployment, resources: NodeResources, paid: PaidFor): Plan {
+    return planDeployment(requestOf(deployment), this.#options.node.snapshot(resources), abilitiesOf(resources, paid));
   }
 
   /**
    * The decision on a deployment, as it would be now: an update where the contract has one on this
    * node, a new one elsewhere. Throws the `GridError` of the first rule of updates that is broken.
    */
-  planOf(deployment: Deployment, resources: NodeResources, contractPublicIps: number): Decision {
+  planOf(deployment: Deployment, resources: NodeResources, paid: PaidFor): Decision {
     const { journal, node } = this.#options;
     const record = journal.deployment(deploymentId(deployment.twin_id, deployment.contract_id));
-    if (record === undefined) return { plan: this.plan(deployment, resources, contractPublicIps), operations: [] };
+    if (record === undefined) return { plan: this.plan(deployment, resources, paid), operations: [] };
     const operations = operationsOf(record, deployment);
     const named = (isOf: (kind: Operation['kind']) => boolean): ReadonlySet<string> =>
       new Set(operations.filter((one) => isOf(one.kind)).map((one) => one.workload));
     const request = requestOf(updatedDeployment(record, deployment, operations));
     const asked = { request, asked: named((kind) => kind !== 'remove'), leaving: named((kind) => kind === 'remove') };
-    const plan = planUpdate(asked, node.snapshot(resources.pools), abilitiesOf(resources, contractPublicIps));
+    const plan = planUpdate(asked, node.snapshot(resources), abilitiesOf(resources, paid));
     return { plan, operations };
   }
-
-  /** Asks the daemons for what the plan needs; throws `capacity_unknown`. */
-  async resources(signal: AbortSignal): Promise<NodeResources> {
-    const { node } = this.#options;
-    const calling = { deadlineMs: READ_DEADLINE_MS, signal };
-    const [pools, wireguardPorts] = await Promise.all([
-      node.pools(calling).catch(unknown('storaged')),
-      node.wireguardPorts(calling).catch(unknown('networkd')),
-    ]);
-    return { pools, wireguardPorts };
-  }
 }
 
-export interface NodeResources {
-  readonly pools: PoolReading;
+/** What was read of the daemons. */
+export interface NodeResources extends PoolReading {
   readonly wireguardPorts: ReadonlySet<number>;
+  readonly gpus: ReadonlySet<string>;
 }
 
-function abilitiesOf({ wireguardPorts }: NodeResources, contractPublicIps: number): NodeAbilities {
+/** What the chain says of the contract and the node. */
+export interface PaidFor {
+  readonly publicIps: number;
+  /** The twin that rents the whole node, 0 for none. */
+  readonly rentedBy: number;
+}
+
+const NO_PORTS: ReadonlySet<number> = new Set();
+const NO_GPUS: ReadonlySet<string> = new Set();
+
+function paidFor({ PublicIPs, RentedBy }: PaidDeployment['facts']): PaidFor {
+  return { publicIps: PublicIPs, rentedBy: RentedBy };
+}
+
+function abilitiesOf({ wireguardPorts, gpus }: NodeResources, { publicIps, rentedBy }: PaidFor): NodeAbilities {
   const types = new Set(workloadDrivers.keys());
-  return { types, features: new Set(nodeFeatures), wireguardPorts, contractPublicIps };
+  const features = new Set(nodeFeatures);
+  return { types, features, wireguardPorts, gpus, rentedBy, contractPublicIps: publicIps };
 }
 
 function refuseBusy(journal: Journal, record: DeploymentRecord, operations: readonly Operation[]): void {

@@ -83,14 +83,14 @@ describe('capacity on the bus', () => {
     // The pools were read already when the old disk goes.
     let reads = 0;
     host.hook = async ({ method }, when) => {
-      if (method !== 'WireguardPorts' || when !== 'before' || reads++ > 0) return;
+      if (method !== 'Metrics' || when !== 'after' || reads++ > 0) return;
       await new Promise((resolve) => setTimeout(resolve, 100));
       host.cancelContract(1n);
       await vi.waitFor(async () => expect(await bus.of(provision).ListTwins({})).toEqual([]), { timeout: 5_000 });
     };
     await stand.deploy(tenant.contracted(host, 2n, [diskWorkload('new', 80 * GIB)]));
     await stand.running(2n);
-    expect(reads).toBe(2);
+    expect(reads).toBeGreaterThan(1);
   });
 
   it('keeps its sums while deployments come, fail and go, and gives everything back', async () => {

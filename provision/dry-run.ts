@@ -4,13 +4,13 @@ import type { Deployment } from '../schemas/deployment.ts';
 import { errorTable, GridError } from '../schemas/errors/index.ts';
 import type { ErrorEntry } from '../schemas/errors/table.ts';
 import type { Operation } from '../schemas/upgrade.ts';
-import type { Acceptor, Decision } from './accept.ts';
+import type { Acceptor, Decision, NodeResources } from './accept.ts';
 import type { Capacity, PlannedWorkload, PlanReport, Refusal as RefusalWire } from './interface.ts';
 import type { NodeReader } from './node.ts';
 import type { Snapshot } from './plan/capacity.ts';
 import type { WorkloadRequest } from './plan/request.ts';
 import { capacityReport } from './report.ts';
-import { type DeploymentRecord, deploymentId, type Journal, ownedResources } from './store/journal.ts';
+import { type DeploymentRecord, deploymentId, type Journal } from './store/journal.ts';
 import { busyWith, operationsOf, updatedRecord } from './update.ts';
 import { requestOf } from './workloads/index.ts';
 
@@ -20,9 +20,7 @@ export interface DryRunOptions {
   readonly node: NodeReader;
 }
 
-/** As deploying does it: a refusal that may come from a reading of another moment is looked at again. */
-const READINGS = 3;
-/** What the contract reserves is on the chain, which is not asked. */
+/** What the contract reserves and who rents the node is on the chain, which is not asked. */
 const ANY_PUBLIC_IPS = Number.MAX_SAFE_INTEGER;
 
 type Needs = Infer<typeof Capacity>;
@@ -36,15 +34,18 @@ export async function dryRun(
 ): Promise<Infer<typeof PlanReport>> {
   const record = presentRecord(journal, deployment);
   const busy = record === undefined ? undefined : busyReason(journal, record, operationsOf(record, deployment));
-  for (let reading = 1; ; reading++) {
-    const owned = ownedResources(journal);
-    const resources = await acceptor.resources(signal);
-    signal.throwIfAborted();
-    // One moment for the decision and the numbers beside it.
-    const decision = acceptor.planOf(deployment, resources, ANY_PUBLIC_IPS);
-    const isSure = decision.plan.fits || reading === READINGS || ownedResources(journal) === owned;
-    if (isSure) return report(deployment, decision, busy, node.snapshot(resources.pools), journal);
-  }
+  const decide = (resources: NodeResources): Considered => ({
+    resources,
+    decision: acceptor.planOf(deployment, resources, { publicIps: ANY_PUBLIC_IPS, rentedBy: deployment.twin_id }),
+  });
+  // One moment for the decision and the numbers beside it.
+  const { resources, decision } = await acceptor.consider(deployment, signal, decide, () => false);
+  return report(deployment, decision, busy, node.snapshot(resources), journal);
+}
+
+interface Considered {
+  readonly resources: NodeResources;
+  readonly decision: Decision;
 }
 
 /** The deployment that would be updated, none for a new one. */
@@ -82,7 +83,7 @@ function report(
     Needs: workloads.map((one) => one.Needs).reduce(sum, NOTHING),
     Workloads: workloads,
     Refusals: reasons.map(reasonOf),
-    Capacity: capacityReport(snapshot, journal.deployments()),
+    Capacity: capacityReport(snapshot, journal.census),
   };
 }
 

@@ -1,78 +1,92 @@
-/** Reads the node for the planner: processors, memory, pools and what accepted deployments have in them. */
+/** Reads the node for the planner: processors, memory, and what in its pools is nobody's. */
 import { availableParallelism, totalmem } from 'node:os';
 import { basename } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
-import type { Pool, Reservation, Snapshot } from './plan/capacity.ts';
+import type { nodeMachine } from '../modules/noded/interface.ts';
+import type { PoolMetrics } from '../modules/storaged/interface.ts';
+import type { Client } from '../modules/zbus/definition.ts';
+import type { Infer } from '../modules/zbus/wire.ts';
+import type { Pool, Snapshot } from './plan/capacity.ts';
+import type { Ledger } from './plan/ledger.ts';
+import { unlessAborted } from './recent.ts';
 import type { Journal } from './store/journal.ts';
 import type { Calling, Daemons } from './workloads/workload.ts';
 
 const CONSISTENT_READS = 4;
+/** Milliseconds that one reading of everything may take: those who share it have deadlines of their own. */
+const FULL_READ_DEADLINE_MS = 10_000;
 
 export interface NodeOptions {
   readonly daemons: Pick<Daemons, 'storage' | 'network'>;
-  readonly journal: Journal;
+  /** noded; without it the node has no GPUs. */
+  readonly machine?: Client<typeof nodeMachine>;
+  readonly journal: Pick<Journal, 'ledger'>;
   readonly cpuOvercommit: number;
   /** Logical CPUs and bytes of memory; the host's own when left out. */
   readonly host?: { readonly cpus: number; readonly memoryBytes: number };
 }
 
+/** What was read of storaged; the journal's part is added when it is used. */
+export interface PoolReading {
+  readonly pools: readonly Pool[];
+  /** False where `foreignBytes` is only the most that it may be: a refusal by it is not to be believed. */
+  readonly isExact: boolean;
+}
+
 /** Something in a pool, by storaged's name. */
 interface Resident {
   readonly name: string;
-  readonly pool: string;
+  readonly path: string;
   readonly bytes: number;
 }
 
-/** What was read of storaged; the journal's part is added when it is used. */
-export interface PoolReading {
-  readonly pools: ReadonlyArray<Omit<Pool, 'existing'>>;
-  readonly residents: readonly Resident[];
-}
-
 interface StorageReading {
-  readonly pools: PoolReading['pools'];
-  readonly residents: ReadonlyArray<{ readonly name: string; readonly path: string; readonly bytes: number }>;
+  readonly metrics: readonly Infer<typeof PoolMetrics>[];
+  readonly residents: readonly Resident[];
 }
 
 export class NodeReader {
   readonly #options: NodeOptions;
   readonly #host: { readonly cpus: number; readonly memoryBytes: number };
+  #reading: Promise<PoolReading> | undefined;
+  #next: Promise<PoolReading> | undefined;
 
   constructor(options: NodeOptions) {
     this.#options = options;
     this.#host = options.host ?? { cpus: availableParallelism(), memoryBytes: totalmem() };
   }
 
-  /** Asks storaged; the lists and the sums belong to the same moment. Throws `ZbusError`. */
-  async pools(calling: Calling): Promise<PoolReading> {
-    let before = await this.#readStorage(calling);
-    for (let read = 1; ; read++) {
-      const after = await this.#readStorage(calling);
-      if (read < CONSISTENT_READS && !isDeepStrictEqual(before, after)) {
-        before = after;
-        continue;
-      }
-      // Without a quiet moment only what was there all the time counts as somebody's: never too much is free.
-      const lasting = after.residents.filter((one) => before.residents.some((other) => isDeepStrictEqual(one, other)));
-      const { pools } = after;
-      return { pools, residents: lasting.map(({ name, path, bytes }) => ({ name, bytes, pool: poolOf(path, pools) })) };
-    }
+  /**
+   * Asks storaged for the sums of its pools alone. Of what is used, the node's own is at most what does
+   * not surely belong to accepted workloads: what is being made or removed may count twice, nothing
+   * counts too little. Exact where nothing is being made or removed. Throws `ZbusError`.
+   */
+  async totals(calling: Calling): Promise<PoolReading> {
+    const { space } = this.#options.journal.ledger;
+    const mark = space.mark();
+    const metrics = await this.#options.daemons.storage.Metrics({}, calling);
+    const pools = metrics.map((one) => poolOf(one, one.Used - space.stoodSince(mark, one.Name)));
+    const isOnlyPlace = (media: Pool['media']): boolean => pools.filter((one) => one.media === media).length <= 1;
+    const isCertain = ({ Name, Used }: Infer<typeof PoolMetrics>): boolean =>
+      space.isSettled(mark, Name) && space.pool(Name).committed <= Used;
+    return {
+      pools,
+      isExact: metrics.every(isCertain) && (space.isPlaced || (isOnlyPlace('ssd') && isOnlyPlace('hdd'))),
+    };
   }
 
-  /** The node now: a reading of its pools and the reservations of this very moment. */
-  snapshot(reading: PoolReading): Snapshot {
-    const places = new Map(reading.residents.map((resident) => [resident.name, resident.pool]));
-    return {
-      ...this.#host,
-      policy: { cpuOvercommit: this.#options.cpuOvercommit },
-      pools: reading.pools.map((pool) => ({
-        ...pool,
-        existing: new Map(
-          reading.residents.filter((one) => one.pool === pool.name).map(({ name, bytes }) => [name, bytes]),
-        ),
-      })),
-      reservations: this.#options.journal.reservations().map((one) => whereItIs(one, places)),
-    };
+  /**
+   * Asks storaged for everything in its pools, a reading that begins after the call. Whoever asks
+   * meanwhile shares the next one. Throws `ZbusError`.
+   */
+  pools({ signal }: Pick<Calling, 'signal'>): Promise<PoolReading> {
+    return unlessAborted(this.#reading === undefined ? this.#begin() : this.#afterwards(this.#reading), signal);
+  }
+
+  /** The node now: a reading of its pools and the books of this very moment. */
+  snapshot({ pools }: PoolReading): Snapshot & { readonly holdings: Ledger } {
+    const { cpuOvercommit, journal } = this.#options;
+    return { ...this.#host, policy: { cpuOvercommit }, pools, holdings: journal.ledger };
   }
 
   /** WireGuard ports that are taken on the host. */
@@ -80,41 +94,93 @@ export class NodeReader {
     return new Set(await this.#options.daemons.network.WireguardPorts({}, calling));
   }
 
-  async #readStorage(calling: Calling): Promise<StorageReading> {
+  /** Ids of the host's GPUs. */
+  async gpus(calling: Calling): Promise<ReadonlySet<string>> {
+    const found = await this.#options.machine?.Gpus({}, calling);
+    return new Set(found?.map((gpu) => gpu.ID));
+  }
+
+  #begin(): Promise<PoolReading> {
+    const reading = this.#readAll().finally(() => {
+      if (this.#reading === reading) this.#reading = undefined;
+    });
+    this.#reading = reading;
+    return reading;
+  }
+
+  #afterwards(running: Promise<unknown>): Promise<PoolReading> {
+    this.#next ??= running
+      .catch(() => undefined)
+      .then(() => {
+        this.#next = undefined;
+        return this.#begin();
+      });
+    return this.#next;
+  }
+
+  async #readAll(): Promise<PoolReading> {
+    const { space } = this.#options.journal.ledger;
+    // What had an owner at any moment of the reading is not the node's own: it may have lost it since.
+    const watch = space.watch();
+    try {
+      const { metrics, residents, isQuiet } = await this.#readQuietly();
+      const owned = new Map<string, number>();
+      for (const { name, path, bytes } of residents) {
+        const pool = poolOn(path, metrics);
+        space.place(name, pool);
+        // More than it is held for is the node's own, too: somebody has to have it on the books.
+        owned.set(pool, (owned.get(pool) ?? 0) + Math.min(bytes, watch.bytesOf(name)));
+      }
+      return { pools: metrics.map((one) => poolOf(one, one.Used - (owned.get(one.Name) ?? 0))), isExact: isQuiet };
+    } finally {
+      watch.stop();
+    }
+  }
+
+  /** Lists and sums of the same moment. */
+  async #readQuietly(): Promise<StorageReading & { readonly isQuiet: boolean }> {
+    const signal = AbortSignal.timeout(FULL_READ_DEADLINE_MS);
+    let before = await this.#readStorage(signal);
+    for (let read = 1; ; read++) {
+      const after = await this.#readStorage(signal);
+      const known = new Map(before.residents.map(({ path, bytes }) => [path, bytes]));
+      const lasting = after.residents.filter(({ path, bytes }) => known.get(path) === bytes);
+      const isQuiet =
+        lasting.length === after.residents.length &&
+        known.size === lasting.length &&
+        isDeepStrictEqual(before.metrics, after.metrics);
+      if (isQuiet) return { ...after, isQuiet };
+      // Without a quiet moment only what was there all the time counts as somebody's: never too much is free.
+      if (read === CONSISTENT_READS) return { metrics: after.metrics, residents: lasting, isQuiet };
+      before = after;
+    }
+  }
+
+  async #readStorage(signal: AbortSignal): Promise<StorageReading> {
     const { storage } = this.#options.daemons;
+    const calling = { deadlineMs: FULL_READ_DEADLINE_MS, signal };
     const [metrics, volumes, disks] = await Promise.all([
       storage.Metrics({}, calling),
       storage.VolumeList({}, calling),
       storage.DiskList({}, calling),
     ]);
     return {
-      pools: metrics.map(({ Name, Type, Size, Used }) => ({
-        name: Name,
-        media: Type === 'hdd' ? ('hdd' as const) : ('ssd' as const),
-        sizeBytes: Size,
-        usedBytes: Used,
-      })),
+      metrics,
       residents: [
         ...volumes.map(({ Name, Path, Usage }) => ({ name: Name, path: Path, bytes: Usage.Size })),
         ...disks.map(({ Path, Size }) => ({ name: basename(Path), path: Path, bytes: Size })),
-      ].sort((a, b) => (a.path < b.path ? -1 : 1)),
+      ],
     };
   }
 }
 
-/** A pool's name is a folder on the way to everything in it. */
-function poolOf(path: string, pools: readonly { readonly name: string }[]): string {
-  const folders = new Set(path.split('/').slice(0, -1));
-  return pools.find((pool) => folders.has(pool.name))?.name ?? (pools.length === 1 ? (pools[0]?.name ?? '') : '');
+function poolOf({ Name, Type, Size }: Infer<typeof PoolMetrics>, foreignBytes: number): Pool {
+  const media = Type === 'hdd' ? 'hdd' : 'ssd';
+  return { name: Name, media, sizeBytes: Size, foreignBytes: Math.max(0, foreignBytes) };
 }
 
-/** storaged chose the pool in the end; what exists counts where it is. */
-function whereItIs(reservation: Reservation, places: ReadonlyMap<string, string>): Reservation {
-  return {
-    ...reservation,
-    workloads: reservation.workloads.map((workload) => ({
-      ...workload,
-      allocations: workload.allocations.map((one) => ({ ...one, pool: places.get(one.resource) || one.pool })),
-    })),
-  };
+/** A pool's name is a folder on the way to everything in it. */
+function poolOn(path: string, pools: readonly Infer<typeof PoolMetrics>[]): string {
+  const folders = path.split('/').slice(0, -1);
+  return pools.find((pool) => folders.includes(pool.Name))?.Name ?? (pools.length === 1 ? (pools[0]?.Name ?? '') : '');
 }

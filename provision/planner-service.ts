@@ -29,7 +29,7 @@ export interface PlannerServiceOptions {
 export function plannerService(options: PlannerServiceOptions): Service<typeof planner> {
   const { latest, journal, steps, types } = options;
   return {
-    Capacity: async (_, { signal }) => capacityReport(await latest.read(signal), journal.deployments()),
+    Capacity: async (_, { signal }) => capacityReport(await latest.read(signal), journal.census),
     Features: () => [...nodeFeatures],
     Plan: async ({ twin, deployment: struct }, { signal }) => {
       const deployment = deploymentFromStruct(struct, { results: 'drop' });

@@ -95,6 +95,7 @@ export function startProvisiond(options: ProvisiondOptions): Provisiond {
   const node = new NodeReader({
     daemons,
     journal,
+    machine: bus.of(nodeMachine),
     cpuOvercommit: options.cpuOvercommit,
     ...(options.host === undefined ? {} : { host: options.host }),
   });
@@ -115,7 +116,7 @@ export function startProvisiond(options: ProvisiondOptions): Provisiond {
     ...(options.busyWaitMs === undefined ? {} : { busyWaitMs: options.busyWaitMs }),
     onAccepted: (record) => contracts.accepted(record, stopping.signal),
   });
-  const latest = new LatestSnapshot(node, journal);
+  const latest = new LatestSnapshot(node);
   const contracts = new ContractWatch({
     journal,
     engine,

@@ -2,9 +2,9 @@
 import { readFile } from 'node:fs/promises';
 import type { Infer } from '../modules/zbus/wire.ts';
 import { type Channel, MissedError } from './channel.ts';
-import { isLeaving } from './engine/record.ts';
 import type { CapacityReport, Capacity as CapacityWire, Counters, StepEvent, Waiting } from './interface.ts';
 import { type Account, type Capacity, countCapacity, type Snapshot } from './plan/capacity.ts';
+import type { Census } from './store/census.ts';
 import type { DeploymentRecord, StepEntry } from './store/journal.ts';
 
 type Side = 'total' | 'system' | 'committed' | 'pending' | 'free';
@@ -20,7 +20,7 @@ function side(capacity: Capacity, of: Side): Infer<typeof CapacityWire> {
   };
 }
 
-export function capacityReport(snapshot: Snapshot, records: readonly DeploymentRecord[]): Infer<typeof CapacityReport> {
+export function capacityReport(snapshot: Snapshot, census: Census): Infer<typeof CapacityReport> {
   const capacity = countCapacity(snapshot);
   return {
     Total: side(capacity, 'total'),
@@ -40,26 +40,17 @@ export function capacityReport(snapshot: Snapshot, records: readonly DeploymentR
     })),
     LogicalCPUs: snapshot.cpus,
     CPUOvercommit: snapshot.policy.cpuOvercommit,
-    Waiting: waitingOf(records),
+    Waiting: waitingOf(census),
   };
 }
 
 /** What was asked for and is not done yet. */
-export function waitingOf(records: readonly DeploymentRecord[]): Infer<typeof Waiting> {
-  const waits = ({ cancelled, workloads }: DeploymentRecord): number[] => {
-    if (cancelled !== undefined) return [];
-    return workloads.flatMap(({ state, created, next, removal }) => {
-      if (removal !== undefined) return [];
-      if (state === 'init') return [created];
-      return next === undefined ? [] : [next.askedAt];
-    });
-  };
-  const since = records.map(waits).filter((one) => one.length > 0);
+export function waitingOf(census: Census): Infer<typeof Waiting> {
   return {
-    Deployments: since.length,
-    Workloads: since.flat().length,
-    Leaving: records.flatMap(({ workloads }) => workloads.filter(isLeaving)).length,
-    Oldest: since.length === 0 ? 0 : Math.min(...since.flat()),
+    Deployments: census.waitingDeployments,
+    Workloads: census.waitingWorkloads,
+    Leaving: census.leavingWorkloads,
+    Oldest: census.waitingSince,
   };
 }
 
@@ -81,23 +72,17 @@ export function usedOf(snapshot: Snapshot): Infer<typeof CapacityWire> {
   };
 }
 
-export function countersOf(
-  snapshot: Snapshot,
-  records: readonly DeploymentRecord[],
-  openConnections: number,
-): Infer<typeof Counters> {
-  const running = records.map(runningWorkloads).filter((workloads) => workloads.length > 0);
-  const workloads = running.flat();
+export function countersOf(snapshot: Snapshot, census: Census, connections: number): Infer<typeof Counters> {
   return {
     Total: totalOf(snapshot),
     Used: usedOf(snapshot),
     System: side(countCapacity(snapshot), 'system'),
     Users: {
-      Deployments: running.length,
-      Workloads: workloads.length,
-      LastDeploymentTimestamp: Math.max(0, ...workloads.map((workload) => workload.created)),
+      Deployments: census.runningDeployments,
+      Workloads: census.runningWorkloads,
+      LastDeploymentTimestamp: census.newestRunning,
     },
-    OpenConnecions: openConnections,
+    OpenConnecions: connections,
   };
 }
 

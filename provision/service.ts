@@ -39,8 +39,8 @@ export function provisionService({ journal, engine, acceptor }: ProvisionService
     Get: ({ twin, contractID }) => deploymentToStruct(standingDeployment(need(twin, contractID))),
     List: ({ twin }) =>
       journal
-        .deployments()
-        .filter((record) => record.twin === twin && record.workloads.some(isAlive))
+        .deploymentsOf(twin)
+        .filter((record) => record.workloads.some(isAlive))
         .map((record) => deploymentToStruct(standingDeployment(record))),
     Changes: ({ twin, contractID }) => journal.changes(need(twin, contractID).id).map(changedWorkload),
     GetWorkloadStatus: ({ id }) => {
@@ -60,8 +60,7 @@ export function provisionService({ journal, engine, acceptor }: ProvisionService
     ListTwins: () => [...new Set(journal.deployments().map((record) => record.twin))],
     ListPrivateIPs: ({ twin, network }) =>
       journal
-        .deployments()
-        .filter((record) => record.twin === twin && record.workloads.some(isAlive))
+        .deploymentsOf(twin)
         .flatMap((record) => record.workloads.filter(isAlive))
         .flatMap(({ held }) => (held?.address?.network === network ? [held.address.ip] : [])),
     ListPublicIPs: () => [],

@@ -24,7 +24,7 @@ const SUFFIXED = ['upgrade_identity', 'upgrade_version', 'upgrade_workload_versi
 export function updatedRecord(journal: Journal, { twin_id: twin, contract_id }: Deployment): DeploymentRecord {
   const record = journal.deployment(deploymentId(twin, contract_id));
   if (record !== undefined && record.cancelled === undefined) return record;
-  const isTwinKnown = journal.deployments().some((one) => one.twin === twin);
+  const isTwinKnown = journal.deploymentsOf(twin).length > 0;
   throw new GridError('deployment_to_update_missing', { twin, contract: contract_id.toString(), isTwinKnown });
 }
 
@@ -90,8 +90,8 @@ export function busyWith(
 /** A machine of another deployment of the twin that is to stay on the network. */
 function networkUser(journal: Journal, { id, twin }: DeploymentRecord, { type, name }: WorkloadRecord) {
   if (type !== network.name) return undefined;
-  for (const other of journal.deployments()) {
-    if (other.twin !== twin || other.id === id) continue;
+  for (const other of journal.deploymentsOf(twin)) {
+    if (other.id === id) continue;
     const user = other.workloads.find(
       (one) => one.held?.address?.network === name && one.removal === undefined && one.state !== 'error',
     );

@@ -6,6 +6,7 @@
  * promised than there is (memory or a pool was taken out), free is 0 and the
  * rest is `deficit`.
  */
+import type { Holdings } from './holdings.ts';
 
 export type Media = 'ssd' | 'hdd';
 
@@ -33,6 +34,8 @@ export interface ReservedWorkload {
   readonly allocations: readonly PlacedAllocation[];
   readonly network?: NetworkClaim;
   readonly address?: AddressClaim;
+  /** GPUs passed to a machine, by id. */
+  readonly gpus?: readonly string[];
 }
 
 /** A network's name in its twin's name space and what it occupies on the node. */
@@ -62,10 +65,8 @@ export interface Pool {
   readonly name: string;
   readonly media: Media;
   readonly sizeBytes: number;
-  /** Every quota and file that storaged counts, the node's own and tenants'. */
-  readonly usedBytes: number;
-  /** Of `usedBytes`: what belongs to accepted workloads, by storaged's name. */
-  readonly existing: ReadonlyMap<string, number>;
+  /** What fills it without an accepted workload behind it: the node's own, and what lost its owner. */
+  readonly foreignBytes: number;
 }
 
 export interface CapacityPolicy {
@@ -78,7 +79,8 @@ export interface Snapshot {
   readonly cpus: number;
   readonly memoryBytes: number;
   readonly pools: readonly Pool[];
-  readonly reservations: readonly Reservation[];
+  /** The books of this very moment. */
+  readonly holdings: Holdings;
   readonly policy: CapacityPolicy;
 }
 
@@ -159,28 +161,10 @@ function add(accounts: readonly Account[]): Account {
   return sum;
 }
 
-function poolAccount(pool: Pool, reservations: readonly Reservation[]): PoolAccount {
-  const placed = { committed: 0, pending: 0 };
-  // One thing that grows is reserved in two parts.
-  const owned = new Set<string>();
-  for (const reservation of reservations) {
-    for (const workload of reservation.workloads) {
-      for (const allocation of workload.allocations) {
-        if (allocation.pool !== pool.name) continue;
-        placed[workload.state] += allocation.bytes;
-        owned.add(allocation.resource);
-      }
-    }
-  }
-  // The cache volume and whatever else fills the pool without an accepted workload behind it.
-  const ownedBytes = [...owned].reduce((sum, name) => sum + (pool.existing.get(name) ?? 0), 0);
-  const foreign = Math.max(0, pool.usedBytes - ownedBytes);
-  const system = Math.min(foreign, Math.max(0, pool.sizeBytes - placed.committed - placed.pending));
-  return {
-    name: pool.name,
-    media: pool.media,
-    ...account(pool.sizeBytes, system, placed.committed, placed.pending),
-  };
+function poolAccount({ name, media, sizeBytes, foreignBytes }: Pool, holdings: Holdings): PoolAccount {
+  const { committed, pending } = holdings.pool(name);
+  const system = Math.min(foreignBytes, Math.max(0, sizeBytes - committed - pending));
+  return { name, media, ...account(sizeBytes, system, committed, pending) };
 }
 
 /** The largest free space of one pool, and that pool's name; `''` when there is no pool. */
@@ -198,30 +182,17 @@ export function roomiest(
   return best;
 }
 
-/** Counts the node. */
-export function countCapacity(snapshot: Snapshot): Capacity {
-  const held = { committed: { vcpus: 0, memory: 0, ips: 0 }, pending: { vcpus: 0, memory: 0, ips: 0 } };
-  for (const reservation of snapshot.reservations) {
-    for (const workload of reservation.workloads) {
-      const side = held[workload.state];
-      side.vcpus += workload.vcpus;
-      side.memory += workload.memoryBytes;
-      side.ips += workload.publicIps;
-    }
-  }
-  const pools = snapshot.pools.map((pool) => poolAccount(pool, snapshot.reservations));
-  const sellable = Math.floor(snapshot.cpus * snapshot.policy.cpuOvercommit);
+/** Counts the node. Costs the same however much is held. */
+export function countCapacity({ cpus, memoryBytes, pools: read, holdings, policy }: Snapshot): Capacity {
+  const { committed, pending } = holdings;
+  const pools = read.map((pool) => poolAccount(pool, holdings));
+  const reserve = reservedMemoryBytes(memoryBytes);
   return {
-    vcpus: account(sellable, 0, held.committed.vcpus, held.pending.vcpus),
-    memory: account(
-      snapshot.memoryBytes,
-      reservedMemoryBytes(snapshot.memoryBytes),
-      held.committed.memory,
-      held.pending.memory,
-    ),
+    vcpus: account(Math.floor(cpus * policy.cpuOvercommit), 0, committed.vcpus, pending.vcpus),
+    memory: account(memoryBytes, reserve, committed.memoryBytes, pending.memoryBytes),
     ssd: add(pools.filter((pool) => pool.media === 'ssd')),
     hdd: add(pools.filter((pool) => pool.media === 'hdd')),
-    publicIps: { committed: held.committed.ips, pending: held.pending.ips },
+    publicIps: { committed: committed.publicIps, pending: pending.publicIps },
     pools,
     largestDiskBytes: roomiest(pools, 'ssd').free,
   };

@@ -12,6 +12,8 @@ export interface WorkloadRequest {
   readonly network?: NetworkClaim;
   /** Set on a machine: its private address. */
   readonly address?: AddressClaim;
+  /** Ids of the GPUs a machine asks for. */
+  readonly gpus?: readonly string[];
   /** Names of the workloads a machine mounts. */
   readonly mounts: readonly string[];
   /** Node features asked for beside the type itself, as `mycelium`. */

@@ -1,8 +1,10 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { codes, disk, network, refusals, request, workload } from '../testing/plan.ts';
+import { codes, disk, ledgerOf, network, refusals, request, workload } from '../testing/plan.ts';
+import type { NodeAbilities } from './abilities.ts';
 import { countCapacity, growthOf, type Reservation, type ReservedWorkload, type Snapshot } from './capacity.ts';
-import { type NodeAbilities, type Plan, planDeployment } from './plan.ts';
+import type { Ledger } from './ledger.ts';
+import { type Plan, planDeployment } from './plan.ts';
 import type { WorkloadRequest } from './request.ts';
 import { planUpdate } from './update.ts';
 
@@ -25,8 +27,11 @@ const abilities: NodeAbilities = {
   contractPublicIps: 0,
 };
 
-/** Two pools, in which everything that is reserved exists. */
-function snapshot(reservations: readonly Reservation[], memoryBytes = 32 * GIB): Snapshot {
+/** Two pools with nothing of the node's own. */
+function snapshot(
+  reservations: readonly Reservation[],
+  memoryBytes = 32 * GIB,
+): Snapshot & { readonly holdings: Ledger } {
   const pools = [
     ['a', 40 * GIB],
     ['b', 20 * GIB],
@@ -35,15 +40,8 @@ function snapshot(reservations: readonly Reservation[], memoryBytes = 32 * GIB):
     cpus: 4,
     memoryBytes,
     policy: { cpuOvercommit: 2 },
-    reservations,
-    pools: pools.map(([name, sizeBytes]) => {
-      const existing = new Map<string, number>();
-      for (const { allocations } of reservations.flatMap((one) => one.workloads)) {
-        for (const { resource, pool, bytes } of allocations) if (pool === name) existing.set(resource, bytes);
-      }
-      const usedBytes = [...existing.values()].reduce((sum, bytes) => sum + bytes, 0);
-      return { name, media: 'ssd' as const, sizeBytes, usedBytes, existing };
-    }),
+    holdings: ledgerOf(reservations),
+    pools: pools.map(([name, sizeBytes]) => ({ name, media: 'ssd' as const, sizeBytes, foreignBytes: 0 })),
   };
 }
 
@@ -208,8 +206,7 @@ describe('plan of an update', () => {
             const now = left.find((one) => one.name === target.name);
             return now === undefined ? target : growthOf(now, target);
           });
-          const during = snapshot([{ ...before, workloads: left }]);
-          const counted = countCapacity({ ...during, reservations: [{ ...before, workloads: [...left, ...pending] }] });
+          const counted = countCapacity(snapshot([{ ...before, workloads: [...left, ...pending] }]));
           for (const { system, committed, pending: more, free, total, deficit } of counted.pools) {
             expect(system + committed + more + free).toBe(total);
             expect(deficit).toBe(0);

@@ -4,7 +4,9 @@
  * happened, on disk, when it returns.
  */
 import { growthOf, type Reservation, type ReservedWorkload } from '../plan/capacity.ts';
+import type { Ledger } from '../plan/ledger.ts';
 import type { PlannedWorkload } from '../plan/plan.ts';
+import type { Census } from './census.ts';
 import type { OperationEnd, OperationRecord } from './operations.ts';
 
 /** `<twin>-<contract>`. */
@@ -231,7 +233,11 @@ export interface Journal {
   pending(id?: DeploymentId): readonly OperationRecord[];
   /** Records that are damaged; empty on a node that is well. */
   quarantined(): readonly Quarantined[];
-  /** What is held now, by whom. */
+  /** The books of what is held now. */
+  readonly ledger: Ledger;
+  /** How many deployments run, wait and leave. */
+  readonly census: Census;
+  /** What is held now, by whom; a list of all of it. */
   reservations(): readonly Reservation[];
   /** Whether the deployment was ever accepted here, as far as the history reaches. */
   knows(twin: number, contract: bigint): boolean;

@@ -1,6 +1,8 @@
 /** The journal in memory: the model the SQLite journal is compared with, and the store of engine tests. */
 import { GridError } from '../../schemas/errors/index.ts';
 import type { Reservation } from '../plan/capacity.ts';
+import type { Ledger } from '../plan/ledger.ts';
+import type { Census } from './census.ts';
 import {
   type Acceptance,
   type Change,
@@ -305,6 +307,14 @@ export class MemoryJournal implements Journal {
 
   reservations(): readonly Reservation[] {
     return this.#records.reservations();
+  }
+
+  get ledger(): Ledger {
+    return this.#records.books.ledger;
+  }
+
+  get census(): Census {
+    return this.#records.books.census;
   }
 
   knows(twin: number, contract: bigint): boolean {

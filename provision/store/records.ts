@@ -1,10 +1,12 @@
 /** The journal's records in memory, found by whatever they are asked for. */
 import type { Reservation } from '../plan/capacity.ts';
+import { Books } from './books.ts';
 import { type DeploymentId, type DeploymentRecord, reservationOf } from './journal.ts';
 import type { OperationRecord } from './operations.ts';
 import { isPauseDue, isUnfinished } from './unfinished.ts';
 
 export class Records {
+  readonly books = new Books();
   /** In the order of acceptance. */
   readonly #byId = new Map<DeploymentId, DeploymentRecord>();
   readonly #byTwin = new Map<number, Set<DeploymentId>>();
@@ -55,6 +57,7 @@ export class Records {
     this.#reserved = undefined;
     if (record === undefined) this.#byId.delete(id);
     else this.#byId.set(id, record);
+    this.books.replace(id, record);
     mark(this.#byTwin, known.twin, id, record !== undefined);
     mark(this.#byContract, known.contract, id, record !== undefined);
     if (record !== undefined && (isUnfinished(record) || isPauseDue(record))) this.#unfinished.add(id);

@@ -23,8 +23,9 @@ const GIB = 1024 ** 3;
 export const LIMITS: EngineLimits = {
   ...ENGINE_LIMITS,
   retry: { budgetMs: 300, firstDelayMs: 1, maxDelayMs: 5 },
-  removalDelayMs: [2, 10],
+  laterMs: [2, 10],
   dependencyWaitMs: 2_000,
+  stopGraceMs: 20,
 };
 
 export const tenant = new Tenant(7);
@@ -53,7 +54,7 @@ export async function acceptOn(host: TestHost, journal: Journal, deployment: Dep
     cpuOvercommit: 4,
     host: { cpus: 8, memoryBytes: 64 * GIB },
   });
-  const reading = await node.pools({ deadlineMs: 1_000, signal: new AbortController().signal });
+  const reading = await node.pools({ signal: new AbortController().signal });
   const plan = planDeployment(requestOf(deployment), node.snapshot(reading), {
     types: new Set(workloadDrivers.keys()),
     features: new Set(nodeFeatures),

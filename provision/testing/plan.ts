@@ -1,5 +1,8 @@
 /** Requests in the planner's words, for tests of plans. */
-import type { Plan, Refusal } from '../plan/plan.ts';
+import type { Reservation } from '../plan/capacity.ts';
+import { Ledger } from '../plan/ledger.ts';
+import type { Plan } from '../plan/plan.ts';
+import type { Refusal } from '../plan/refusal.ts';
 import type { DeploymentRequest, WorkloadRequest } from '../plan/request.ts';
 
 export function workload(name: string, type: string, given: Partial<WorkloadRequest> = {}): WorkloadRequest {
@@ -25,3 +28,13 @@ export function refusals(plan: Plan): readonly Refusal[] {
 }
 
 export const codes = (plan: Plan): string[] => refusals(plan).map((one) => one.code);
+
+/** Books of deployments that stay. */
+export function ledgerOf(reservations: readonly Reservation[]): Ledger {
+  const ledger = new Ledger();
+  for (const { twin, contract, workloads } of reservations) {
+    const lines = workloads.map((holds) => ({ holds, stands: holds.state === 'committed', isLeaving: false }));
+    ledger.replace(`${twin}-${contract}`, { twin, contract, lines });
+  }
+  return ledger;
+}

@@ -65,6 +65,7 @@ export const zmachineDriver: WorkloadDriver = {
         { resource: `rootfs:${id}`, kind: 'volume', media: 'ssd', bytes: rootfsSize(cpu, memory, Number(data.size)) },
       ],
       ...(nic === undefined ? {} : { address: { network: nic.network, ip: nic.ip } }),
+      ...(data.gpu.length === 0 ? {} : { gpus: data.gpu }),
       mounts: data.mounts.map((mount) => mount.name),
       features: asked.filter(([, wanted]) => wanted).map(([feature]) => feature),
     };

@@ -97,6 +97,36 @@ export const capacityErrors = {
     message: (d) => `workload '${d.workload}' asks for '${d.feature}', which this node does not offer`,
     remedy: 'leave it out or choose a node whose features list it',
   }),
+  gpu_unknown: entry({
+    number: 3012,
+    stage: 'capacity',
+    fault: 'caller',
+    retryable: false,
+    details: z.object({ workload: z.string(), gpu: z.string(), present: z.array(z.string()) }),
+    message: (d) =>
+      `unknown GPU id '${d.gpu}' (workload '${d.workload}'; the node has ${d.present.length === 0 ? 'none' : d.present.join(', ')})`,
+    remedy: 'zos.gpu.list lists the GPUs of the node',
+  }),
+  gpu_taken: entry({
+    number: 3013,
+    stage: 'capacity',
+    fault: 'caller',
+    retryable: true,
+    details: z.object({ workload: z.string(), gpu: z.string(), holder: z.string() }),
+    message: (d) =>
+      `device '${d.gpu}' is already used by another workload: '${d.holder}' has it, '${d.workload}' asks for it`,
+    remedy: 'ask for another GPU of the node, or remove the machine that has it',
+  }),
+  gpu_not_rented: entry({
+    number: 3014,
+    stage: 'capacity',
+    fault: 'caller',
+    retryable: true,
+    details: z.object({ workload: z.string(), twin: z.int(), rentedBy: z.int() }),
+    message: (d) =>
+      `usage of GPU is not allowed unless node is rented: workload '${d.workload}' of twin ${d.twin}, the node is ${d.rentedBy === 0 ? 'not rented' : `rented by twin ${d.rentedBy}`}`,
+    remedy: 'rent the whole node before you ask for its GPUs',
+  }),
   network_name_taken: entry({
     number: 3020,
     stage: 'capacity',
@@ -151,6 +181,16 @@ export const capacityErrors = {
     message: (d) =>
       `wireguard listen port already in use, pick another one: port ${d.port} of workload '${d.workload}' is taken`,
     remedy: 'zos.network.list_wg_ports lists the ports in use',
+  }),
+  network_leaving: entry({
+    number: 3026,
+    stage: 'capacity',
+    fault: 'caller',
+    retryable: true,
+    details: z.object({ workload: z.string(), network: z.string(), contract: z.string() }),
+    message: (d) =>
+      `workload '${d.workload}' names network '${d.network}' of contract ${d.contract}, which is being removed`,
+    remedy: 'deploy the network again once it is gone, then the machine',
   }),
   mount_missing: entry({
     number: 3030,
