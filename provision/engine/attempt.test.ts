@@ -18,7 +18,12 @@ async function told(failure: unknown): Promise<{ tenant: string; log: string; ca
     undo: () => Promise.resolve(),
   };
   const heard: string[] = [];
-  const error = await attemptStep('d', step, budget, never, (_, text) => heard.push(text)).catch((one: unknown) => one);
+  const error = await attemptStep('d', step, budget, {
+    signal: never,
+    inPlace: (attempt) => attempt(),
+    pause: () => Promise.resolve(),
+    heard: (_, text) => void heard.push(text),
+  }).catch((one: unknown) => one);
   if (!isGridError(error)) throw error;
   return { tenant: error.message, log: heard.at(-1) ?? '', cause: error.cause };
 }

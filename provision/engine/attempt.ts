@@ -1,5 +1,4 @@
 /** One step of a run: a deadline for each attempt, a budget for all of them, one typed error at the end. */
-import { setTimeout as sleep } from 'node:timers/promises';
 import { isZbusError } from '../../modules/zbus/errors.ts';
 import { GridError, isGridError, reviveError } from '../../schemas/errors/index.ts';
 import { tenantReason } from '../tenant-reason.ts';
@@ -13,7 +12,16 @@ export interface RetryBudget {
   readonly maxDelayMs: number;
 }
 
-export type Heard = (state: 'started' | 'done' | 'failed', message: string) => void;
+/** What an attempt is made in. */
+export interface Attempting {
+  /** Ends an attempt under way. */
+  readonly signal: AbortSignal;
+  /** Waits for a place, runs the attempt in it and hands it back: nothing is held between two attempts. */
+  readonly inPlace: <T>(attempt: () => Promise<T>) => Promise<T>;
+  /** Waits so many milliseconds. Throws when no other attempt is to begin. */
+  readonly pause: (ms: number) => Promise<void>;
+  readonly heard: (state: 'started' | 'done' | 'failed', message: string) => void;
+}
 
 /**
  * Whether the same call may succeed a moment later: the daemon was not there,
@@ -32,16 +40,19 @@ export async function attemptStep(
   workload: string,
   step: Step,
   budget: RetryBudget,
-  signal: AbortSignal,
-  heard: Heard,
+  { signal, inPlace, pause, heard }: Attempting,
 ): Promise<void> {
-  const began = performance.now();
+  let began = 0;
   let delayMs = budget.firstDelayMs;
-  signal.throwIfAborted();
-  heard('started', '');
   for (let attempts = 1; ; attempts++) {
     signal.throwIfAborted();
-    const error = await attemptOnce(step, signal);
+    const error = await inPlace(() => {
+      if (attempts === 1) {
+        began = performance.now();
+        heard('started', '');
+      }
+      return attemptOnce(step, signal);
+    });
     if (error === undefined) break;
     signal.throwIfAborted();
     heard('failed', error.message);
@@ -49,7 +60,7 @@ export async function attemptStep(
     if (!isTransient(error) || elapsedMs + delayMs > budget.budgetMs) {
       throw failure(workload, step, attempts, elapsedMs, error);
     }
-    await sleep(delayMs, undefined, { signal });
+    await pause(delayMs);
     delayMs = Math.min(delayMs * 2, budget.maxDelayMs);
   }
   heard('done', '');

@@ -3,8 +3,10 @@ import { isGridError } from '../../schemas/errors/index.ts';
 import { changeOf } from '../../schemas/upgrade.ts';
 import type { ChangeOutcome, WorkloadRecord } from '../store/journal.ts';
 import { signedWorkload } from '../store/signed.ts';
+import type { Job } from './job.ts';
+import { TryLater } from './later.ts';
 import type { Settled } from './settled.ts';
-import type { EngineOptions, Job, Steps } from './steps.ts';
+import type { EngineOptions, Steps } from './steps.ts';
 
 const RESULT_DEADLINE_MS = 10_000;
 
@@ -24,7 +26,7 @@ export class Changing {
     const outcome = await this.#attempt(job, workload);
     job.signal.throwIfAborted();
     this.#options.journal.settle(job.record.id, workload.name, outcome);
-    this.#settled.tell();
+    this.#settled.tell(job.record.id, job.record.twin);
   }
 
   async #attempt(job: Job, workload: WorkloadRecord): Promise<ChangeOutcome> {
@@ -44,7 +46,7 @@ export class Changing {
       job.signal.throwIfAborted();
       if (!isGridError(error)) throw error;
       if (!(await this.#steps.undo(job, workload, step))) {
-        throw new Error(`workload '${name}' is between two versions`, { cause: error });
+        throw new TryLater(`workload '${name}' is between two versions`, { cause: error });
       }
       const { id: deployment, trace } = job.record;
       this.#options.log.error({ err: error, deployment, workload: name, trace }, 'change failed, it runs on as it was');

@@ -261,7 +261,10 @@ describe.each([0, 15])('a cancellation while a deployment is made, by daemons %d
 
 it('one twin with images that never come leaves room for the others', async () => {
   const journal = new MemoryJournal();
-  const engine = startEngine(journal, host.daemons, { ...LIMITS, concurrentSteps: 4, concurrentStepsPerTwin: 3 });
+  const engine = startEngine(journal, host.daemons, {
+    ...LIMITS,
+    steps: { ...LIMITS.steps, flist: [4, 3] },
+  });
   host.hook = async ({ method, args }) => {
     if (method === 'Mount' && String(args.name).startsWith('7-')) await sleep(60_000, undefined, { ref: false });
   };

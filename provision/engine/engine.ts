@@ -1,88 +1,126 @@
 /**
- * Makes the host follow the journal. Each deployment has a lane of its own: what
- * is to be done is read from the journal, done, written to the journal, and read
- * again, until nothing is left. A restart is the same thing begun later.
+ * Makes the host follow the journal. Each deployment with something to do has a lane of its own: what
+ * is to be done is read from the journal, done, written to the journal, and read again, until nothing
+ * is left. A restart is the same thing begun later. Lanes wait for places, fairly between twins; what
+ * is to be removed, paused or resumed has places of its own and waits behind nothing else.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { withTrace } from '../../modules/zbus/trace.ts';
-import type { DeploymentId, DeploymentRecord, WorkloadRecord } from '../store/journal.ts';
+import type { DeploymentId, DeploymentRecord } from '../store/journal.ts';
+import { isEnded, type OperationRecord } from '../store/operations.ts';
+import { Alone } from './alone.ts';
+import { Lane, type Urgency } from './lane.ts';
+import { Interrupted, isPoison, keptReason } from './later.ts';
+import { ENGINE_LIMITS, type EngineLimits } from './limits.ts';
+import { outcomeOf } from './outcome.ts';
+import { Places, type Release } from './places.ts';
 import { Provisioning } from './provisioning.ts';
-import { isChanging, isLeaving, isMakingRoom, isUnfinished } from './record.ts';
+import { isUnfinished } from './record.ts';
 import { Removal } from './removal.ts';
-import { Settled } from './settled.ts';
-import { ENGINE_LIMITS, type EngineLimits, type EngineOptions, type Job, jobOf, Steps } from './steps.ts';
+import { type About, Settled } from './settled.ts';
+import { type EngineOptions, type StepNumbers, Steps } from './steps.ts';
+import { hasWork, takeTurn, urgencyOf } from './turn.ts';
 
-interface Lane {
-  /** Ends the present run, so that the lane looks at the journal again. */
-  interrupt: AbortController;
-  /** Ends a wait before the next try. */
-  wake: AbortController;
-  running: Promise<void> | undefined;
-  /** What runs by the journal has not been looked for on the host since the start. */
-  unverified: boolean;
+export interface EngineNumbers {
+  /** Deployments with something to do. */
+  readonly lanes: number;
+  readonly running: Readonly<Record<Urgency, number>>;
+  readonly queued: Readonly<Record<Urgency, number>>;
+  /** Waiting for their next try. */
+  readonly resting: number;
+  readonly parked: number;
+  /** Not looked for on the host yet. */
+  readonly unverified: number;
+  /** Workloads that vanished and were made again since the start. */
+  readonly repairs: number;
+  readonly steps: StepNumbers;
 }
 
-/** The lane has something else to do first. */
-class Interrupted extends Error {
-  override readonly name = 'Interrupted';
-}
+type Verdict = 'again' | 'over' | { readonly error: unknown };
 
 export class Engine {
   readonly #options: EngineOptions;
   readonly #limits: EngineLimits;
   readonly #lanes = new Map<DeploymentId, Lane>();
-  readonly #pauses = new Map<DeploymentId, boolean>();
-  /** Whose machines may stand still or run whatever the journal says: a pause or its end was begun and did not end. */
-  readonly #doubtful = new Set<DeploymentId>();
+  readonly #places: Readonly<Record<Urgency, Places>>;
+  readonly #alone: Alone;
+  /** What was worked on each time the process died. */
+  readonly #suspects = new Set<DeploymentId>();
   readonly #settled = new Settled();
+  readonly #steps: Steps;
   readonly #provisioning: Provisioning;
   readonly #removal: Removal;
-  readonly #stopping = new AbortController();
+  /** No step begins after it. */
+  readonly #ending = new AbortController();
+  /** Nothing goes on after it. */
+  readonly #stopped = new AbortController();
+  #whenIdle: (() => void)[] = [];
 
   constructor(options: EngineOptions) {
-    const steps = new Steps(options);
+    const limits = options.limits ?? ENGINE_LIMITS;
     this.#options = options;
-    this.#limits = options.limits ?? ENGINE_LIMITS;
-    this.#provisioning = new Provisioning(options, steps, this.#settled);
-    this.#removal = new Removal(options.journal, steps, this.#settled);
+    this.#limits = limits;
+    this.#places = {
+      urgent: new Places(...limits.urgentLanes),
+      work: new Places(...limits.lanes),
+      verify: new Places(...limits.verifyingLanes),
+    };
+    this.#alone = new Alone([this.#places.work, this.#places.verify], limits.poison.aloneMs, this.#ending.signal);
+    this.#steps = new Steps(options);
+    this.#provisioning = new Provisioning(options, this.#steps, this.#settled, {
+      isVerified: (id, workload) => this.#isVerified(id, workload),
+    });
+    this.#removal = new Removal(options.journal, this.#steps, this.#settled);
   }
 
-  /** Goes on with everything in the journal. */
+  /**
+   * Goes on with everything in the journal: what is unfinished first, then what is to be looked for on
+   * the host, networks before what stands on them. Returns at once.
+   */
   resume(): void {
-    for (const { id } of this.#options.journal.deployments()) {
-      this.#doubtful.add(id);
-      this.#lane(id, true);
-    }
+    const { journal } = this.#options;
+    this.#suspect(journal.operations());
+    const unfinished = journal.unfinished();
+    const isFirst = new Set(unfinished.map(({ id }) => id));
+    const settled = journal.deployments().filter(({ id }) => !isFirst.has(id));
+    const hasNetwork = (record: DeploymentRecord): boolean =>
+      record.workloads.some((one) => one.held?.network !== undefined);
+    const order = [...unfinished, ...settled.filter(hasNetwork), ...settled.filter((one) => !hasNetwork(one))];
+    // All are known to be unverified before the first is worked on.
+    const lanes = order.map(({ id, twin }) => {
+      const lane = new Lane(id, twin);
+      lane.unverified = true;
+      this.#lanes.set(id, lane);
+      return lane;
+    });
+    for (const lane of lanes) this.#begin(lane);
   }
 
   /** Runs a deployment that was accepted just now, or its new version: a lane at work looks at the journal again. */
   submit(id: DeploymentId): void {
-    this.#interrupt(id);
+    this.#ask(id);
   }
 
   /** Looks again after every change of a workload until it is so. Throws an `AbortError` when the signal aborts first. */
-  until(signal: AbortSignal, isSo: () => boolean): Promise<void> {
-    return this.#settled.until(signal, isSo);
+  until(signal: AbortSignal, isSo: () => boolean, about?: About): Promise<void> {
+    return this.#settled.until(signal, isSo, about);
   }
 
   /** Wants a deployment gone; overtakes its run. False when there is none or it is on its way out. */
   cancel(id: DeploymentId, reason: string): boolean {
     if (!this.#options.journal.cancel(id, reason)) return false;
-    this.#interrupt(id);
+    this.#ask(id);
     return true;
   }
 
   /**
-   * Pauses what runs, or lets what is paused go on. The wish lives in memory:
-   * after a start the chain says again which deployments are to be paused.
+   * Pauses what runs, or lets what is paused go on; the journal keeps the wish. Overtakes the run. False
+   * when it is wanted so already, or there is none to pause.
    */
-  pause(id: DeploymentId, paused: boolean): void {
-    const record = this.#options.journal.deployment(id);
-    if (record === undefined || record.cancelled !== undefined) return;
-    this.#pauses.set(id, paused);
-    if (!this.#isPauseDue(record)) return;
-    this.#lanes.get(id)?.wake.abort();
-    this.#lane(id, false);
+  pause(id: DeploymentId, paused: boolean, reason = ''): boolean {
+    if (!this.#options.journal.pause(id, paused, reason)) return false;
+    this.#ask(id);
+    return true;
   }
 
   /**
@@ -90,145 +128,282 @@ export class Engine {
    * or had failed before. Throws an `AbortError` when the signal aborts first.
    */
   async decommission(id: DeploymentId, workload: string, reason: string, signal: AbortSignal): Promise<void> {
-    if (this.#options.journal.decommission(id, workload, reason)) this.#interrupt(id);
-    await this.#settled.until(signal, () => {
-      const found = this.#options.journal.deployment(id)?.workloads.find((one) => one.name === workload);
+    const { journal } = this.#options;
+    if (journal.decommission(id, workload, reason)) this.#ask(id);
+    const isGone = (): boolean => {
+      const found = journal.deployment(id)?.workloads.find((one) => one.name === workload);
       return found === undefined || found.removal === undefined || found.held === undefined;
-    });
+    };
+    await this.#settled.until(signal, isGone, { deployment: id });
+  }
+
+  /** Looks for what runs of it on the host and makes again what vanished, when its turn comes. */
+  recheck(id: DeploymentId): void {
+    const record = this.#options.journal.deployment(id);
+    if (record === undefined || this.#ending.signal.aborted) return;
+    const lane = this.#lanes.get(id) ?? this.#newLane(record);
+    lane.unverified = true;
+    lane.seen.clear();
+    // What waits for its turn sees it then; what waits for time has its reason, and is asked to look now.
+    if (lane.running === undefined && (lane.isResting || !lane.isWaiting)) this.#ask(id);
+  }
+
+  /**
+   * Runs `work` in the place of the deployment's lane, whether or not the journal knows it: whoever asks for
+   * something meanwhile has it done after. False at once when its lane is at work, or the engine stops.
+   */
+  async aside(id: DeploymentId, work: () => Promise<void>): Promise<boolean> {
+    const found = this.#lanes.get(id);
+    if (this.#ending.signal.aborted || found?.running !== undefined) return false;
+    const lane = found ?? this.#newLane({ id, twin: Number(id.split('-')[0]) });
+    lane.leave();
+    lane.enter();
+    const { ending } = lane.hands(this.#ending.signal, this.#stopped.signal);
+    const ended = Promise.withResolvers<void>();
+    lane.running = ended.promise;
+    try {
+      await work();
+      return true;
+    } finally {
+      lane.running = undefined;
+      ended.resolve();
+      if (this.#ending.signal.aborted || (found === undefined && !ending.aborted)) this.#leave(lane);
+      else this.#queue(lane);
+    }
   }
 
   /** Resolves when no lane has work left. */
   async idle(): Promise<void> {
-    while (this.#lanes.size > 0) {
-      await Promise.allSettled([...this.#lanes.values()].map((lane) => lane.running));
+    if (this.#lanes.size > 0) await new Promise<void>((resolve) => this.#whenIdle.push(resolve));
+  }
+
+  /**
+   * Lets the steps under way end, for a moment, and begins no other; what is unfinished goes on at the next
+   * start. Resolves within a deadline, whatever hangs.
+   */
+  async stop(): Promise<void> {
+    const { stopGraceMs, stopDeadlineMs } = this.#limits;
+    this.#ending.abort(new Interrupted('the engine stops'));
+    for (const lane of [...this.#lanes.values()]) {
+      if (lane.running !== undefined) continue;
+      lane.leave();
+      this.#leave(lane);
+    }
+    const idle = this.idle();
+    await Promise.race([idle, sleep(stopGraceMs, undefined, { ref: false })]);
+    this.#stopped.abort(new Interrupted('the engine stops'));
+    await Promise.race([idle, sleep(stopDeadlineMs, undefined, { ref: false })]);
+    if (this.#lanes.size > 0) this.#options.log.error({ lanes: this.#lanes.size }, 'lanes did not end in time');
+  }
+
+  get numbers(): EngineNumbers {
+    const { urgent, work, verify } = this.#places;
+    const lanes = [...this.#lanes.values()];
+    return {
+      lanes: lanes.length,
+      running: { urgent: urgent.taken, work: work.taken, verify: verify.taken },
+      queued: { urgent: urgent.queued, work: work.queued, verify: verify.queued },
+      resting: lanes.filter((lane) => lane.isResting && !lane.isParked).length,
+      parked: lanes.filter((lane) => lane.isParked).length,
+      unverified: lanes.filter((lane) => lane.unverified).length,
+      repairs: this.#provisioning.restoring.repairs,
+      steps: this.#steps.numbers,
+    };
+  }
+
+  /** How many others are served before each deployment that waits for a place. */
+  positions(): ReadonlyMap<DeploymentId, number> {
+    const found = new Map<DeploymentId, number>();
+    const { urgent, work, verify } = this.#places;
+    for (const keys of [urgent.order(), work.order(), verify.order(), this.#alone.keys]) {
+      let ahead = 0;
+      for (const id of keys) {
+        // The place of a lane that only waits for something is asked for without its name.
+        if (id !== '') found.set(id, ahead);
+        ahead += 1;
+      }
+    }
+    return found;
+  }
+
+  #isVerified(id: DeploymentId, workload: string): boolean {
+    const lane = this.#lanes.get(id);
+    return lane === undefined || !lane.unverified || lane.seen.has(workload);
+  }
+
+  #newLane({ id, twin }: Pick<DeploymentRecord, 'id' | 'twin'>): Lane {
+    const lane = new Lane(id, twin);
+    this.#lanes.set(id, lane);
+    return lane;
+  }
+
+  /** Something was asked of it: what it does is ended, what it waits for is not waited for any more. */
+  #ask(id: DeploymentId): void {
+    const record = this.#options.journal.deployment(id);
+    if (this.#ending.signal.aborted || record === undefined) return;
+    const lane = this.#lanes.get(id) ?? this.#newLane(record);
+    lane.failures = 0;
+    lane.delayMs = 0;
+    lane.isParked = false;
+    if (lane.running === undefined) this.#queue(lane);
+    else lane.interrupt();
+  }
+
+  /** What was worked on at each of several deaths of the process runs alone, and then no more. */
+  #suspect(operations: readonly OperationRecord[]): void {
+    const { suspectCrashes } = this.#limits.poison;
+    for (const one of operations) {
+      if (!isEnded(one) && one.crashes >= suspectCrashes) this.#suspects.add(one.deployment);
     }
   }
 
-  /** Stops at the next boundary of a step; what is unfinished goes on at the next start. */
-  async stop(): Promise<void> {
-    this.#stopping.abort(new Interrupted('the engine stops'));
-    await this.idle();
+  /** The first turn after the start. */
+  #begin(lane: Lane): void {
+    const { journal } = this.#options;
+    const { crashes: limit } = this.#limits.poison;
+    if (!this.#suspects.has(lane.id)) {
+      this.#queue(lane);
+      return;
+    }
+    const crashes = Math.max(...journal.operations(lane.id).map((one) => (isEnded(one) ? 0 : one.crashes)), 0);
+    if (crashes < limit) {
+      this.#queue(lane);
+      return;
+    }
+    journal.begin(lane.id);
+    this.#park(lane, `the process ended ${crashes} times while this was worked on`);
   }
 
-  #interrupt(id: DeploymentId): void {
-    this.#lanes.get(id)?.interrupt.abort(new Interrupted('the deployment has something else to do'));
-    this.#lane(id, false);
+  #queue(lane: Lane): void {
+    lane.leave();
+    lane.isResting = false;
+    if (this.#suspects.has(lane.id)) {
+      lane.wait(this.#alone.queue(lane.id, () => this.#run(lane, undefined)));
+      return;
+    }
+    const urgency = urgencyOf(this.#options.journal.deployment(lane.id));
+    const places = this.#places[urgency];
+    const leave = places.queue(lane.twin, (release) => void this.#run(lane, urgency, places, release), lane.id);
+    if (lane.running === undefined) lane.wait(leave);
   }
 
-  #lane(id: DeploymentId, unverified: boolean): void {
-    if (this.#stopping.signal.aborted || this.#lanes.has(id)) return;
-    const lane: Lane = {
-      interrupt: new AbortController(),
-      wake: new AbortController(),
-      running: undefined,
-      unverified,
-    };
-    this.#lanes.set(id, lane);
-    const trace = this.#options.journal.deployment(id)?.trace ?? '';
-    lane.running = withTrace(trace, () => this.#drive(id, lane)).finally(() => this.#leave(id, lane));
+  /** One turn in a place, or alone. Never rejects. */
+  #run(lane: Lane, urgency: Urgency | undefined, places?: Places, release?: Release): Promise<void> {
+    lane.enter(places, release);
+    const trace = this.#options.journal.deployment(lane.id)?.trace ?? '';
+    lane.running = withTrace(trace, () => this.#drive(lane, urgency)).then((verdict) => {
+      lane.running = undefined;
+      lane.exit();
+      this.#after(lane, verdict);
+    });
+    return lane.running;
+  }
+
+  /** Looks, acts, looks again, for as long as its place is the right one. */
+  async #drive(lane: Lane, urgency: Urgency | undefined): Promise<Verdict> {
+    // Not before its caller knows that it runs.
+    await undefined;
+    for (;;) {
+      const hands = lane.hands(this.#ending.signal, this.#stopped.signal);
+      try {
+        if (this.#ending.signal.aborted) return 'again';
+        const record = this.#options.journal.deployment(lane.id);
+        if (record === undefined) return 'over';
+        const wanted = urgencyOf(record);
+        if (urgency !== undefined && wanted !== urgency && wanted !== 'verify') return 'again';
+        const operations = this.#options.journal.begin(lane.id);
+        if (!hasWork(record, lane, operations)) {
+          this.#settle(record, operations);
+          return 'over';
+        }
+        await takeTurn(this.#parts, record, operations, lane, hands);
+        lane.failures = 0;
+        lane.delayMs = 0;
+      } catch (error) {
+        if (!hands.ending.aborted) return { error };
+      }
+    }
+  }
+
+  readonly #settle = (record: DeploymentRecord, operations: readonly OperationRecord[]): void => {
+    const { journal } = this.#options;
+    for (const operation of operations) {
+      const { state, error } = outcomeOf(operation, record, journal);
+      journal.end(record.id, state, error, operation.id);
+    }
+  };
+
+  #after(lane: Lane, verdict: Verdict): void {
+    // A turn that ended did not end the process.
+    this.#suspects.delete(lane.id);
+    try {
+      if (this.#ending.signal.aborted) {
+        if (verdict !== 'over') this.#options.journal.end(lane.id, 'queued', '');
+        this.#leave(lane);
+      } else if (verdict === 'over') this.#leave(lane);
+      else if (verdict === 'again') this.#queue(lane);
+      else this.#failed(lane, verdict.error);
+    } catch (error) {
+      this.#options.log.error({ err: error, deployment: lane.id }, 'the journal does not take how a lane ended');
+      if (this.#ending.signal.aborted) this.#leave(lane);
+      else this.#rest(lane);
+    }
+  }
+
+  #failed(lane: Lane, error: unknown): void {
+    const { journal, log } = this.#options;
+    if (isPoison(error)) {
+      lane.failures += 1;
+      if (lane.failures >= this.#limits.poison.failures) {
+        this.#park(lane, keptReason(error), error);
+        return;
+      }
+      log.warn({ err: error, deployment: lane.id }, 'lane failed, it will be tried again');
+    }
+    this.#rest(lane);
+    journal.end(lane.id, 'queued', keptReason(error));
+  }
+
+  #rest(lane: Lane): void {
+    const [firstMs, mostMs] = this.#limits.laterMs;
+    lane.delayMs = lane.delayMs === 0 ? firstMs : Math.min(lane.delayMs * 2, mostMs);
+    this.#sleep(lane, lane.delayMs);
+  }
+
+  /** The node goes on without it: what is parked is tried again after a long time, or when something is asked of it. */
+  #park(lane: Lane, reason: string, error?: unknown): void {
+    const { journal, log } = this.#options;
+    lane.isParked = true;
+    this.#sleep(lane, this.#limits.poison.parkMs);
+    log.error({ err: error, deployment: lane.id, reason, failures: lane.failures }, 'deployment parked');
+    journal.end(lane.id, 'parked', reason);
+  }
+
+  #sleep(lane: Lane, ms: number): void {
+    lane.isResting = true;
+    const timer = setTimeout(() => {
+      // Untried for so long, it may do harm again.
+      if (lane.isParked && lane.failures === 0) this.#suspects.add(lane.id);
+      lane.isParked = false;
+      this.#queue(lane);
+    }, ms);
+    lane.wait(() => clearTimeout(timer));
   }
 
   /** Whoever asks for something after this gets a lane of its own. */
-  #leave(id: DeploymentId, lane: Lane): void {
-    if (this.#lanes.get(id) !== lane) return;
-    this.#lanes.delete(id);
-    this.#settled.tell();
+  #leave(lane: Lane): void {
+    if (this.#lanes.get(lane.id) !== lane) return;
+    this.#lanes.delete(lane.id);
+    const record = this.#options.journal.deployment(lane.id);
+    this.#settled.tell(lane.id, lane.twin);
+    if (record === undefined) this.#provisioning.restoring.forget(lane.id);
+    else if (!this.#ending.signal.aborted && !isUnfinished(record)) this.#options.onSettled?.(record);
+    if (this.#lanes.size > 0) return;
+    for (const idle of this.#whenIdle.splice(0)) idle();
   }
 
-  /** Looks, acts, looks again. */
-  async #drive(id: DeploymentId, lane: Lane): Promise<void> {
-    const { journal, log } = this.#options;
-    const [firstDelayMs, maxDelayMs] = this.#limits.removalDelayMs;
-    let delayMs = firstDelayMs;
-    while (!this.#stopping.signal.aborted) {
-      lane.interrupt = new AbortController();
-      lane.wake = new AbortController();
-      const signal = AbortSignal.any([this.#stopping.signal, lane.interrupt.signal]);
-      try {
-        const record = journal.deployment(id);
-        if (record === undefined || !this.#hasWork(record, lane)) {
-          this.#leave(id, lane);
-          if (record === undefined) this.#forget(id);
-          else this.#options.onSettled?.(record);
-          return;
-        }
-        if (await this.#work(record, lane, signal)) {
-          delayMs = firstDelayMs;
-          continue;
-        }
-      } catch (error) {
-        if (signal.aborted) continue;
-        log.error({ err: error, deployment: id }, 'lane failed, it will be tried again');
-      }
-      const waiting = AbortSignal.any([signal, lane.wake.signal]);
-      await sleep(delayMs, undefined, { signal: waiting }).catch(() => undefined);
-      delayMs = Math.min(delayMs * 2, maxDelayMs);
-    }
-  }
-
-  #forget(id: DeploymentId): void {
-    this.#pauses.delete(id);
-    this.#doubtful.delete(id);
-  }
-
-  #hasWork(record: DeploymentRecord, lane: Lane): boolean {
-    return isUnfinished(record) || lane.unverified || this.#isPauseDue(record);
-  }
-
-  /** One look's worth of work. False when something has to be tried again later. */
-  async #work(found: DeploymentRecord, lane: Lane, signal: AbortSignal): Promise<boolean> {
+  get #parts() {
     const { journal } = this.#options;
-    const leaving = found.workloads.filter(isLeaving);
-    const isClear = await this.#removal.run(jobOf(found, signal), leaving);
-    const record = journal.deployment(found.id) ?? found;
-    if (record.cancelled !== undefined) {
-      if (!isClear) return false;
-      journal.tombstone(record.id);
-      this.#settled.tell();
-      return true;
-    }
-    const job = jobOf(record, signal);
-    if (isMakingRoom(record)) {
-      await this.#keep(job, lane);
-      return isClear;
-    }
-    const isResumed = this.#pauses.get(record.id) === false;
-    if (isResumed && record.workloads.some((one) => isToPause(one, false))) {
-      await this.#pause(job, false);
-      return isClear;
-    }
-    if (record.workloads.some((one) => (one.state === 'init' && one.removal === undefined) || isChanging(one))) {
-      await this.#provisioning.run(job, lane.unverified);
-      return isClear;
-    }
-    await this.#keep(job, lane);
-    return isClear && !lane.unverified;
+    return { journal, provisioning: this.#provisioning, removal: this.#removal, settled: this.#settled };
   }
-
-  /** What stays neither lies still nor runs on unpaid because something else can not be removed yet. */
-  async #keep(job: Job, lane: Lane): Promise<void> {
-    const wanted = this.#pauses.get(job.record.id);
-    const isChange = wanted !== undefined && job.record.workloads.some((one) => isToPause(one, wanted));
-    if (lane.unverified && !isChange) lane.unverified = !(await this.#provisioning.verify(job));
-    if (wanted !== undefined && this.#isPauseDue(job.record)) await this.#pause(job, wanted);
-  }
-
-  async #pause(job: Job, wanted: boolean): Promise<void> {
-    const { id } = job.record;
-    const isDoubtful = this.#doubtful.has(id);
-    this.#doubtful.add(id);
-    await this.#provisioning.pause(job, wanted, isDoubtful);
-    this.#doubtful.delete(id);
-  }
-
-  #isPauseDue({ id, workloads }: DeploymentRecord): boolean {
-    const wanted = this.#pauses.get(id);
-    if (wanted === undefined) return false;
-    return workloads.some((one) => isToPause(one, wanted) || (this.#doubtful.has(id) && isToPause(one, !wanted)));
-  }
-}
-
-/** Whether the workload runs and is to pause, or is paused and is to go on. */
-function isToPause({ removal, state }: WorkloadRecord, wanted: boolean): boolean {
-  return removal === undefined && state === (wanted ? 'ok' : 'paused');
 }

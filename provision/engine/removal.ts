@@ -1,8 +1,9 @@
 /** Undoes workloads, dependants first, until every resource is confirmed gone. */
 import type { Journal, WorkloadRecord } from '../store/journal.ts';
+import type { Job } from './job.ts';
 import { inOrder } from './record.ts';
 import type { Settled } from './settled.ts';
-import type { Job, Steps } from './steps.ts';
+import type { Steps } from './steps.ts';
 
 export class Removal {
   readonly #journal: Journal;
@@ -40,7 +41,7 @@ export class Removal {
       if (!(await this.#steps.undo(job, workload, step))) return false;
     }
     this.#journal.release(job.record.id, workload.name);
-    this.#settled.tell();
+    this.#settled.tell(job.record.id, job.record.twin);
     return true;
   }
 }

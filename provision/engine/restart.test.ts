@@ -128,7 +128,7 @@ describe('engine after a start', () => {
 
   it('pauses a deployment whose lane waits for its next try', async () => {
     const journal = new MemoryJournal();
-    const engine = await restarted(journal, { ...LIMITS, removalDelayMs: [60_000, 60_000] });
+    const engine = await restarted(journal, { ...LIMITS, laterMs: [60_000, 60_000] });
     host.disks.clear();
     engine.resume();
     await lost(journal, 'disk');
@@ -144,7 +144,7 @@ describe('engine after a start', () => {
     host.hook = async ({ method }) => {
       if (method !== 'Run') return;
       stopped = first.stop();
-      await sleep(1);
+      await sleep(60);
     };
     first.submit(id);
     await first.idle();

@@ -1,33 +1,16 @@
 /** The steps of one workload, run and undone: places, attempts, and a line in the log for each. */
 import type { BusLog } from '../../modules/zbus/broker.ts';
-import { type Deployment, findWorkload, type Workload } from '../../schemas/deployment.ts';
+import { findWorkload, type Workload } from '../../schemas/deployment.ts';
 import { workloadId } from '../../schemas/ids.ts';
 import type { DeploymentRecord, Journal, StepEntry, WorkloadRecord } from '../store/journal.ts';
-import { standingDeployment } from '../store/signed.ts';
 import { driverOf } from '../workloads/index.ts';
-import type { Daemons, GuestBoot, Scope, Step, Work } from '../workloads/workload.ts';
+import type { Daemons, GuestBoot, Scope, Step, StepStage, Work } from '../workloads/workload.ts';
 import { attemptStep, type RetryBudget, undoStep } from './attempt.ts';
-import { Slots } from './slots.ts';
+import { type Job, pauseIn } from './job.ts';
+import { ENGINE_LIMITS, type EngineLimits } from './limits.ts';
+import { Places } from './places.ts';
 
-export interface EngineLimits {
-  /** Steps that run side by side on the whole node. */
-  readonly concurrentSteps: number;
-  /** Of those, the steps of one twin: its slow images never hold up another's. */
-  readonly concurrentStepsPerTwin: number;
-  readonly retry: RetryBudget;
-  /** Milliseconds a machine waits for a network of another deployment. */
-  readonly dependencyWaitMs: number;
-  /** Milliseconds between two tries to do what could not be done, doubled up to the second number. */
-  readonly removalDelayMs: readonly [number, number];
-}
-
-export const ENGINE_LIMITS: EngineLimits = {
-  concurrentSteps: 16,
-  concurrentStepsPerTwin: 4,
-  retry: { budgetMs: 60_000, firstDelayMs: 200, maxDelayMs: 5_000 },
-  dependencyWaitMs: 120_000,
-  removalDelayMs: [500, 30_000],
-};
+export { ENGINE_LIMITS, type EngineLimits } from './limits.ts';
 
 export interface EngineOptions {
   readonly journal: Journal;
@@ -41,31 +24,29 @@ export interface EngineOptions {
   readonly onSettled?: (record: DeploymentRecord) => void;
 }
 
-/** A deployment in the hands of its lane: what is to be done ends when `signal` aborts. */
-export interface Job {
-  readonly record: DeploymentRecord;
-  /** What of it is in force, with its states. */
-  readonly standing: Deployment;
-  readonly signal: AbortSignal;
-}
-
-/** Throws when the journal's document can not be read. */
-export function jobOf(record: DeploymentRecord, signal: AbortSignal): Job {
-  return { record, standing: standingDeployment(record), signal };
-}
+export type StepNumbers = Readonly<Record<StepStage, { readonly running: number; readonly queued: number }>>;
 
 export class Steps {
   readonly #options: EngineOptions;
   readonly #retry: RetryBudget;
-  readonly #slots: Slots;
-  /** storaged chooses pools as the plan did only if it is asked in the plan's order, one at a time. */
-  readonly #allocations = new Slots(1);
+  readonly #places: Readonly<Record<StepStage, Places>>;
 
   constructor(options: EngineOptions) {
-    const { concurrentSteps, concurrentStepsPerTwin, retry } = options.limits ?? ENGINE_LIMITS;
+    const { steps, retry } = options.limits ?? ENGINE_LIMITS;
     this.#options = options;
     this.#retry = retry;
-    this.#slots = new Slots(concurrentSteps, concurrentStepsPerTwin);
+    this.#places = {
+      storage: new Places(...steps.storage),
+      network: new Places(...steps.network),
+      flist: new Places(...steps.flist),
+      machine: new Places(...steps.machine),
+    };
+  }
+
+  get numbers(): StepNumbers {
+    const { storage, network, flist, machine } = this.#places;
+    const of = ({ taken: running, queued }: Places): { running: number; queued: number } => ({ running, queued });
+    return { storage: of(storage), network: of(network), flist: of(flist), machine: of(machine) };
   }
 
   workOf(job: Job, { name, type }: WorkloadRecord): Work {
@@ -88,25 +69,29 @@ export class Steps {
     return { id: workloadId(record.twin, record.contract, name), workload, deployment: standing, daemons, guest };
   }
 
-  /** Throws `step_failed` once the retry budget is spent, or the signal's reason. */
-  async ensure({ record, signal }: Job, workload: WorkloadRecord, step: Step): Promise<void> {
-    const release =
-      step.allocatesBytes === undefined
-        ? await this.#slots.take(signal, { owner: record.twin })
-        : await this.#allocations.take(signal, {
-            priority: [record.sequence, step.grows ? 0 : 1, -step.allocatesBytes],
-          });
-    try {
-      await attemptStep(workload.name, step, this.#retry, signal, (state, message) => {
-        this.note(record, workload, step, state, message);
-      });
-    } finally {
-      release();
-    }
+  /** Throws `step_failed` once the retry budget is spent, or the reason of the signal that ends the job. */
+  ensure(job: Job, workload: WorkloadRecord, step: Step): Promise<void> {
+    const { record, signal, ending } = job;
+    const places = this.#places[step.stage];
+    return attemptStep(workload.name, step, this.#retry, {
+      signal,
+      inPlace: async (attempt) => {
+        const release = await places.take(ending, record.twin);
+        try {
+          ending.throwIfAborted();
+          return await attempt();
+        } finally {
+          release();
+        }
+      },
+      pause: (ms) => pauseIn(job, ms),
+      heard: (state, message) => this.note(record, workload, step, state, message),
+    });
   }
 
   /** Whether it is confirmed undone; throws the signal's reason only. */
-  async undo({ record, signal }: Job, workload: WorkloadRecord, step: Step): Promise<boolean> {
+  async undo({ record, signal, ending }: Job, workload: WorkloadRecord, step: Step): Promise<boolean> {
+    ending.throwIfAborted();
     try {
       await undoStep(step, signal);
       this.note(record, workload, step, 'undone', '');

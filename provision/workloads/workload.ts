@@ -39,10 +39,12 @@ export interface Scope {
   readonly guest: GuestBoot;
 }
 
+/** The daemon whose work a step is, in the words of errors. */
+export type StepStage = Extract<Stage, 'storage' | 'network' | 'flist' | 'machine'>;
+
 export interface Step {
   readonly name: string;
-  /** Whose work it is, for errors. */
-  readonly stage: Stage;
+  readonly stage: StepStage;
   /** Milliseconds one attempt may take. */
   readonly deadlineMs: number;
   /** Bytes it takes of a pool; such steps run before dependencies are waited for, in the plan's order. */

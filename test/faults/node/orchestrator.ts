@@ -25,7 +25,7 @@ const WRITES: ReadonlySet<string> = new Set(JOURNAL_WRITES);
 const LIMITS: EngineLimits = {
   ...ENGINE_LIMITS,
   retry: { budgetMs: 4_000, firstDelayMs: 1, maxDelayMs: 10 },
-  removalDelayMs: [2, 10],
+  laterMs: [2, 10],
   dependencyWaitMs: 4_000,
 };
 
