@@ -7,6 +7,7 @@ import {
   count64,
   float64,
   int,
+  map,
   named,
   signed64,
   slice,
@@ -255,6 +256,35 @@ export const StepEvent = struct('gridnode.StepEvent', {
   Trace: str,
 });
 
+/** Something that was asked of the node, from its acceptance to its end. Times are milliseconds since 1970, 0 for what has not come. */
+export const Operation = struct('gridnode.Operation', {
+  ID: str,
+  /** `create`, `update`, `cancel`, `pause`, `resume`, `decommission` or `restore`. */
+  Kind: str,
+  /** `queued`, `running`, `parked`, `done`, `failed` or `superseded`. */
+  State: str,
+  TwinID: uint32,
+  ContractID: uint64,
+  /** Of a decommission; empty otherwise. */
+  Workload: str,
+  Version: uint32,
+  AskedAt: count64,
+  StartedAt: count64,
+  EndedAt: count64,
+  Attempts: uint32,
+  /** How often provisiond ended while it was worked on. */
+  Crashes: uint32,
+  /** Why the last attempt did not succeed; empty when none failed. */
+  LastError: str,
+  /** Why it was asked; empty where a tenant's document asked. */
+  Reason: str,
+  Trace: str,
+  /** How many are served before it; 0 when it runs or comes next. */
+  QueuePosition: uint32,
+  /** Steps that are under way or to be tried again; empty unless it runs. */
+  Steps: slice(StepEvent),
+});
+
 export const planner = defineInterface({
   module: 'provision',
   object: 'planner',
@@ -263,6 +293,11 @@ export const planner = defineInterface({
     Capacity: { args: {}, returns: [CapacityReport], fails: true, order: 'read' },
     /** Workload types and network features that this node runs. */
     Features: { args: {}, returns: [slice(str)], fails: true, order: 'read' },
+    /**
+     * What was asked and did not end, and the newest that did; oldest first, 500 at most. Twin 0 stands for
+     * all, for callers on this host; contract 0 for all of the twin.
+     */
+    Operations: { args: { twin: uint32, contractID: uint64 }, returns: [slice(Operation)], fails: true, order: 'read' },
     /** What would be decided on a deployment, or on an update of one, now; changes nothing, asks the chain nothing. */
     Plan: { args: { twin: uint32, deployment: Deployment }, returns: [PlanReport], fails: true, order: 'read' },
     /** Steps of a deployment so far, oldest first. */
@@ -276,4 +311,54 @@ export const planner = defineInterface({
     },
   },
   streams: { Steps: StepEvent },
+});
+
+/** Of one kind of thing that the node makes for workloads, in the last comparison of the host with the journal. */
+export const KindLeaks = struct('gridnode.KindLeaks', {
+  Kind: str,
+  /** On the host, and needed by nothing. */
+  Found: count64,
+  FoundBytes: Unit,
+  Removed: count64,
+  RemovedBytes: Unit,
+  /** Found and still there: too young, in use, beyond what one run removes, or not to be removed. */
+  Kept: count64,
+  KeptBytes: Unit,
+  /** Never known to this node's journal, or of a record that is damaged; never removed. */
+  Unknown: count64,
+  UnknownBytes: Unit,
+  /** Wanted, and not on the host. */
+  Missing: count64,
+});
+
+export const Leaks = struct('gridnode.Leaks', {
+  /** Comparisons since provisiond began. */
+  Runs: count64,
+  /** Milliseconds since 1970 of the last one; 0 before the first. */
+  StartedAt: count64,
+  DurationMs: count64,
+  /** Why the last one did not come to its end. */
+  Error: str,
+  /** Daemons that did not answer: nothing is said of their kinds. */
+  Away: slice(str),
+  /** In the order of their names. */
+  Kinds: slice(KindLeaks),
+  /** Since provisiond began, by kind. */
+  RemovedInAll: map(str, count64),
+  FailedInAll: map(str, count64),
+  RepairsInAll: map(str, count64),
+});
+
+/** Comparing the host with the journal: what leaked, what was repaired. */
+export const reconciler = defineInterface({
+  module: 'provision',
+  object: 'reconciler',
+  version: '0.1.0',
+  methods: {
+    /** What the last comparison found. */
+    Leaks: { args: {}, returns: [Leaks], fails: false, order: 'read' },
+    /** Compares now, and answers what was found; two at once are one. */
+    Run: { args: {}, returns: [Leaks], fails: true, order: 'read' },
+  },
+  streams: {},
 });

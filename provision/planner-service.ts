@@ -8,6 +8,7 @@ import type { LatestSnapshot } from './capacity-service.ts';
 import { dryRun } from './dry-run.ts';
 import type { planner, StepEvent } from './interface.ts';
 import type { NodeReader } from './node.ts';
+import { operationsOf, type Queue } from './operations.ts';
 import { type Changes, waitForVersion } from './progress.ts';
 import { capacityReport, stepEvent } from './report.ts';
 import { deploymentId, type Journal } from './store/journal.ts';
@@ -20,6 +21,7 @@ export interface PlannerServiceOptions {
   readonly acceptor: Acceptor;
   readonly node: NodeReader;
   readonly changes: Changes;
+  readonly queue: Queue;
   readonly steps: (signal: AbortSignal) => AsyncIterable<Infer<typeof StepEvent>>;
   readonly types: readonly string[];
   /** Aborted when the process is told to stop: who waits is told at once. */
@@ -31,6 +33,7 @@ export function plannerService(options: PlannerServiceOptions): Service<typeof p
   return {
     Capacity: async (_, { signal }) => capacityReport(await latest.read(signal), journal.census),
     Features: () => [...nodeFeatures],
+    Operations: ({ twin, contractID: contract }) => operationsOf(journal, options.queue, { twin, contract }),
     Plan: async ({ twin, deployment: struct }, { signal }) => {
       const deployment = deploymentFromStruct(struct, { results: 'drop' });
       validateDeployment(deployment, { runs: types });

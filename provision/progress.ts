@@ -5,6 +5,7 @@ import { isUnfinished } from './engine/record.ts';
 import type { Progress } from './interface.ts';
 import {
   type Change,
+  type DeploymentId,
   type DeploymentRecord,
   deploymentId,
   type Journal,
@@ -14,8 +15,11 @@ import {
 
 /** What tells of every change of a workload's state. */
 export interface Changes {
-  /** Looks again after every change until it is so. Throws an `AbortError` when the signal aborts first. */
-  until(signal: AbortSignal, isSo: () => boolean): Promise<void>;
+  /**
+   * Looks again after every change, or every one of a deployment, until it is so. Throws an `AbortError`
+   * when the signal aborts first.
+   */
+  until(signal: AbortSignal, isSo: () => boolean, about?: { readonly deployment: DeploymentId }): Promise<void>;
 }
 
 export interface Awaited {
@@ -55,7 +59,7 @@ export async function waitForVersion(
     return isGone || (last !== undefined && isSettled(last, version));
   };
   try {
-    await changes.until(AbortSignal.any([signal, late, stopping]), isOver);
+    await changes.until(AbortSignal.any([signal, late, stopping]), isOver, { deployment: id });
   } catch (error) {
     signal.throwIfAborted();
     if (stopping.aborted) throw new GridError('wait_ended', { contract: contract.toString() }, { cause: error });
@@ -86,7 +90,7 @@ function progressOf(record: DeploymentRecord, version: number, journal: Journal)
     Settled: settled,
     OK: settled && workloads.every(({ State, isWanted: wanted }) => (wanted ? isRunning(State) : State === 'deleted')),
     Version: record.version,
-    Step: settled ? '' : stepOf(journal.steps(record.id)),
+    Step: settled ? '' : stepOf(journal, record.id),
     Workloads: workloads.map(({ isWanted: _, ...one }) => one),
   };
 }
@@ -119,13 +123,21 @@ function isWanted({ removal }: { readonly removal: string | undefined }): boolea
   return removal !== REMOVED_BY_UPDATE;
 }
 
-/** What began last and has not ended. */
-function stepOf(entries: readonly StepEntry[]): string {
-  const open = new Map<string, string>();
-  for (const { workload, step, state } of entries) {
-    const key = `${workload}: ${step}`;
+/** What the node works on now. */
+function stepOf(journal: Journal, id: DeploymentId): string {
+  const parked = journal.operations(id).findLast((one) => one.state === 'parked');
+  if (parked !== undefined) return `parked: ${parked.error}`;
+  const last = openSteps(journal.steps(id)).at(-1);
+  return last === undefined ? 'queued' : `${last.workload}: ${last.step}`;
+}
+
+/** Those that began, or are to be tried again, and have not ended; in the order of their last news. */
+export function openSteps(entries: readonly StepEntry[]): StepEntry[] {
+  const open = new Map<string, StepEntry>();
+  for (const entry of entries) {
+    const key = `${entry.workload}: ${entry.step}`;
     open.delete(key);
-    if (state === 'started' || state === 'failed') open.set(key, key);
+    if (entry.state === 'started' || entry.state === 'failed') open.set(key, entry);
   }
-  return [...open.values()].at(-1) ?? 'queued';
+  return [...open.values()];
 }

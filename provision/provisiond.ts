@@ -1,12 +1,11 @@
 /** Puts provisiond together: journal, engine, acceptance, chain, and the objects on the bus. */
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { chain, substrateGateway } from '../modules/api-gateway/interface.ts';
+import { chain } from '../modules/api-gateway/interface.ts';
 import { flist } from '../modules/flistd/interface.ts';
 import { network } from '../modules/networkd/interface.ts';
 import { nodeMachine } from '../modules/noded/interface.ts';
 import { storage } from '../modules/storaged/interface.ts';
-import { vmd } from '../modules/vmd/interface.ts';
 import type { BusLog } from '../modules/zbus/broker.ts';
 import type { ZbusClient } from '../modules/zbus/client.ts';
 import type { ZbusServer } from '../modules/zbus/server.ts';
@@ -14,7 +13,6 @@ import type { Infer } from '../modules/zbus/wire.ts';
 import { Acceptor } from './accept.ts';
 import { LatestSnapshot, statisticsService } from './capacity-service.ts';
 import { Channel } from './channel.ts';
-import { CONSUMPTION_LIMITS, type ConsumptionLimits, ConsumptionReporter } from './consumption.ts';
 import { CONTRACT_WATCH_LIMITS, ContractWatch, type ContractWatchLimits } from './engine/contracts.ts';
 import { Engine } from './engine/engine.ts';
 import { removeOrphans } from './engine/orphans.ts';
@@ -24,6 +22,9 @@ import { TwinKeys } from './keys.ts';
 import { type NodeOptions, NodeReader } from './node.ts';
 import { plannerService } from './planner-service.ts';
 import { stepEvent, stepStream } from './report.ts';
+import type { CapacityLimits } from './reports/capacity.ts';
+import { Reports } from './reports/reports.ts';
+import type { TrafficLimits } from './reports/traffic.ts';
 import { provisionService } from './service.ts';
 import type { Journal } from './store/journal.ts';
 import { SqliteJournal } from './store/sqlite.ts';
@@ -45,7 +46,8 @@ export interface ProvisiondOptions {
   readonly kycUrl?: string;
   readonly engineLimits?: EngineLimits;
   readonly contractLimits?: ContractWatchLimits;
-  readonly consumptionLimits?: ConsumptionLimits;
+  readonly capacityLimits?: CapacityLimits;
+  readonly trafficLimits?: TrafficLimits;
   readonly host?: NodeOptions['host'];
   /** Aborted when the process is told to stop, before the bus takes no more calls. */
   readonly ending?: AbortSignal;
@@ -57,6 +59,7 @@ export interface Provisiond {
   readonly journal: Journal;
   readonly engine: Engine;
   readonly contracts: ContractWatch;
+  readonly reports: Reports;
   stop(): Promise<void>;
 }
 
@@ -68,17 +71,20 @@ const TWINS_RETRY_MS = 1_000;
 export function startProvisiond(options: ProvisiondOptions): Provisiond {
   const { server, bus, log, root } = options;
   const stopping = new AbortController();
-  const daemons = { storage: bus.of(storage), network: bus.of(network), flist: bus.of(flist), vmd: bus.of(vmd) };
   const chainClient = bus.of(chain);
   const journal = options.journal ?? new SqliteJournal(join(root, 'journal.sqlite'));
+  const { capacityLimits, trafficLimits } = options;
+  const reports = new Reports({
+    ...{ bus, journal, log, root },
+    ...(capacityLimits === undefined ? {} : { capacityLimits }),
+    ...(trafficLimits === undefined ? {} : { trafficLimits }),
+  });
+  const daemons = {
+    ...{ storage: bus.of(storage), network: bus.of(network), flist: bus.of(flist) },
+    vmd: reports.machines,
+  };
   const steps = new Channel<Infer<typeof StepEvent>>(STEP_BACKLOG);
   const types = [...workloadDrivers.keys()];
-  const consumption = new ConsumptionReporter({
-    journal,
-    gateway: bus.of(substrateGateway),
-    log,
-    limits: options.consumptionLimits ?? CONSUMPTION_LIMITS,
-  });
 
   const engine = new Engine({
     journal,
@@ -90,7 +96,7 @@ export function startProvisiond(options: ProvisiondOptions): Provisiond {
       log.info({ deployment: record.id, ...entry }, 'step');
       steps.push(stepEvent(record, entry));
     },
-    onSettled: (record) => consumption.changed(record),
+    onSettled: (record) => reports.changed(record),
   });
   const node = new NodeReader({
     daemons,
@@ -135,6 +141,7 @@ export function startProvisiond(options: ProvisiondOptions): Provisiond {
     plannerService({
       ...{ latest, journal, acceptor, node, types },
       changes: engine,
+      queue: engine,
       steps: (signal) => stepStream(steps, signal),
       stopping: AbortSignal.any([stopping.signal, ...(options.ending === undefined ? [] : [options.ending])]),
     }),
@@ -143,7 +150,7 @@ export function startProvisiond(options: ProvisiondOptions): Provisiond {
   engine.resume();
   const tasks = [
     contracts.run(stopping.signal),
-    consumption.run(stopping.signal),
+    reports.run(stopping.signal),
     followTwins(bus, keys, log, stopping.signal),
     untilDone(stopping.signal, log, async () => {
       const { found, removed } = await removeOrphans(journal, daemons, log, stopping.signal);
@@ -160,10 +167,12 @@ export function startProvisiond(options: ProvisiondOptions): Provisiond {
     journal,
     engine,
     contracts,
+    reports,
     stop: async () => {
       stopping.abort();
       await engine.stop();
       await Promise.allSettled(tasks);
+      reports.close();
       journal.close();
     },
   };
