@@ -396,6 +396,9 @@ export const EnsuredNode = struct('gridnode.EnsuredNode', {
   Differences: slice(str),
 });
 
+/** Blocks after its `birth` at which a transaction of `ReportTraffic` is void. A power of two, as eras are. */
+export const TRAFFIC_LIFE_BLOCKS = 32;
+
 /**
  * The chain in the shape the node needs: one read a question, all of it pinned
  * to one block, and events as a stream. Level-triggered readers must still

@@ -11,8 +11,10 @@ import { flist } from '../../modules/flistd/interface.ts';
 import { type Network, network } from '../../modules/networkd/interface.ts';
 import { storage } from '../../modules/storaged/interface.ts';
 import { vmd } from '../../modules/vmd/interface.ts';
+import { zero } from '../../modules/zbus/codec.ts';
 import type { Client, InterfaceDefinition, MethodDefinition, Service } from '../../modules/zbus/definition.ts';
 import { isZbusError, ZbusError } from '../../modules/zbus/errors.ts';
+import { NetMetric } from '../../modules/zbus/gridtypes.ts';
 import { Lanes, type Turn } from '../../modules/zbus/order.ts';
 import { ZbusServer } from '../../modules/zbus/server.ts';
 import type { Infer } from '../../modules/zbus/wire.ts';
@@ -59,6 +61,8 @@ export class TestHost {
   readonly mounts = new Map<string, string>();
   readonly machines = new Map<string, unknown>();
   readonly locked = new Set<string>();
+  /** Bytes of public traffic by machine. */
+  readonly traffic = new Map<string, number>();
   readonly contracts = new Map<bigint, Infer<typeof ContractFacts>>();
   /** What the chain was told that contracts use. */
   readonly consumption = new Map<bigint, Readonly<Record<'HRU' | 'SRU' | 'CRU' | 'MRU', bigint>>>();
@@ -249,7 +253,15 @@ export class TestHost {
     },
     Delete: ({ name }) => {
       this.machines.delete(name);
+      this.traffic.delete(name);
     },
+    Metrics: () =>
+      new Map(
+        [...this.machines.keys()].map((name) => {
+          const Public = { ...zero(NetMetric), NetTxBytes: this.traffic.get(name) ?? 0 };
+          return [name, { Private: zero(NetMetric), Public }];
+        }),
+      ),
   });
 
   readonly chain = {
@@ -263,6 +275,14 @@ export class TestHost {
       Node: () => ({ NodeID: 11, TwinID: 3, FarmID: 1, FarmerTwinID: 2 }),
       ActiveContracts: () =>
         [...this.contracts.values()].filter((one) => one.State !== 'deleted').map((one) => one.ContractID),
+      Reported: ({ ids }) => ({
+        BlockNumber: 9,
+        Contracts: (ids ?? []).map((id) => {
+          const { Found, State } = this.contracts.get(id) ?? NO_CONTRACT;
+          const Used = this.consumption.get(id) ?? { HRU: 0n, SRU: 0n, CRU: 0n, MRU: 0n };
+          return { ContractID: id, NodeID: Found && State !== 'deleted' ? 11 : 0, TrafficUntil: 0n, Used };
+        }),
+      }),
     }),
     Contracts$: (signal: AbortSignal) => this.events.read(signal),
   };

@@ -12,6 +12,7 @@ import type { Deployment, Workload } from '../../schemas/deployment.ts';
 import { ENGINE_LIMITS } from '../engine/steps.ts';
 import { provision } from '../interface.ts';
 import { type Provisiond, type ProvisiondOptions, startProvisiond } from '../provisiond.ts';
+import { CAPACITY_LIMITS } from '../reports/capacity.ts';
 import { deploymentFromStruct, deploymentToStruct } from '../wire.ts';
 import { TestHost } from './host.ts';
 import { diskWorkload, machineWorkload, networkWorkload, Tenant } from './tenant.ts';
@@ -78,7 +79,7 @@ export class Stand {
         removalsPerRun: 10,
         readDeadlineMs: 2_000,
       },
-      consumptionLimits: { gatherMs: 20, deadlineMs: 2_000, retryMs: [20, 40] },
+      capacityLimits: { ...CAPACITY_LIMITS, gatherMs: 20, deadlineMs: 2_000, retryMs: [20, 40] },
       host: { cpus: 4, memoryBytes: 16 * GIB },
       ...given,
     });

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { silentLog } from '../../../modules/zbus/broker.ts';
 import { ENGINE_LIMITS, type EngineLimits } from '../../../provision/engine/steps.ts';
 import { type Provisiond, startProvisiond } from '../../../provision/provisiond.ts';
+import { CAPACITY_LIMITS } from '../../../provision/reports/capacity.ts';
 import { JOURNAL_WRITES } from '../../../provision/store/failing.ts';
 import type { Journal } from '../../../provision/store/journal.ts';
 import { MemoryJournal } from '../../../provision/store/memory.ts';
@@ -84,7 +85,7 @@ export class Orchestrator {
         removalsPerRun: 10,
         readDeadlineMs: 2_000,
       },
-      consumptionLimits: { gatherMs: 1, deadlineMs: 2_000, retryMs: [3, 10] },
+      capacityLimits: { ...CAPACITY_LIMITS, gatherMs: 1, deadlineMs: 2_000, retryMs: [3, 10] },
       host: { cpus: CPUS, memoryBytes: MEMORY_BYTES },
     });
     this.#running = { life, disk, daemon };
