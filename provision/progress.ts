@@ -125,7 +125,7 @@ function isWanted({ removal }: { readonly removal: string | undefined }): boolea
 
 /** What the node works on now. */
 function stepOf(journal: Journal, id: DeploymentId): string {
-  const parked = journal.operations(id).findLast((one) => one.state === 'parked');
+  const parked = journal.pending(id).findLast((one) => one.state === 'parked');
   if (parked !== undefined) return `parked: ${parked.error}`;
   const last = openSteps(journal.steps(id)).at(-1);
   return last === undefined ? 'queued' : `${last.workload}: ${last.step}`;

@@ -7,7 +7,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { withTrace } from '../../modules/zbus/trace.ts';
 import type { DeploymentId, DeploymentRecord } from '../store/journal.ts';
-import { isEnded, type OperationRecord } from '../store/operations.ts';
+import type { OperationRecord } from '../store/operations.ts';
 import { Alone } from './alone.ts';
 import { Lane, type Urgency } from './lane.ts';
 import { Interrupted, isPoison, keptReason } from './later.ts';
@@ -79,7 +79,7 @@ export class Engine {
    */
   resume(): void {
     const { journal } = this.#options;
-    this.#suspect(journal.operations());
+    this.#suspect(journal.pending());
     const unfinished = journal.unfinished();
     const isFirst = new Set(unfinished.map(({ id }) => id));
     const settled = journal.deployments().filter(({ id }) => !isFirst.has(id));
@@ -253,7 +253,7 @@ export class Engine {
   #suspect(operations: readonly OperationRecord[]): void {
     const { suspectCrashes } = this.#limits.poison;
     for (const one of operations) {
-      if (!isEnded(one) && one.crashes >= suspectCrashes) this.#suspects.add(one.deployment);
+      if (one.crashes >= suspectCrashes) this.#suspects.add(one.deployment);
     }
   }
 
@@ -265,7 +265,7 @@ export class Engine {
       this.#queue(lane);
       return;
     }
-    const crashes = Math.max(...journal.operations(lane.id).map((one) => (isEnded(one) ? 0 : one.crashes)), 0);
+    const crashes = Math.max(0, ...journal.pending(lane.id).map((one) => one.crashes));
     if (crashes < limit) {
       this.#queue(lane);
       return;

@@ -20,7 +20,8 @@ function isJournalTrouble(error: unknown): boolean {
 
 /** Whether a lane that ends so, again and again, may be put aside. */
 export function isPoison(error: unknown): boolean {
-  return !(error instanceof TryLater || isGridError(error) || isZbusError(error) || isJournalTrouble(error));
+  if (isGridError(error)) return !error.retryable;
+  return !(error instanceof TryLater || isZbusError(error) || isJournalTrouble(error));
 }
 
 /** What an operation keeps of it; its tenant may read that. */

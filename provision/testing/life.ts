@@ -1,8 +1,14 @@
 /** Engines that die at a chosen write of their journal, for tests of what the next one makes of it. */
 import type { Engine } from '../engine/engine.ts';
+import { JOURNAL_WRITES } from '../store/failing.ts';
 import type { Journal } from '../store/journal.ts';
 import { SqliteJournal } from '../store/sqlite.ts';
 import type { Daemons } from '../workloads/workload.ts';
+
+/** What the engine writes of its own accord. */
+const ENGINE_WRITES: ReadonlySet<string> = new Set(
+  JOURNAL_WRITES.filter((name) => !['accept', 'revise', 'decommission'].includes(name)),
+);
 
 export interface LifeOptions {
   /** Of the journal, which outlives this life. */
@@ -27,9 +33,7 @@ export class Life {
       get: (target, property) => {
         const value: unknown = Reflect.get(target, property, target);
         if (typeof value !== 'function') return value;
-        if (!['recordStep', 'finish', 'settle', 'release', 'tombstone', 'cancel'].includes(String(property))) {
-          return value.bind(target);
-        }
+        if (!ENGINE_WRITES.has(String(property))) return value.bind(target);
         return (...args: unknown[]): unknown => {
           if (this.#isDead) throw new Error('dead');
           this.#writes += 1;
@@ -65,6 +69,7 @@ export class Life {
     return {
       storage: wrap(daemons.storage),
       network: wrap(daemons.network),
+      networkInventory: wrap(daemons.networkInventory),
       flist: wrap(daemons.flist),
       vmd: wrap(daemons.vmd),
     };
