@@ -2,10 +2,11 @@
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { chain } from '../modules/api-gateway/interface.ts';
-import { flist } from '../modules/flistd/interface.ts';
-import { network } from '../modules/networkd/interface.ts';
+import { flist, flistInventory } from '../modules/flistd/interface.ts';
+import { network, networkInventory } from '../modules/networkd/interface.ts';
 import { nodeMachine } from '../modules/noded/interface.ts';
-import { storage } from '../modules/storaged/interface.ts';
+import { storage, storageInventory } from '../modules/storaged/interface.ts';
+import { vmdInventory } from '../modules/vmd/interface.ts';
 import type { BusLog } from '../modules/zbus/broker.ts';
 import type { ZbusClient } from '../modules/zbus/client.ts';
 import type { ZbusServer } from '../modules/zbus/server.ts';
@@ -15,12 +16,13 @@ import { LatestSnapshot, statisticsService } from './capacity-service.ts';
 import { Channel } from './channel.ts';
 import { CONTRACT_WATCH_LIMITS, ContractWatch, type ContractWatchLimits } from './engine/contracts.ts';
 import { Engine } from './engine/engine.ts';
-import { removeOrphans } from './engine/orphans.ts';
 import { ENGINE_LIMITS, type EngineLimits } from './engine/steps.ts';
-import { planner, provision, type StepEvent, statistics } from './interface.ts';
+import { planner, provision, reconciler, type StepEvent, statistics } from './interface.ts';
 import { TwinKeys } from './keys.ts';
 import { type NodeOptions, NodeReader } from './node.ts';
 import { plannerService } from './planner-service.ts';
+import { type ReconcileLimits, Reconciler } from './reconcile/reconciler.ts';
+import { reconcilerService } from './reconcile/service.ts';
 import { stepEvent, stepStream } from './report.ts';
 import type { CapacityLimits } from './reports/capacity.ts';
 import { Reports } from './reports/reports.ts';
@@ -48,6 +50,7 @@ export interface ProvisiondOptions {
   readonly contractLimits?: ContractWatchLimits;
   readonly capacityLimits?: CapacityLimits;
   readonly trafficLimits?: TrafficLimits;
+  readonly reconcileLimits?: ReconcileLimits;
   readonly host?: NodeOptions['host'];
   /** Aborted when the process is told to stop, before the bus takes no more calls. */
   readonly ending?: AbortSignal;
@@ -60,12 +63,12 @@ export interface Provisiond {
   readonly engine: Engine;
   readonly contracts: ContractWatch;
   readonly reports: Reports;
+  readonly comparison: Reconciler;
   stop(): Promise<void>;
 }
 
 /** Steps that wait for the bus at most. */
 const STEP_BACKLOG = 4096;
-const ORPHAN_RETRY_MS = 5_000;
 const TWINS_RETRY_MS = 1_000;
 
 export function startProvisiond(options: ProvisiondOptions): Provisiond {
@@ -82,6 +85,7 @@ export function startProvisiond(options: ProvisiondOptions): Provisiond {
   const daemons = {
     ...{ storage: bus.of(storage), network: bus.of(network), flist: bus.of(flist) },
     vmd: reports.machines,
+    networkInventory: bus.of(networkInventory),
   };
   const steps = new Channel<Infer<typeof StepEvent>>(STEP_BACKLOG);
   const types = [...workloadDrivers.keys()];
@@ -134,6 +138,17 @@ export function startProvisiond(options: ProvisiondOptions): Provisiond {
     limits: options.contractLimits ?? CONTRACT_WATCH_LIMITS,
   });
 
+  const comparison = new Reconciler({
+    ...{ journal, lanes: engine, log },
+    inventories: {
+      vmd: bus.of(vmdInventory),
+      flist: bus.of(flistInventory),
+      network: bus.of(networkInventory),
+      storage: bus.of(storageInventory),
+    },
+    ...(options.reconcileLimits === undefined ? {} : { limits: options.reconcileLimits }),
+  });
+
   server.serve(provision, provisionService({ journal, engine, acceptor }));
   server.serve(statistics, statisticsService(latest, journal, bus.of(nodeMachine)));
   server.serve(
@@ -147,15 +162,14 @@ export function startProvisiond(options: ProvisiondOptions): Provisiond {
     }),
   );
 
+  server.serve(reconciler, reconcilerService(comparison));
+
   engine.resume();
   const tasks = [
     contracts.run(stopping.signal),
     reports.run(stopping.signal),
     followTwins(bus, keys, log, stopping.signal),
-    untilDone(stopping.signal, log, async () => {
-      const { found, removed } = await removeOrphans(journal, daemons, log, stopping.signal);
-      log.info({ leaks: found.length, removed }, 'compared the host with the journal');
-    }),
+    comparison.loop(stopping.signal),
   ];
   for (const task of tasks) {
     task.catch((error: unknown) => {
@@ -168,6 +182,7 @@ export function startProvisiond(options: ProvisiondOptions): Provisiond {
     engine,
     contracts,
     reports,
+    comparison,
     stop: async () => {
       stopping.abort();
       await engine.stop();
@@ -193,18 +208,5 @@ async function followTwins(bus: ZbusClient, keys: TwinKeys, log: BusLog, signal:
       if (!signal.aborted) log.warn({ err: error }, 'stream of changed twins ended, listening again');
     }
     await sleep(TWINS_RETRY_MS, undefined, { signal }).catch(() => undefined);
-  }
-}
-
-async function untilDone(signal: AbortSignal, log: BusLog, work: () => Promise<void>): Promise<void> {
-  while (!signal.aborted) {
-    try {
-      await work();
-      return;
-    } catch (error) {
-      if (signal.aborted) return;
-      log.warn({ err: error }, 'the host could not be compared with the journal yet');
-    }
-    await sleep(ORPHAN_RETRY_MS, undefined, { signal }).catch(() => undefined);
   }
 }

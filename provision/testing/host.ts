@@ -7,20 +7,23 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import type { ContractEvent, ContractFacts } from '../../modules/api-gateway/interface.ts';
 import { chain, substrateGateway } from '../../modules/api-gateway/interface.ts';
-import { flist } from '../../modules/flistd/interface.ts';
-import { type Network, network } from '../../modules/networkd/interface.ts';
-import { storage } from '../../modules/storaged/interface.ts';
-import { vmd } from '../../modules/vmd/interface.ts';
+import { flist, flistInventory } from '../../modules/flistd/interface.ts';
+import { type Network, network, networkInventory } from '../../modules/networkd/interface.ts';
+import { storage, storageInventory } from '../../modules/storaged/interface.ts';
+import { vmd, vmdInventory } from '../../modules/vmd/interface.ts';
 import { zero } from '../../modules/zbus/codec.ts';
 import type { Client, InterfaceDefinition, MethodDefinition, Service } from '../../modules/zbus/definition.ts';
 import { isZbusError, ZbusError } from '../../modules/zbus/errors.ts';
 import { NetMetric } from '../../modules/zbus/gridtypes.ts';
+import type { Owned } from '../../modules/zbus/inventory.ts';
 import { Lanes, type Turn } from '../../modules/zbus/order.ts';
 import { ZbusServer } from '../../modules/zbus/server.ts';
 import type { Infer } from '../../modules/zbus/wire.ts';
 import { deploymentHash } from '../../schemas/challenge.ts';
 import type { Deployment } from '../../schemas/deployment.ts';
+import { ownerInName } from '../../schemas/ids.ts';
 import { Channel } from '../channel.ts';
+import type { Inventories } from '../reconcile/host.ts';
 import type { Daemons } from '../workloads/workload.ts';
 
 export interface HostCall {
@@ -58,6 +61,8 @@ export class TestHost {
   /** What was asked of a network last, by workload. */
   readonly networkWishes = new Map<string, Infer<typeof Network>>();
   readonly taps = new Set<string>();
+  /** Workloads by tap. */
+  readonly tapOwners = new Map<string, string>();
   readonly mounts = new Map<string, string>();
   readonly machines = new Map<string, unknown>();
   readonly locked = new Set<string>();
@@ -69,6 +74,8 @@ export class TestHost {
   readonly twins = new Map<number, Uint8Array>();
   readonly events = new Channel<Infer<typeof ContractEvent>>(1000);
   generation = 1;
+  /** The chain's newest final block. */
+  block = 5;
   sequence = 0;
   poolBytes = 100 * GIB;
   cacheBytes = 5 * GIB;
@@ -117,6 +124,10 @@ export class TestHost {
       [vmd, this.vmd],
       [chain, this.chain],
       [substrateGateway, this.substrateGateway],
+      [storageInventory, this.storageInventory],
+      [networkInventory, this.networkInventory],
+      [flistInventory, this.flistInventory],
+      [vmdInventory, this.vmdInventory],
     ] as const;
     return modules.map((module) => {
       const server = new ZbusServer({ module, broker });
@@ -132,8 +143,18 @@ export class TestHost {
     return {
       storage: direct(storage, this.storage, this.#lanes.storage),
       network: direct(network, this.network, this.#lanes.network),
+      networkInventory: direct(networkInventory, this.networkInventory, new Lanes()),
       flist: direct(flist, this.flist, this.#lanes.flist),
       vmd: direct(vmd, this.vmd, this.#lanes.vmd),
+    };
+  }
+
+  get inventories(): Inventories {
+    return {
+      storage: direct(storageInventory, this.storageInventory, new Lanes()),
+      network: direct(networkInventory, this.networkInventory, new Lanes()),
+      flist: direct(flistInventory, this.flistInventory, new Lanes()),
+      vmd: direct(vmdInventory, this.vmdInventory, new Lanes()),
     };
   }
 
@@ -145,6 +166,7 @@ export class TestHost {
     VolumeCreate: ({ name, size }) => {
       this.#allocate(this.volumes.has(name) ? 0 : size);
       if (!this.volumes.has(name)) this.volumes.set(name, size);
+      mkdirSync(join(this.#folder, 'pool1', name), { recursive: true });
       return this.#volume(name);
     },
     VolumeExists: ({ name }) => this.volumes.has(name),
@@ -215,6 +237,7 @@ export class TestHost {
     TapExists: ({ name }) => this.taps.has(name),
     RemoveTap: ({ name }) => {
       this.taps.delete(name);
+      this.tapOwners.delete(name);
     },
     WireguardPorts: () => this.wireguardPorts,
     Metrics: () =>
@@ -264,15 +287,56 @@ export class TestHost {
       ),
   });
 
+  readonly storageInventory = this.#service(storageInventory, {
+    Owned: () => [
+      ...[...this.volumes].map(([name, size]) => owned('volume', name, name, size)),
+      ...[...this.disks].map(([name, { size }]) => owned('disk', name, name, size)),
+    ],
+    Remove: ({ kind, name }) => {
+      if (kind === 'volume' && this.mounts.has(name.replace('rootfs:', ''))) throw new Error(`${name} is mounted`);
+      (kind === 'volume' ? this.volumes : this.disks).delete(name);
+    },
+  });
+
+  readonly networkInventory = this.#service(networkInventory, {
+    Owned: () => [
+      ...[...this.networks].map(([workload, netId]) => owned('network', netId, workload)),
+      ...[...this.taps].map((tap) => owned('tap', `t-${tap}`, this.tapOwners.get(tap) ?? '')),
+    ],
+    Remove: ({ kind, name, owner }) => {
+      if (kind === 'network') this.networks.delete(owner);
+      else this.taps.delete(name.slice(2));
+    },
+    Claim: ({ name, owner }) => {
+      if (this.taps.has(name)) this.tapOwners.set(name, owner);
+    },
+  });
+
+  readonly flistInventory = this.#service(flistInventory, {
+    Owned: () => [...this.mounts.keys()].map((name) => owned('mount', name, name)),
+    Remove: ({ name }) => {
+      if (this.machines.has(name)) throw new Error(`mount ${name} is busy`);
+      this.mounts.delete(name);
+    },
+  });
+
+  readonly vmdInventory = this.#service(vmdInventory, {
+    Owned: () => [...this.machines.keys()].map((name) => owned('machine', name, name)),
+    Remove: ({ name }) => {
+      this.machines.delete(name);
+    },
+  });
+
   readonly chain = {
     ...this.#service(chain, {
-      Contract: ({ id }) => this.contracts.get(id) ?? { ...NO_CONTRACT, ContractID: id },
+      Contract: ({ id }) => this.#factsOf(id),
+      ContractBatch: ({ ids }) => (ids ?? []).map((id) => this.#factsOf(id)),
       Twin: ({ id }) => {
         const account = this.twins.get(id);
-        const facts = { TwinID: id, Relay: '', EncryptionKey: null };
+        const facts = { TwinID: id, Relay: '', EncryptionKey: null, BlockNumber: 1, AgeSeconds: 0 };
         return { ...facts, Found: account !== undefined, Account: account ?? new Uint8Array(32) };
       },
-      Node: () => ({ NodeID: 11, TwinID: 3, FarmID: 1, FarmerTwinID: 2 }),
+      Node: () => ({ NodeID: 11, TwinID: 3, FarmID: 1, FarmerTwinID: 2, BlockNumber: 1, AgeSeconds: 0 }),
       ActiveContracts: () =>
         [...this.contracts.values()].filter((one) => one.State !== 'deleted').map((one) => one.ContractID),
       Reported: ({ ids }) => ({
@@ -299,6 +363,12 @@ export class TestHost {
     if (facts === undefined) return;
     this.contracts.set(id, { ...facts, State: 'deleted' });
     this.tell('cancelled', id, lost);
+  }
+
+  /** Every question is answered at a newer block. */
+  #factsOf(id: bigint): Infer<typeof ContractFacts> {
+    this.block += 1;
+    return { ...(this.contracts.get(id) ?? NO_CONTRACT), ContractID: id, BlockNumber: this.block };
   }
 
   /** One numbered event of the chain. */
@@ -331,9 +401,7 @@ export class TestHost {
   #volume(name: string) {
     const size = this.volumes.get(name);
     if (size === undefined) throw new Error(`no volume ${name}`);
-    const path = join(this.#folder, 'pool1', name);
-    mkdirSync(path, { recursive: true });
-    return { Name: name, Path: path, Usage: { Size: size, Used: 0 } };
+    return { Name: name, Path: join(this.#folder, 'pool1', name), Usage: { Size: size, Used: 0 } };
   }
 
   #disk(name: string) {
@@ -362,6 +430,10 @@ export class TestHost {
   }
 }
 
+function owned(Kind: string, Name: string, owner: string, Bytes = 0): Infer<typeof Owned> {
+  return { Kind, Name, Owner: ownerInName(owner), Bytes, Since: 0, Residue: false };
+}
+
 const NO_CONTRACT = {
   Found: false,
   TwinID: 0,
@@ -372,6 +444,7 @@ const NO_CONTRACT = {
   PublicIPs: 0,
   RentedBy: 0,
   BlockNumber: 5,
+  AgeSeconds: 0,
 };
 
 /**

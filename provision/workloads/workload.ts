@@ -1,6 +1,6 @@
 /** What the engine knows of a workload type: how one is made of small steps, each safe to run again. */
 import type { flist } from '../../modules/flistd/interface.ts';
-import type { network } from '../../modules/networkd/interface.ts';
+import type { network, networkInventory } from '../../modules/networkd/interface.ts';
 import type { storage } from '../../modules/storaged/interface.ts';
 import type { vmd } from '../../modules/vmd/interface.ts';
 import type { Client } from '../../modules/zbus/definition.ts';
@@ -13,6 +13,8 @@ import type { WorkloadRequest } from '../plan/request.ts';
 export interface Daemons {
   readonly storage: Client<typeof storage>;
   readonly network: Client<typeof network>;
+  /** Where taps are told whose they are. */
+  readonly networkInventory: Pick<Client<typeof networkInventory>, 'Claim'>;
   readonly flist: Client<typeof flist>;
   readonly vmd: Client<typeof vmd>;
 }

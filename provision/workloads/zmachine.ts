@@ -90,6 +90,7 @@ export const zmachineDriver: WorkloadDriver = {
           // Not given up half way: a tap that came to be after its removal would stay.
           const calling = { deadlineMs };
           made.tap = await daemons.network.SetupPrivTap({ networkID: name.network, name: name.unique }, calling);
+          await claimTap(daemons, name, calling);
         },
         undo: (calling) =>
           removeConfirmed(
@@ -182,6 +183,19 @@ export const zmachineDriver: WorkloadDriver = {
     };
   },
 };
+
+/** Other daemons of the grid do not mark taps; without the mark one that leaks is found and not removed. */
+async function claimTap(
+  { networkInventory }: Daemons,
+  { unique, machine }: { readonly unique: string; readonly machine: string },
+  calling: Pick<Calling, 'deadlineMs'>,
+): Promise<void> {
+  try {
+    await networkInventory.Claim({ name: unique, owner: machine }, calling);
+  } catch (error) {
+    if (!isZbusError(error, 'protocol')) throw error;
+  }
+}
 
 interface Place {
   readonly network: string;
