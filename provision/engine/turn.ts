@@ -41,7 +41,8 @@ export async function takeTurn(
   hands: Hands,
 ): Promise<void> {
   const { id, twin } = found;
-  const isClear = await removal.run(jobOf(found, hands), found.workloads.filter(isLeaving));
+  const leaving = found.workloads.filter(isLeaving);
+  const isClear = leaving.length === 0 || (await removal.run(jobOf(found, hands), leaving));
   const record = journal.deployment(id) ?? found;
   const blocked = isClear ? undefined : new TryLater('a resource could not be removed yet, its step says why');
   if (record.cancelled !== undefined) {
