@@ -1,15 +1,18 @@
 /** The `chain` object: what the node must know, one read a question. */
-import type { chain, NodeRecord, TwinFacts } from '../../modules/api-gateway/interface.ts';
+import type { ContractFacts, chain, NodeRecord, TwinFacts } from '../../modules/api-gateway/interface.ts';
 import type { Service } from '../../modules/zbus/definition.ts';
 import type { Infer } from '../../modules/zbus/wire.ts';
 import { GridError } from '../../schemas/errors/index.ts';
 import type { ChainClient, NodeInput, Twin } from './client.ts';
-import { ContractWatch } from './contract-watch.ts';
+import { ContractWatch, type ContractWatchOptions } from './contract-watch.ts';
+import { cannotBeAsked, type KnownAt, type LastKnown, twinKey } from './last-known.ts';
 import type { NodeMembership } from './membership.ts';
 import { readReported, reportTraffic } from './node-reports.ts';
 import { ensureOwnNode } from './own-node.ts';
 import { type TwinText, type UpdateMode, updateModes } from './own-twin.ts';
+import type { ContractAt } from './reader.ts';
 import { settledContract } from './settled-contract.ts';
+import type { ChainStore } from './store.ts';
 import { changedTwins } from './twin-events.ts';
 import { type EnsuredTwin, ensureOwnTwin } from './twin-update.ts';
 
@@ -23,59 +26,101 @@ const MOST_REPORTED = 100;
 
 const noAccount = new Uint8Array(32);
 
+/** Contracts that one batch may ask for. */
+const BATCH_LIMIT = 500;
+
 export interface ChainServiceOptions {
   readonly client: ChainClient;
   readonly membership: NodeMembership;
+  readonly store: ChainStore;
+  readonly views: LastKnown;
   /** Of the client's identity; what its twin should have. */
   readonly encryptionKey: Uint8Array;
   /** Hears of every answer to `EnsureTwin`. */
   readonly onEnsured?: (outcome: EnsuredTwin) => void;
+  readonly say: ContractWatchOptions['say'];
 }
 
 export function chainService({
   client,
   membership,
+  store,
+  views,
   encryptionKey,
   onEnsured,
+  say,
 }: ChainServiceOptions): Service<typeof chain> {
+  const own = Buffer.from(client.publicKey).toString('hex');
   return {
     Contract: async ({ id }, { signal }) => {
       const settled = await settledContract(client, id, { deadlineMs: READ_MS, signal });
-      const { contract, rentedBy, block } = settled;
-      const type = contract?.contractType;
-      return {
-        Found: contract !== null,
-        ContractID: id,
-        TwinID: contract?.twinId ?? 0,
-        Kind: type?.kind ?? '',
-        State: settled.isEnding ? 'ending' : (contract?.state.kind ?? ''),
-        NodeID: type === undefined || type.kind === 'name' ? 0 : type.nodeId,
-        DeploymentHash: type?.kind === 'node' ? new TextDecoder().decode(type.deploymentHash) : '',
-        PublicIPs: type?.kind === 'node' ? type.publicIps : 0,
-        RentedBy: rentedBy,
-        BlockNumber: block,
-      };
+      const facts = contractFacts(id, settled);
+      views.keep(contractKey(id), { value: settled.contract === null ? undefined : facts, block: settled.block });
+      return settled.isEnding ? { ...facts, State: 'ending' } : facts;
+    },
+
+    ContractBatch: async ({ ids: given, mostAgeSeconds }, { signal }) => {
+      const ids = given ?? [];
+      if (ids.length > BATCH_LIMIT) {
+        throw new GridError('chain_unsupported', {
+          what: `a question about ${ids.length} contracts, more than ${BATCH_LIMIT},`,
+        });
+      }
+      try {
+        const found = await client.finalContracts(ids, { deadlineMs: READ_MS, signal });
+        return found.map((one, index) => {
+          const id = ids[index] ?? 0n;
+          const facts = contractFacts(id, one);
+          if (facts.Found) views.keep(contractKey(id), { value: facts, block: one.block });
+          return facts;
+        });
+      } catch (error) {
+        if (mostAgeSeconds === 0 || !cannotBeAsked(error)) throw error;
+        return ids.flatMap((id) => {
+          const kept = views.kept<Facts>(contractKey(id), mostAgeSeconds * 1000);
+          return kept?.value === undefined ? [] : [{ ...kept.value, AgeSeconds: kept.ageSeconds }];
+        });
+      }
     },
 
     Twin: async ({ id }, { signal }) => {
-      return twinFacts(id, await client.twin(id, { deadlineMs: READ_MS, signal }));
+      const limits = { deadlineMs: READ_MS, signal };
+      return twinFacts(id, await views.ask(twinKey(id), limits, (within) => client.twinAt(id, within)));
     },
 
     OwnTwin: async (_args, { signal }) => {
-      const twin = await client.twinByAccount(client.publicKey, { deadlineMs: READ_MS, signal });
-      return twinFacts(twin?.id ?? 0, twin);
+      const limits = { deadlineMs: READ_MS, signal };
+      const found = await views.ask<Twin>(`own-twin/${own}`, limits, async (within) => {
+        const id = await client.twinIdOf(client.publicKey, within);
+        return id === undefined ? { value: undefined, block: 0 } : await client.twinAt(id, within);
+      });
+      return twinFacts(found.value?.id ?? 0, found);
     },
 
     EnsureTwin: async ({ relays, create, update }) => {
       const wishes = { relays: relays ?? [], encryptionKey, create, update: updateMode(update) };
       const outcome = await ensureOwnTwin(client, wishes, { deadlineMs: WRITE_MS });
       onEnsured?.(outcome);
-      return twinFacts(outcome.twin.id, outcome.twin);
+      return twinFacts(outcome.twin.id, { value: outcome.twin, block: 0, ageSeconds: 0 });
     },
 
     Node: async (_args, { signal }) => {
-      const { nodeId, twinId, farmId, farmerTwinId } = await membership.find({ deadlineMs: READ_MS, signal });
-      return { NodeID: nodeId, TwinID: twinId, FarmID: farmId, FarmerTwinID: farmerTwinId };
+      const limits = { deadlineMs: READ_MS, signal };
+      const { value, block, ageSeconds } = await views.ask(`membership/${own}`, limits, async (within) => {
+        const found = await membership.find(within);
+        return { value: found, block: found.block };
+      });
+      if (value === undefined) throw new GridError('chain_registration', { missing: 'node' });
+      const { nodeId, twinId, farmId, farmerTwinId, at } = value;
+      const AgeSeconds = Math.max(ageSeconds, Math.round(Math.max(0, Date.now() - at) / 1000));
+      return {
+        NodeID: nodeId,
+        TwinID: twinId,
+        FarmID: farmId,
+        FarmerTwinID: farmerTwinId,
+        BlockNumber: block,
+        AgeSeconds,
+      };
     },
 
     ActiveContracts: async (_args, { signal }) => {
@@ -113,8 +158,29 @@ export function chainService({
       return { NodeID: ensured.nodeId, Done: ensured.done, Differences: [...ensured.differences] };
     },
 
-    Contracts$: (signal) => new ContractWatch(client, membership).events(signal),
+    Contracts$: (signal) => new ContractWatch({ client, membership, store, say }).events(signal),
     Twins$: (signal) => changedTwins(client, signal),
+  };
+}
+
+type Facts = Infer<typeof ContractFacts>;
+
+const contractKey = (id: bigint): string => `contract/${id}`;
+
+function contractFacts(id: bigint, { contract, rentedBy, block }: ContractAt): Facts {
+  const type = contract?.contractType;
+  return {
+    Found: contract !== null,
+    ContractID: id,
+    TwinID: contract?.twinId ?? 0,
+    Kind: type?.kind ?? '',
+    State: contract?.state.kind ?? '',
+    NodeID: type === undefined || type.kind === 'name' ? 0 : type.nodeId,
+    DeploymentHash: type?.kind === 'node' ? new TextDecoder().decode(type.deploymentHash) : '',
+    PublicIPs: type?.kind === 'node' ? type.publicIps : 0,
+    RentedBy: rentedBy,
+    BlockNumber: block,
+    AgeSeconds: 0,
   };
 }
 
@@ -135,13 +201,15 @@ function nodeWishes(record: Infer<typeof NodeRecord>): NodeInput {
 
 type Told = Pick<Twin, 'account' | 'relayText'> & Pick<TwinText, 'encryptionKey'>;
 
-function twinFacts(id: number, twin: Told | undefined): Infer<typeof TwinFacts> {
+function twinFacts(id: number, { value, block, ageSeconds }: KnownAt<Told>): Infer<typeof TwinFacts> {
   return {
-    Found: twin !== undefined,
+    Found: value !== undefined,
     TwinID: id,
-    Account: twin?.account ?? noAccount,
-    Relay: twin?.relayText ?? '',
-    EncryptionKey: twin?.encryptionKey ?? null,
+    Account: value?.account ?? noAccount,
+    Relay: value?.relayText ?? '',
+    EncryptionKey: value?.encryptionKey ?? null,
+    BlockNumber: block,
+    AgeSeconds: ageSeconds,
   };
 }
 

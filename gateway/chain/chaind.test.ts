@@ -148,7 +148,7 @@ describe('chaind on a real bus', () => {
     expect(await gateway.GetNodeByTwinID({ twin: twinId })).toEqual([nodeId, { Err: null, Code: 0 }]);
     expect(await gateway.GetNodes({ farmID: farmId })).toEqual([nodeId]);
     expect(await gateway.GetFarm({ id: farmId })).toMatchObject({ ID: farmId, Name: 'busfarm', TwinID: farmer });
-    expect(await node.Node({})).toEqual({ NodeID: nodeId, TwinID: twinId, FarmID: farmId, FarmerTwinID: farmer });
+    expect(await node.Node({})).toMatchObject({ NodeID: nodeId, TwinID: twinId, FarmID: farmId, FarmerTwinID: farmer });
     expect(await gateway.GetTwinByPubKey({ pk: user.publicKey })).toEqual([farmer, { Err: null, Code: 0 }]);
     expect((await gateway.GetTwin({ id: farmer })).Relay).toEqual({ HasValue: true, AsValue: 'relay.example' });
     expect((await gateway.GetZosVersion({})).length).toBeGreaterThan(0);
@@ -286,10 +286,10 @@ describe('chaind on a real bus', () => {
     it('changes nothing unless it is told to', async () => {
       const before = await own();
       expect(before).toMatchObject({ Found: true, Relay: 'relay.example', EncryptionKey: null });
-      expect(await ensure(['new.example'], true, 'never')).toEqual(before);
+      expect(await ensure(['new.example'], true, 'never')).toEqual({ ...before, BlockNumber: 0 });
       expect(await refused(ensure(['new.example'], true, 'always'))).toBe('chain_unsupported');
       expect(await refused(ensure(['new.example:443'], false, 'union'))).toBe('chain_relays');
-      expect(await own()).toEqual(before);
+      expect(await own()).toEqual({ ...before, BlockNumber: expect.any(Number) });
     });
 
     it('adds relays and the key, or makes the set exactly as told, with one transaction where something differs', async () => {

@@ -4,7 +4,7 @@ import { GridError, isGridError } from '../../schemas/errors/index.ts';
 import { Identity } from '../rmb/keys.ts';
 import { ChainConnection, type ConnectionOptions } from './connection.ts';
 import type { CallLimits } from './failures.ts';
-import { BlockFollower, type ChainBlock } from './follower.ts';
+import { BlockFollower, type ChainBlock, type FollowerOptions } from './follower.ts';
 import { ChainReader } from './reader.ts';
 import {
   type ChainCall,
@@ -248,12 +248,12 @@ export class ChainClient extends ChainReader {
   }
 
   /**
-   * Blocks with their events from now on: `final` ones for what cannot be
+   * Blocks with their events from now on, or from the one after `from`: `final` ones for what cannot be
    * undone, `best` ones for speed. Lives through lost connections; a block
    * whose `gap` is true follows ones that could not be read.
    */
-  blocks(kind: 'best' | 'final', signal: AbortSignal): AsyncGenerator<ChainBlock> {
-    return new BlockFollower(this.connection, kind).blocks(signal);
+  blocks(kind: 'best' | 'final', signal: AbortSignal, from?: FollowerOptions['from']): AsyncGenerator<ChainBlock> {
+    return new BlockFollower(this.connection, kind, from === undefined ? {} : { from }).blocks(signal);
   }
 
   async close(): Promise<void> {

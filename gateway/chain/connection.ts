@@ -141,6 +141,11 @@ export class ChainConnection {
     return this.#provider.endpoint;
   }
 
+  /** Hash of the chain's block 0, once it was asked or where it was given. */
+  get genesis(): string | undefined {
+    return this.#provider.genesis;
+  }
+
   /** What is known of each endpoint, in the order of preference. */
   get states(): EndpointState[] {
     return this.#provider.states;
@@ -209,6 +214,20 @@ export class ChainConnection {
     const hash = await this.ask('the newest block', limits, (api) =>
       kind === 'best' ? api.rpc.chain.getBlockHash() : api.rpc.chain.getFinalizedHead(),
     );
+    return hash.toHex();
+  }
+
+  /** Number of the newest final block. */
+  async finalNumber(limits: CallLimits = {}): Promise<number> {
+    return await this.ask('the newest final block', limits, async (api) => {
+      const header = await api.rpc.chain.getHeader(await api.rpc.chain.getFinalizedHead());
+      return header.number.toNumber();
+    });
+  }
+
+  /** Hash of the chain's block of that number, as this endpoint sees it; zeros where it has none. */
+  async hashAt(number: number, limits: CallLimits = {}): Promise<string> {
+    const hash = await this.ask(`block ${number}`, limits, (api) => api.rpc.chain.getBlockHash(number));
     return hash.toHex();
   }
 

@@ -204,7 +204,9 @@ describe('of several endpoints', () => {
     await expect.poll(unnamed.endpoint, PATIENCE).toBe(before.url);
     before.fallSilent();
     await expect.poll(() => unnamed.problem(other.url), PATIENCE).toBe('genesis');
-    expect(isGridError(await failure(unnamed.client.time({ deadlineMs: 300 })), 'chain_lost')).toBe(true);
+    const isLost = async (): Promise<boolean> =>
+      isGridError(await failure(unnamed.client.time({ deadlineMs: 300 })), 'chain_lost');
+    await expect.poll(isLost, PATIENCE).toBe(true);
     const alone = open([other.url], { genesis: `0x${genesis}` });
     expect(isGridError(await failure(alone.client.time()), 'chain_genesis')).toBe(true);
   }, 60_000);

@@ -40,7 +40,8 @@ async function follow(kind: 'best' | 'final'): Promise<ChainBlock[]> {
   const { signal } = stop;
   following.push(
     (async () => {
-      for await (const block of new BlockFollower(client.connection, kind, 300).blocks(signal)) blocks.push(block);
+      for await (const block of new BlockFollower(client.connection, kind, { silenceMs: 300 }).blocks(signal))
+        blocks.push(block);
     })(),
   );
   // The library may first repeat a head of the follower before.

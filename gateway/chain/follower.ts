@@ -2,7 +2,7 @@
 
 import type { Vec } from '@polkadot/types';
 import type { EventRecord, Header } from '@polkadot/types/interfaces';
-import { isGridError } from '../../schemas/errors/index.ts';
+import { GridError, isGridError } from '../../schemas/errors/index.ts';
 import { type ChainConnection, storageAt } from './connection.ts';
 import type { ChainEvent } from './transactions.ts';
 
@@ -36,6 +36,13 @@ interface Head {
   readonly hash: string;
 }
 
+export interface FollowerOptions {
+  /** Milliseconds without news after which the chain is asked whether there is any. */
+  readonly silenceMs?: number;
+  /** The block after which to begin, instead of with the next one. */
+  readonly from?: Head;
+}
+
 export class BlockFollower {
   readonly #connection: ChainConnection;
   readonly #kind: 'best' | 'final';
@@ -45,11 +52,16 @@ export class BlockFollower {
   /** Set from the first block that was not read to the next that is told. */
   #gap = true;
   #wake: (() => void) | undefined;
+  /** The block that an endpoint could not tell of, and how often one could not. */
+  #refused = { number: -1, times: 0 };
 
-  constructor(connection: ChainConnection, kind: 'best' | 'final', silenceMs = SILENCE_MS) {
+  constructor(connection: ChainConnection, kind: 'best' | 'final', { silenceMs, from }: FollowerOptions = {}) {
     this.#connection = connection;
     this.#kind = kind;
-    this.#silenceMs = silenceMs;
+    this.#silenceMs = silenceMs ?? SILENCE_MS;
+    if (from === undefined) return;
+    this.#last = { number: from.number, hash: from.hash };
+    this.#gap = false;
   }
 
   async *blocks(signal: AbortSignal): AsyncGenerator<ChainBlock> {
@@ -149,19 +161,25 @@ export class BlockFollower {
   async #read(number: number): Promise<ReadBlock | undefined> {
     const hash = await this.#hashAt(number);
     if (/^0x0*$/.test(hash)) return undefined;
+    const { endpoint, endpoints } = this.#connection;
     try {
       return await this.#readEvents(number, hash);
     } catch (error) {
-      if (isGridError(error, 'chain_rejected')) return { number, hash, parent: '', events: undefined };
-      throw error;
+      if (!isGridError(error, 'chain_rejected')) throw error;
+      // Its state is gone here; another endpoint may keep more.
+      if (this.#refused.number !== number) this.#refused = { number, times: 0 };
+      this.#refused.times += 1;
+      const isHopeless = endpoints.length === 1 || this.#refused.times > 2 * endpoints.length;
+      if (!isHopeless && endpoint !== undefined) {
+        this.#connection.leave(endpoint, 'pruned', `it has no state of block ${number}`);
+        throw new GridError('chain_lost', { what: `block ${number}`, endpoints: [...endpoints] }, { cause: error });
+      }
+      return { number, hash, parent: '', events: undefined };
     }
   }
 
-  async #hashAt(number: number): Promise<string> {
-    const hash = await this.#connection.ask(`block ${number}`, { deadlineMs: READ_DEADLINE_MS }, (api) =>
-      api.rpc.chain.getBlockHash(number),
-    );
-    return hash.toHex();
+  #hashAt(number: number): Promise<string> {
+    return this.#connection.hashAt(number, { deadlineMs: READ_DEADLINE_MS });
   }
 
   #readEvents(number: number, hash: string): Promise<ReadBlock> {

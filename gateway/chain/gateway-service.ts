@@ -4,8 +4,11 @@ import type { Service } from '../../modules/zbus/definition.ts';
 import { GridError } from '../../schemas/errors/index.ts';
 import { ensureAccount } from './account.ts';
 import type { ChainClient } from './client.ts';
+import type { CallLimits } from './failures.ts';
 import { emptyContract, goAccount, goContract, goFarm, goNode, goPower, goTwin, nodeInput } from './go-types.ts';
+import { type LastKnown, twinKey } from './last-known.ts';
 import type { NodeMembership } from './membership.ts';
+import type { At } from './reader.ts';
 
 const READ_MS = 8_000;
 const WRITE_MS = 60_000;
@@ -40,15 +43,30 @@ async function found<T>(what: string, id: number, record: Promise<T | undefined>
   return value;
 }
 
+/** Ids never change hands: which block they were read at is nobody's question. */
+const unpinned = <T>(value: T | undefined): At<T> => ({ value, block: 0 });
+
 const hashBytes = (hash: string): Uint8Array => new Uint8Array(Buffer.from(hash.slice(2), 'hex'));
 
-export function gatewayService(client: ChainClient, membership: NodeMembership): Service<typeof substrateGateway> {
+export interface GatewayServiceOptions {
+  readonly client: ChainClient;
+  readonly membership: NodeMembership;
+  readonly views: LastKnown;
+}
+
+/** Who and where somebody is changes seldom and is told from memory while the chain is away; what binds or costs never is. */
+export function gatewayService({ client, membership, views }: GatewayServiceOptions): Service<typeof substrateGateway> {
   const reading = (signal: AbortSignal): { deadlineMs: number; signal: AbortSignal } => ({
     deadlineMs: READ_MS,
     signal,
   });
   // A sent transaction cannot be taken back, so a caller that left does not stop it.
   const writing = { deadlineMs: WRITE_MS };
+  const known = async <T>(
+    key: string,
+    signal: AbortSignal,
+    read: (limits: CallLimits) => Promise<At<T>>,
+  ): Promise<T | undefined> => (await views.ask(key, reading(signal), read)).value;
   return {
     GetContract: ({ id }, { signal }) =>
       withCode(
@@ -61,10 +79,28 @@ export function gatewayService(client: ChainClient, membership: NodeMembership):
       ),
     GetContractIDByNameRegistration: ({ name }, { signal }) =>
       withCode(`contract of name ${name}`, () => client.contractByName(name, reading(signal)), 0n),
-    GetFarm: async ({ id }, { signal }) => goFarm(await found('farm', id, client.farm(id, reading(signal)))),
-    GetNode: async ({ id }, { signal }) => goNode(await found('node', id, client.node(id, reading(signal)))),
+    GetFarm: async ({ id }, { signal }) =>
+      goFarm(
+        await found(
+          'farm',
+          id,
+          known(`farm/${id}`, signal, (limits) => client.farmAt(id, limits)),
+        ),
+      ),
+    GetNode: async ({ id }, { signal }) =>
+      goNode(
+        await found(
+          'node',
+          id,
+          known(`node/${id}`, signal, (limits) => client.nodeAt(id, limits)),
+        ),
+      ),
     GetNodeByTwinID: ({ twin }, { signal }) =>
-      withCode(`node of twin ${twin}`, () => client.nodeIdOf(twin, reading(signal)), 0),
+      withCode(
+        `node of twin ${twin}`,
+        () => known(`node-of/${twin}`, signal, async (limits) => unpinned(await client.nodeIdOf(twin, limits))),
+        0,
+      ),
     GetNodeContracts: ({ node }, { signal }) => client.activeContracts(node, reading(signal)),
     GetNodeRentContract: ({ node }, { signal }) =>
       withCode(`rent contract of node ${node}`, () => client.rentContract(node, reading(signal)), 0n),
@@ -74,9 +110,23 @@ export function gatewayService(client: ChainClient, membership: NodeMembership):
       const milliseconds = await client.time(reading(signal));
       return { seconds: BigInt(Math.floor(milliseconds / 1000)), nanoseconds: (milliseconds % 1000) * 1_000_000 };
     },
-    GetTwin: async ({ id }, { signal }) => goTwin(await found('twin', id, client.twin(id, reading(signal)))),
-    GetTwinByPubKey: ({ pk }, { signal }) =>
-      withCode('twin', () => client.twinIdOf(pk ?? new Uint8Array(32), reading(signal)), 0),
+    GetTwin: async ({ id }, { signal }) =>
+      goTwin(
+        await found(
+          'twin',
+          id,
+          known(twinKey(id), signal, (limits) => client.twinAt(id, limits)),
+        ),
+      ),
+    GetTwinByPubKey: ({ pk }, { signal }) => {
+      const account = pk ?? new Uint8Array(32);
+      const key = `twin-of/${Buffer.from(account).toString('hex')}`;
+      return withCode(
+        'twin',
+        () => known(key, signal, async (limits) => unpinned(await client.twinIdOf(account, limits))),
+        0,
+      );
+    },
     GetZosVersion: (_args, { signal }) => client.zosVersion(reading(signal)),
 
     CreateTwin: ({ relay, pk }) => client.createTwin({ relay, encryptionKey: pk }, writing),

@@ -1,5 +1,5 @@
 /** Questions about twins, farms, nodes and contracts. Reads are of the best block unless told. */
-import { type ChainConnection, read } from './connection.ts';
+import { type ChainConnection, type Read, read } from './connection.ts';
 import type { CallLimits } from './failures.ts';
 import { type Account, type Contract, type Farm, type Node, type NodePower, records, type Twin } from './records.ts';
 
@@ -14,6 +14,12 @@ export interface ContractAt {
   readonly block: number;
 }
 
+/** Something that the chain may hold, as of a block. */
+export interface At<T> {
+  readonly value: T | undefined;
+  readonly block: number;
+}
+
 export class ChainReader {
   readonly connection: ChainConnection;
 
@@ -24,6 +30,26 @@ export class ChainReader {
   async twin(id: number, limits: CallLimits = {}): Promise<Twin | undefined> {
     const [twin] = await this.connection.read([read(TFGRID, 'twins', [id], records.twin.nullable())], limits);
     return twin ?? undefined;
+  }
+
+  /** A twin and the block it was read at. */
+  async twinAt(id: number, limits: CallLimits = {}): Promise<At<Twin>> {
+    return await this.#at(read(TFGRID, 'twins', [id], records.twin.nullable()), limits);
+  }
+
+  /** A farm and the block it was read at. */
+  async farmAt(id: number, limits: CallLimits = {}): Promise<At<Farm>> {
+    return await this.#at(read(TFGRID, 'farms', [id], records.farm.nullable()), limits);
+  }
+
+  /** A node and the block it was read at. */
+  async nodeAt(id: number, limits: CallLimits = {}): Promise<At<Node>> {
+    return await this.#at(read(TFGRID, 'nodes', [id], records.node.nullable()), limits);
+  }
+
+  async #at<T>(one: Read<T | null>, limits: CallLimits): Promise<At<T>> {
+    const [value, block] = await this.connection.read([one, read('system', 'number', [], records.id)], limits);
+    return { value: value ?? undefined, block };
   }
 
   /** The id of an account's twin. */
@@ -98,6 +124,45 @@ export class ChainReader {
     return { contract, rentedBy: rent?.twinId ?? 0, block };
   }
 
+  /**
+   * Many contracts and who rents their nodes, as of the newest final block: three exchanges at most, however
+   * many they are. @throws GridError `chain_behind` from an endpoint that lags
+   */
+  async finalContracts(ids: readonly bigint[], limits: CallLimits = {}): Promise<ContractAt[]> {
+    const hash = await this.connection.blockHash('final', limits);
+    const asked = ids.map((id) => read(CONTRACTS, 'contracts', [id], records.contract.nullable()));
+    const [block, ...contracts] = (await this.connection.read(
+      [read('system', 'number', [], records.id), ...asked],
+      limits,
+      hash,
+    )) as [number, ...Array<Contract | null>];
+    this.connection.requireFinal(block);
+    const nodes = [...new Set(contracts.flatMap((contract) => nodeOf(contract) ?? []))];
+    const tenants = await this.#tenantsOf(nodes, limits, hash);
+    return contracts.map((contract) => ({ contract, rentedBy: tenants.get(nodeOf(contract) ?? 0) ?? 0, block }));
+  }
+
+  /** Twins that rent nodes, by node. */
+  async #tenantsOf(nodes: readonly number[], limits: CallLimits, at: string): Promise<Map<number, number>> {
+    if (nodes.length === 0) return new Map();
+    const rents = await this.connection.read(
+      nodes.map((node) => read(CONTRACTS, 'activeRentContractForNode', [node], records.integer.nullable())),
+      limits,
+      at,
+    );
+    const contracts = await this.contractsAt(
+      rents.filter((id) => id !== null),
+      limits,
+      at,
+    );
+    const tenants = new Map<number, number>();
+    for (const contract of contracts) {
+      const node = nodeOf(contract);
+      if (contract !== null && node !== undefined) tenants.set(node, contract.twinId);
+    }
+    return tenants;
+  }
+
   /** Several contracts of one block in one exchange. */
   async contractsAt(ids: readonly bigint[], limits: CallLimits = {}, at?: string): Promise<Array<Contract | null>> {
     if (ids.length === 0) return [];
@@ -152,4 +217,10 @@ export class ChainReader {
     const [version] = await this.connection.read([read(TFGRID, 'zosVersion', [], records.text)], limits);
     return version;
   }
+}
+
+/** The node of a node or rent contract. */
+function nodeOf(contract: Contract | null): number | undefined {
+  const type = contract?.contractType;
+  return type === undefined || type.kind === 'name' ? undefined : type.nodeId;
 }

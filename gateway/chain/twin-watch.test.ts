@@ -8,7 +8,7 @@ import { TwinWatch, type TwinWatchOptions } from './twin-watch.ts';
 const own = { relays: ['relay.example'], encryptionKey: new Uint8Array(33).fill(2) };
 const twin = (Relay: string, EncryptionKey: Uint8Array | null = own.encryptionKey) => ({
   ...{ Found: true, TwinID: 7, Account: new Uint8Array(32) },
-  ...{ Relay, EncryptionKey },
+  ...{ Relay, EncryptionKey, BlockNumber: 1, AgeSeconds: 0 },
 });
 const failed = (code: string): ZbusError =>
   new ZbusError('call_failed', `failed: ${code}`, { remote: { code, number: 1, details: {} } as never });

@@ -57,9 +57,12 @@ describe('the relay process', () => {
           Account: found?.account ?? new Uint8Array(32),
           Relay: found?.relay.join('_') ?? '',
           EncryptionKey: found?.encryptionKey ?? null,
+          BlockNumber: 1,
+          AgeSeconds: 0,
         };
       },
       Contract: () => Promise.reject(new Error('not asked for')),
+      ContractBatch: () => Promise.reject(new Error('not asked for')),
       Node: () => Promise.reject(new Error('not asked for')),
       OwnTwin: () => Promise.reject(new Error('not asked for')),
       EnsureTwin: () => Promise.reject(new Error('not asked for')),

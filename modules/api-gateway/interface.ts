@@ -315,7 +315,10 @@ export const ContractFacts = struct('gridnode.ContractFacts', {
   PublicIPs: uint32,
   /** Twin that rents the node, 0 when nobody does. */
   RentedBy: uint32,
+  /** The block that all of this was read at. */
   BlockNumber: uint32,
+  /** 0 for what was read now; else seconds since it was, as the chain cannot be asked. */
+  AgeSeconds: uint32,
 });
 
 export const TwinFacts = struct('gridnode.TwinFacts', {
@@ -327,6 +330,10 @@ export const TwinFacts = struct('gridnode.TwinFacts', {
   Relay: str,
   /** Compressed secp256k1 key for end-to-end encryption; null when the twin has none. */
   EncryptionKey: bytes,
+  /** The block it was read at. */
+  BlockNumber: uint32,
+  /** 0 for what was read now; else seconds since it was, as the chain cannot be asked. */
+  AgeSeconds: uint32,
 });
 
 export const NodeFacts = struct('gridnode.NodeFacts', {
@@ -335,6 +342,10 @@ export const NodeFacts = struct('gridnode.NodeFacts', {
   FarmID: uint32,
   /** Twin that owns the farm. */
   FarmerTwinID: uint32,
+  /** The block it was read at. */
+  BlockNumber: uint32,
+  /** Seconds since it was read: up to ten minutes, longer while the chain cannot be asked. */
+  AgeSeconds: uint32,
 });
 
 export const ContractEvent = struct('gridnode.ContractEvent', {
@@ -409,7 +420,19 @@ export const chain = defineInterface({
   object: 'chain',
   version: '0.1.0',
   methods: {
+    /** As the chain has it now; fails while that cannot be asked. */
     Contract: { args: { id: uint64 }, returns: [ContractFacts], fails: true, order: 'read' },
+    /**
+     * At most 500 contracts as of one final block, in the order asked for. While the chain cannot be asked: those
+     * that were read at most `mostAgeSeconds` ago, others are left out; 0 fails then.
+     */
+    ContractBatch: {
+      args: { ids: slice(uint64), mostAgeSeconds: uint32 },
+      returns: [slice(ContractFacts)],
+      fails: true,
+      order: 'read',
+    },
+    /** What was known last, with its age, while the chain cannot be asked; so are `Node` and `OwnTwin`. */
     Twin: { args: { id: uint32 }, returns: [TwinFacts], fails: true, order: 'read' },
     Node: { args: {}, returns: [NodeFacts], fails: true, order: 'read' },
     /** The twin of the node's key; `Found` is false where there is none. */

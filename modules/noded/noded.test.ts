@@ -75,7 +75,12 @@ function partly<D extends InterfaceDefinition>(definition: D, answers: Partial<S
 async function startPartners(): Promise<void> {
   const Location = { City: 'Ghent', Country: 'Belgium', Latitude: '51.05', Longitude: '3.72' };
   const chaind = new ZbusServer({ module: 'api-gateway', broker: redis.broker });
-  chaind.serve(chain, partly(chain, { Node: () => ({ NodeID: 11, TwinID: 12, FarmID: 1, FarmerTwinID: 2 }) }));
+  chaind.serve(
+    chain,
+    partly(chain, {
+      Node: () => ({ NodeID: 11, TwinID: 12, FarmID: 1, FarmerTwinID: 2, BlockNumber: 1, AgeSeconds: 0 }),
+    }),
+  );
   const GetNode = ({ id }: { readonly id: number }) => ({ ...zero(NodeRecord), ID: id, Location });
   chaind.serve(substrateGateway, partly(substrateGateway, { GetNode }));
   const provisiond = new ZbusServer({ module: 'provision', broker: redis.broker });

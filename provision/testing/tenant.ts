@@ -62,6 +62,7 @@ export class Tenant {
       PublicIPs: 0,
       RentedBy: 0,
       BlockNumber: 5,
+      AgeSeconds: 0,
     });
     return deployment;
   }

@@ -14,7 +14,9 @@ import { pino } from 'pino';
 import { chainService } from '../../gateway/chain/chain-service.ts';
 import { ChainClient } from '../../gateway/chain/client.ts';
 import { startDevChain } from '../../gateway/chain/dev/start.ts';
+import { LastKnown } from '../../gateway/chain/last-known.ts';
 import { NodeMembership } from '../../gateway/chain/membership.ts';
+import { ChainStore } from '../../gateway/chain/store.ts';
 import { Door } from '../../gateway/door/door.ts';
 import { PayloadCipher } from '../../gateway/rmb/cipher.ts';
 import { RmbClient } from '../../gateway/rmb/client.ts';
@@ -147,9 +149,18 @@ async function startBroker({ onChain, identity }: Twin): Promise<string> {
   ends.push(stop);
   const server = new ZbusServer({ module: 'api-gateway', broker, log });
   const membership = new NodeMembership(onChain, identity.publicKey);
-  server.serve(chain, chainService({ client: onChain, membership, encryptionKey: identity.encryptionKey }));
+  const { encryptionKey } = identity;
+  const store = new ChainStore(join(folder, `chain-${identity.keyType}.sqlite`), (what, error) =>
+    log.error({ err: error }, what),
+  );
+  const views = new LastKnown(store, onChain.connection);
+  const say = (level: 'info' | 'warn', text: string): void => log[level](text);
+  server.serve(chain, chainService({ client: onChain, membership, store, views, encryptionKey, say }));
   await server.start();
-  ends.push(() => server.stop());
+  ends.push(async () => {
+    await server.stop();
+    store.close();
+  });
   return broker;
 }
 

@@ -127,7 +127,12 @@ async function serveDaemons(): Promise<void> {
     );
   });
   await serve('api-gateway', (server) => {
-    server.serve(chain, partly(chain, { Node: () => ({ NodeID: 3, TwinID: 12, FarmID: 1, FarmerTwinID: 2 }) }));
+    server.serve(
+      chain,
+      partly(chain, {
+        Node: () => ({ NodeID: 3, TwinID: 12, FarmID: 1, FarmerTwinID: 2, BlockNumber: 1, AgeSeconds: 0 }),
+      }),
+    );
     server.serve(
       substrateGateway,
       partly(substrateGateway, {

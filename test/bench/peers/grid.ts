@@ -17,7 +17,7 @@ async function* quiet(signal: AbortSignal): AsyncGenerator<never> {
 }
 
 const chainService: Pick<Service<typeof chain>, 'Node' | 'Twin'> = {
-  Node: () => ({ NodeID: 1, TwinID: NODE, FarmID: 1, FarmerTwinID: NODE }),
+  Node: () => ({ NodeID: 1, TwinID: NODE, FarmID: 1, FarmerTwinID: NODE, BlockNumber: 1, AgeSeconds: 0 }),
   Twin: async ({ id }) => {
     const found = await twins.twin(id);
     return {
@@ -26,6 +26,8 @@ const chainService: Pick<Service<typeof chain>, 'Node' | 'Twin'> = {
       Account: found?.account ?? new Uint8Array(32),
       Relay: found?.relay.join('_') ?? '',
       EncryptionKey: found?.encryptionKey ?? null,
+      BlockNumber: 1,
+      AgeSeconds: 0,
     };
   },
 };

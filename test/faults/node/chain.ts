@@ -23,6 +23,7 @@ export class Chain {
   /** Of the process that reads the chain. */
   #graceEnd: NodeJS.Timeout | undefined;
   #isOver = false;
+  #block = 5;
   generation = 1;
   sequence = 0;
 
@@ -50,6 +51,7 @@ export class Chain {
       PublicIPs: 0,
       RentedBy: 0,
       BlockNumber: 5,
+      AgeSeconds: 0,
     });
   }
 
@@ -86,15 +88,18 @@ export class Chain {
   }
 
   readonly service = {
-    Contract: ({ id }) => this.contracts.get(id) ?? { ...NO_CONTRACT, ContractID: id },
+    Contract: ({ id }) => this.#facts(id),
+    ContractBatch: ({ ids }) => (ids ?? []).map((id) => this.#facts(id)),
     Twin: ({ id }) => ({
       Found: id === this.#twin.id,
       TwinID: id,
       Account: this.#twin.key,
       Relay: '',
       EncryptionKey: null,
+      BlockNumber: 1,
+      AgeSeconds: 0,
     }),
-    Node: () => ({ NodeID: TEST_NODE, TwinID: 1, FarmID: 1, FarmerTwinID: 2 }),
+    Node: () => ({ NodeID: TEST_NODE, TwinID: 1, FarmID: 1, FarmerTwinID: 2, BlockNumber: 1, AgeSeconds: 0 }),
     ActiveContracts: () =>
       [...this.contracts.values()].filter((one) => one.State !== 'deleted').map((one) => one.ContractID),
   } satisfies Partial<Service<typeof chain>>;
@@ -107,6 +112,12 @@ export class Chain {
       }
     },
   } satisfies Partial<Service<typeof substrateGateway>>;
+
+  /** Every question is answered at a newer block. */
+  #facts(id: bigint): Facts {
+    this.#block += 1;
+    return { ...(this.contracts.get(id) ?? NO_CONTRACT), ContractID: id, BlockNumber: this.#block };
+  }
 
   #tell(Kind: string, ContractID: bigint): void {
     this.sequence += 1;
@@ -126,4 +137,5 @@ const NO_CONTRACT: Facts = {
   PublicIPs: 0,
   RentedBy: 0,
   BlockNumber: 5,
+  AgeSeconds: 0,
 };
