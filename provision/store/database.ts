@@ -1,22 +1,58 @@
 /** An SQLite file: write-ahead log, synced at every commit, readable by the node's owner only. */
-import { chmodSync, closeSync, existsSync, mkdirSync, openSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { chmodSync, closeSync, existsSync, openSync } from 'node:fs';
 import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite';
 
 export type Row = Record<string, unknown>;
+
+/** How long a write waits for another program that writes: the process does nothing else meanwhile. */
+const BUSY_MS = 250;
+/** Pages of the log before it is taken over into the file, which takes as long as many commits. */
+const CHECKPOINT_PAGES = 4000;
+
+/** SQLite's numbers for a file that is damaged, or no database. */
+const DAMAGED = new Set([11, 26]);
+/** Busy, locked, out of memory, read only, failed, full, not to be opened, protocol, too big for the folder. */
+const UNWRITABLE = new Set([5, 6, 7, 8, 10, 13, 14, 15, 22]);
+
+/** The file itself is damaged: what SQLite says can not be trusted. */
+export function isDamage(error: unknown): boolean {
+  return DAMAGED.has(numberOf(error));
+}
+
+/** It was not written, and may be later. */
+export function isUnwritable(error: unknown): boolean {
+  return UNWRITABLE.has(numberOf(error));
+}
+
+function numberOf(error: unknown): number {
+  const number = error instanceof Error && 'errcode' in error ? error.errcode : undefined;
+  // The low byte is the kind.
+  return typeof number === 'number' ? number & 0xff : -1;
+}
 
 export class Database {
   readonly #database: DatabaseSync;
   readonly #statements = new Map<string, StatementSync>();
 
-  /** Opens or makes the file at `path`, and its folder. */
+  /** Opens the file at `path`, or makes it. */
   constructor(path: string) {
-    mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
     // Made first, so that SQLite's file and its log are never readable by others.
     if (!existsSync(path)) closeSync(openSync(path, 'ax', 0o600));
     chmodSync(path, 0o600);
     this.#database = new DatabaseSync(path, { enableForeignKeyConstraints: true });
-    this.#database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = 2000;');
+    try {
+      this.#database.exec(`PRAGMA busy_timeout = ${BUSY_MS}; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;
+        PRAGMA wal_autocheckpoint = ${CHECKPOINT_PAGES}`);
+    } catch (error) {
+      this.#database.close();
+      throw error;
+    }
+  }
+
+  /** What is wrong with the file; empty when it is whole. */
+  faults(): string[] {
+    const [first, ...rest] = this.arrays('PRAGMA quick_check').map(([fault]) => String(fault));
+    return first === undefined || first === 'ok' ? [] : [first, ...rest];
   }
 
   /** One transaction: all of it is on disk when this returns, nothing of it when this throws. */
@@ -42,6 +78,10 @@ export class Database {
     }
   }
 
+  get isInTransaction(): boolean {
+    return this.#database.isTransaction;
+  }
+
   /** Several statements without values. */
   execute(sql: string): void {
     this.#database.exec(sql);
@@ -58,6 +98,13 @@ export class Database {
 
   all(sql: string, ...values: SQLInputValue[]): Row[] {
     return this.#prepare(sql).all(...values);
+  }
+
+  /** Rows as lists of values, for those that are read by the ten thousand. */
+  arrays(sql: string, ...values: SQLInputValue[]): readonly unknown[][] {
+    const statement = this.#prepare(`/* arrays */ ${sql}`);
+    statement.setReturnArrays(true);
+    return statement.all(...values) as unknown as unknown[][];
   }
 
   close(): void {

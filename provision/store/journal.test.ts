@@ -14,7 +14,8 @@ import { SqliteJournal } from './sqlite.ts';
 import { isPauseDue, isUnfinished } from './unfinished.ts';
 
 /** The schema that knew neither operations nor pauses. */
-const BACK_TO_2 = 'DROP TABLE operations; ALTER TABLE deployments DROP COLUMN paused; PRAGMA user_version = 2;';
+const BACK_TO_2 =
+  'DROP TABLE operations; DROP TABLE quarantine; ALTER TABLE deployments DROP COLUMN paused; PRAGMA user_version = 2;';
 const folders: string[] = [];
 const open: Journal[] = [];
 
@@ -22,7 +23,7 @@ function sqlite(): { journal: SqliteJournal; path: string } {
   const folder = mkdtempSync(join(tmpdir(), 'journal-'));
   folders.push(folder);
   const path = join(folder, 'provisiond', 'journal.sqlite');
-  const journal = new SqliteJournal(path, clock());
+  const journal = new SqliteJournal(path, { now: clock() });
   open.push(journal);
   return { journal, path };
 }
@@ -126,7 +127,7 @@ describe.each([
     expect(() => journal.revise(revision(2n, 1, ['net1']))).toThrow(/is not there/);
     const record = journal.revise(revision(1n, 1, ['net1', 'new'], ['vm1']));
     expect(record).toEqual(journal.deployment(id));
-    expect(record).toMatchObject({ version: 1, document: '{"contract_id":1} 1' });
+    expect(record).toMatchObject({ version: 1, document: '{"contract_id":1,"version":1}' });
     expect(record.workloads.map((one) => [one.name, one.version, one.state, one.removal, one.next?.version])).toEqual([
       ['net1', 0, 'ok', undefined, 1],
       ['vm1', 0, 'ok', 'deleted by an update', undefined],
@@ -146,16 +147,16 @@ describe.each([
     expect(journal.settle(id, 'net1', { state: 'ok', data: 'new' })).toBe(true);
     expect(memory()).toEqual([2 ** 41, 2 ** 41]);
     expect(journal.deployment(id)?.workloads.map((one) => [one.name, one.version, one.signed, one.data])).toEqual([
-      ['net1', 2, 'net1 2', 'new'],
-      ['new', 1, 'new 1', ''],
+      ['net1', 2, '"net1 2"', 'new'],
+      ['new', 1, '"new 1"', ''],
     ]);
     const log = journal.changes(id).filter((one) => one.version > 0 || one.state === 'deleted');
     expect(log.map((one) => `${one.signed} ${one.state} ${one.message} ${one.data}`)).toEqual([
-      'new 1 init  ',
-      'net1 1 unchanged no old',
-      'vm 0 deleted deleted by an update ',
-      'new 1 ok  ',
-      'net1 2 ok  new',
+      '"new 1" init  ',
+      '"net1 1" unchanged no old',
+      '"vm 0" deleted deleted by an update ',
+      '"new 1" ok  ',
+      '"net1 2" ok  new',
     ]);
   });
 
@@ -187,8 +188,8 @@ describe.each([
     ]);
     for (let version = 3; version < VERSIONS_KEPT + 5; version++) journal.revise(revision(1n, version, []));
     journal.settle(id, 'net1', { state: 'ok', data: '' });
-    expect(journal.deployment(id)?.workloads[0]).toMatchObject({ version: 1, signed: 'net1 1' });
-    expect(journal.changes(id).at(-1)).toMatchObject({ workload: 'net1', version: 1, signed: 'net1 1', state: 'ok' });
+    expect(journal.deployment(id)?.workloads[0]).toMatchObject({ version: 1, signed: '"net1 1"' });
+    expect(journal.changes(id).at(-1)).toMatchObject({ workload: 'net1', version: 1, signed: '"net1 1"', state: 'ok' });
   });
 
   it('remembers the newest versions, and those that run', () => {
@@ -340,7 +341,7 @@ describe('sqlite journal', () => {
       for (const name of ['net1', 'vm1']) journal.finish(id, name, { state: 'ok', data: '' });
     for (const name of ['net1', 'vm1']) journal.finish('7-2', name, { state: 'paused' });
     journal.cancel('7-4', 'c');
-    const before = journal.deployments();
+    const before = structuredClone(journal.deployments());
     journal.close();
     open.splice(open.indexOf(journal), 1);
     const old = new DatabaseSync(path);
@@ -362,7 +363,7 @@ describe('sqlite journal', () => {
     journal.accept(acceptance(1n));
     journal.accept(acceptance(2n));
     journal.begin('7-1');
-    const again = new SqliteJournal(path, clock());
+    const again = new SqliteJournal(path, { now: clock() });
     open.push(again);
     expect(again.operations().map((one) => [one.state, one.attempts, one.crashes])).toEqual([
       ['queued', 1, 1],
@@ -478,7 +479,7 @@ describe('sqlite journal', () => {
         expect(asked(journal)).toEqual(asked(model));
         expect(state(journal)).toEqual(state(model));
         expect(found(journal)).toEqual(found(model));
-        const again = new SqliteJournal(path, clock());
+        const again = new SqliteJournal(path, { now: clock() });
         try {
           expect(state(again)).toEqual(state(journal));
           expect(again.deployments()).toEqual(journal.deployments());

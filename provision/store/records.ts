@@ -15,6 +15,8 @@ export class Records {
   /** Operations that did not end, oldest first. */
   readonly #operations = new Map<DeploymentId, readonly OperationRecord[]>();
   readonly #reservations = new Map<DeploymentId, Reservation>();
+  /** Of deployments whose records are damaged: what they hold stays held. */
+  readonly #aside = new Map<DeploymentId, Reservation>();
   #all: readonly DeploymentRecord[] | undefined;
   #reserved: readonly Reservation[] | undefined;
 
@@ -45,7 +47,7 @@ export class Records {
   }
 
   reservations(): readonly Reservation[] {
-    this.#reserved ??= this.all().flatMap(({ id }) => this.#reservations.get(id) ?? []);
+    this.#reserved ??= [...this.all().flatMap(({ id }) => this.#reservations.get(id) ?? []), ...this.#aside.values()];
     return this.#reserved;
   }
 
@@ -65,6 +67,19 @@ export class Records {
     const reservation = record === undefined ? undefined : reservationOf(record);
     if (reservation === undefined) this.#reservations.delete(id);
     else this.#reservations.set(id, reservation);
+  }
+
+  isSetAside(id: DeploymentId): boolean {
+    return this.#aside.has(id);
+  }
+
+  /** What a deployment holds that can not be read any more; undefined ends that. */
+  setAside(id: DeploymentId, reservation: Reservation | undefined): void {
+    this.#reserved = undefined;
+    if (reservation === undefined) this.#aside.delete(id);
+    else this.#aside.set(id, reservation);
+    const lines = reservation?.workloads.map((holds) => ({ holds, stands: false, isLeaving: false })) ?? [];
+    this.books.ledger.replace(id, reservation === undefined ? undefined : { ...reservation, lines });
   }
 
   replaceOperations(id: DeploymentId, unfinished: readonly OperationRecord[]): void {

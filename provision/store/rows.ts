@@ -1,53 +1,74 @@
-/** What the rows of the SQLite journal mean. */
+/** What the rows of the SQLite journal mean; a row that means nothing is told by what is wrong with it. */
 import type { ReservedWorkload } from '../plan/capacity.ts';
 import type { Row } from './database.ts';
-import type { DeploymentRecord, PendingChange, WorkloadRecord, WorkloadState } from './journal.ts';
+import {
+  type Change,
+  type DeploymentRecord,
+  deploymentId,
+  type PendingChange,
+  type StepEntry,
+  type Tombstone,
+  type WorkloadRecord,
+} from './journal.ts';
 import type { OperationRecord } from './operations.ts';
 
-/** Rows of workloads with what was signed for their version and for the one to come. */
-export const WORKLOAD_ROWS = `
-SELECT w.*, s.text AS signed, n.text AS next_signed FROM workloads w
-JOIN signed s ON s.deployment = w.deployment AND s.workload = w.name AND s.version = w.version
-LEFT JOIN signed n ON n.deployment = w.deployment AND n.workload = w.name AND n.version = w.next_version
-`;
+/** The values of a row, in the order of the columns asked for. */
+export type Values = readonly unknown[];
 
-/** A deployment from its row and the rows of its workloads. */
-export function recordOf(row: Row, workloads: readonly Row[]): DeploymentRecord {
-  return {
-    id: String(row.id),
-    twin: Number(row.twin),
-    contract: BigInt(String(row.contract)),
-    sequence: Number(row.sequence),
-    version: Number(row.version),
-    document: String(row.document),
-    hash: String(row.hash),
-    trace: String(row.trace),
-    acceptedAt: Number(row.accepted_at),
-    cancelled: optionalText(row.cancelled),
-    paused: row.paused === 1,
-    workloads: workloads.map(workloadOf),
-  };
+export class DamagedRow extends Error {
+  override readonly name = 'DamagedRow';
 }
 
-export function workloadOf(row: Row): WorkloadRecord {
-  const awaitsNetwork = optionalText(row.awaits_network);
-  const held = optionalText(row.held);
+export const DEPLOYMENT_COLUMNS = 'sequence, id, twin, contract, version, hash, trace, accepted_at, cancelled, paused';
+export const WORKLOAD_COLUMNS =
+  'deployment, name, type, version, after, awaits_network, state, message, data, created, removal, held, next_version, next';
+
+/** A record without the texts that were signed. */
+export type StoredRecord = Omit<DeploymentRecord, 'document' | 'workloads'>;
+export type StoredWorkload = Omit<WorkloadRecord, 'signed' | 'next'> & { readonly next: StoredChange | undefined };
+export type StoredChange = Omit<PendingChange, 'signed'>;
+
+export function recordOf(row: Values): StoredRecord {
+  const [sequence, id, twin, contract, version, hash, trace, acceptedAt, cancelled, paused] = row;
+  const record: StoredRecord = {
+    id: text(id, 'id'),
+    twin: count(twin, 'twin'),
+    contract: contractOf(contract),
+    sequence: count(sequence, 'sequence'),
+    version: count(version, 'version'),
+    hash: text(hash, 'hash'),
+    trace: text(trace, 'trace'),
+    acceptedAt: count(acceptedAt, 'accepted_at'),
+    cancelled: optional(cancelled, 'cancelled'),
+    paused: count(paused, 'paused') === 1,
+  };
+  if (record.id !== deploymentId(record.twin, record.contract))
+    throw new DamagedRow(`its id '${record.id}' is another`);
+  return record;
+}
+
+export function workloadOf(row: Values): StoredWorkload {
+  const [, name, type, version, after, awaits, state, message, data, created, removal, held, nextVersion, next] = row;
+  const awaitsNetwork = optional(awaits, 'awaits_network');
+  const heldText = optional(held, 'held');
+  const named = { name: text(name, 'name'), type: text(type, 'type') };
   return {
-    name: String(row.name),
-    type: String(row.type),
-    version: Number(row.version),
-    signed: String(row.signed),
-    after: JSON.parse(String(row.after)) as string[],
+    ...named,
+    version: count(version, 'version'),
+    after: names(json(after, 'after'), 'after'),
     ...(awaitsNetwork === undefined ? {} : { awaitsNetwork }),
-    state: String(row.state) as WorkloadState,
-    message: String(row.message),
-    data: String(row.data),
-    created: Number(row.created),
-    removal: optionalText(row.removal),
-    held: held === undefined ? undefined : (JSON.parse(held) as ReservedWorkload),
-    next: nextOf(row),
+    state: oneOf(state, STATES, 'state'),
+    message: text(message, 'message'),
+    data: text(data, 'data'),
+    created: count(created, 'created'),
+    removal: optional(removal, 'removal'),
+    held: heldText === undefined ? undefined : reservedOf(json(heldText, 'held')),
+    next: next === null ? undefined : changeOf(named, nextVersion, next),
   };
 }
+
+const STATES: ReadonlySet<WorkloadRecord['state']> = new Set(['init', 'ok', 'error', 'paused', 'deleted']);
+const CHANGE_STATES: ReadonlySet<Change['state']> = new Set([...STATES, 'unchanged']);
 
 type KeptNext = Pick<PendingChange, 'after' | 'awaitsNetwork' | 'held' | 'askedAt'>;
 
@@ -58,39 +79,149 @@ export function nextText({ after, awaitsNetwork, held, askedAt }: PendingChange)
   });
 }
 
-function nextOf(row: Row): PendingChange | undefined {
-  const next = optionalText(row.next);
-  if (next === undefined) return undefined;
+function changeOf(named: Pick<PendingChange, 'name' | 'type'>, version: unknown, next: unknown): StoredChange {
+  const { after, awaitsNetwork, held, askedAt } = object(json(next, 'next'), 'next');
   return {
-    name: String(row.name),
-    type: String(row.type),
-    version: Number(row.next_version),
-    signed: String(row.next_signed),
-    ...(JSON.parse(next) as KeptNext),
+    ...named,
+    version: count(version, 'next_version'),
+    after: names(after, 'next'),
+    ...(awaitsNetwork === undefined ? {} : { awaitsNetwork: text(awaitsNetwork, 'next') }),
+    held: reservedOf(held),
+    askedAt: count(askedAt, 'next'),
   };
 }
+
+/** What a workload holds; numbers that are none would make every sum of the node none. */
+export function reservedOf(value: unknown): ReservedWorkload {
+  const held = object(value, 'held');
+  text(held.name, 'held');
+  text(held.type, 'held');
+  if (held.state !== 'pending' && held.state !== 'committed') throw new DamagedRow("column 'held' has no state");
+  for (const unit of ['vcpus', 'memoryBytes', 'publicIps']) count(held[unit], 'held');
+  if (!Array.isArray(held.allocations)) throw new DamagedRow("column 'held' lists no allocations");
+  for (const one of held.allocations as unknown[]) {
+    const { resource, kind, media, bytes, pool } = object(one, 'held');
+    for (const name of [resource, kind, media, pool]) text(name, 'held');
+    count(bytes, 'held');
+  }
+  for (const claim of [held.network, held.address]) {
+    if (claim === undefined) continue;
+    for (const part of Object.values(object(claim, 'held'))) {
+      if (typeof part !== 'string') count(part, 'held');
+    }
+  }
+  return held as unknown as ReservedWorkload;
+}
+
+export function changeEntryOf(row: Row): Change {
+  return {
+    workload: text(row.workload, 'workload'),
+    version: count(row.version, 'version'),
+    signed: text(row.signed, 'signed'),
+    state: oneOf(row.state, CHANGE_STATES, 'state'),
+    message: text(row.message, 'message'),
+    data: text(row.data, 'data'),
+    created: count(row.created, 'created'),
+  };
+}
+
+const STEP_STATES: ReadonlySet<StepEntry['state']> = new Set(['started', 'done', 'failed', 'undone']);
+
+export function stepOf(row: Row): StepEntry {
+  return {
+    workload: text(row.workload, 'workload'),
+    step: text(row.step, 'step'),
+    state: oneOf(row.state, STEP_STATES, 'state'),
+    message: text(row.message, 'message'),
+    at: count(row.at, 'at'),
+    trace: text(row.trace, 'trace'),
+  };
+}
+
+export function tombstoneOf(row: Row): Tombstone {
+  return {
+    twin: count(row.twin, 'twin'),
+    contract: contractOf(row.contract),
+    hash: text(row.hash, 'hash'),
+    trace: text(row.trace, 'trace'),
+    reason: text(row.reason, 'reason'),
+    acceptedAt: count(row.accepted_at, 'accepted_at'),
+    goneAt: count(row.gone_at, 'gone_at'),
+  };
+}
+
+const KINDS: ReadonlySet<OperationRecord['kind']> = new Set([
+  ...(['create', 'update', 'cancel', 'pause', 'resume', 'decommission', 'restore'] as const),
+]);
+const OPERATION_STATES: ReadonlySet<OperationRecord['state']> = new Set([
+  ...(['queued', 'running', 'parked', 'done', 'failed', 'superseded'] as const),
+]);
 
 export function operationOf(row: Row): OperationRecord {
   return {
-    id: `op-${Number(row.sequence)}`,
-    deployment: String(row.deployment),
-    twin: Number(row.twin),
-    contract: BigInt(String(row.contract)),
-    kind: String(row.kind) as OperationRecord['kind'],
-    workload: String(row.workload),
-    version: Number(row.version),
-    trace: String(row.trace),
-    reason: String(row.reason),
-    state: String(row.state) as OperationRecord['state'],
-    askedAt: Number(row.asked_at),
-    startedAt: Number(row.started_at),
-    endedAt: Number(row.ended_at),
-    attempts: Number(row.attempts),
-    crashes: Number(row.crashes),
-    error: String(row.error),
+    id: `op-${count(row.sequence, 'sequence')}`,
+    deployment: text(row.deployment, 'deployment'),
+    twin: count(row.twin, 'twin'),
+    contract: contractOf(row.contract),
+    kind: oneOf(row.kind, KINDS, 'kind'),
+    workload: text(row.workload, 'workload'),
+    version: count(row.version, 'version'),
+    trace: text(row.trace, 'trace'),
+    reason: text(row.reason, 'reason'),
+    state: oneOf(row.state, OPERATION_STATES, 'state'),
+    askedAt: count(row.asked_at, 'asked_at'),
+    startedAt: count(row.started_at, 'started_at'),
+    endedAt: count(row.ended_at, 'ended_at'),
+    attempts: count(row.attempts, 'attempts'),
+    crashes: count(row.crashes, 'crashes'),
+    error: text(row.error, 'error'),
   };
 }
 
-function optionalText(value: unknown): string | undefined {
-  return value === null || value === undefined ? undefined : String(value);
+function text(value: unknown, column: string): string {
+  if (typeof value !== 'string') throw new DamagedRow(`column '${column}' has no text`);
+  return value;
+}
+
+function optional(value: unknown, column: string): string | undefined {
+  return value === null ? undefined : text(value, column);
+}
+
+function count(value: unknown, column: string): number {
+  if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < 0) {
+    throw new DamagedRow(`column '${column}' has no number that counts`);
+  }
+  return value;
+}
+
+function contractOf(value: unknown): bigint {
+  const digits = text(value, 'contract');
+  if (!/^\d{1,20}$/.test(digits)) throw new DamagedRow("column 'contract' has no number");
+  return BigInt(digits);
+}
+
+function oneOf<T extends string>(value: unknown, known: ReadonlySet<T>, column: string): T {
+  if (!known.has(value as T)) throw new DamagedRow(`column '${column}' has no state that is known`);
+  return value as T;
+}
+
+function json(value: unknown, column: string): unknown {
+  try {
+    return JSON.parse(text(value, column));
+  } catch (error) {
+    if (error instanceof DamagedRow) throw error;
+    throw new DamagedRow(`column '${column}' is no JSON`, { cause: error });
+  }
+}
+
+function object(value: unknown, column: string): Record<string, unknown> {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    throw new DamagedRow(`column '${column}' has no object`);
+  }
+  return value as Record<string, unknown>;
+}
+
+function names(value: unknown, column: string): string[] {
+  if (!Array.isArray(value)) throw new DamagedRow(`column '${column}' has no list`);
+  return value.map((one) => text(one, column));
 }

@@ -40,6 +40,20 @@ CREATE INDEX operations_unfinished ON operations (deployment, sequence) WHERE en
 CREATE INDEX operations_ended ON operations (sequence) WHERE ended_at <> 0;
 `;
 
+/** What can not be read, with all of it that can; `reservation` is what a deployment set aside holds. */
+const QUARANTINE = `
+CREATE TABLE quarantine (
+  sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+  source TEXT NOT NULL,
+  key TEXT NOT NULL,
+  deployment TEXT NOT NULL,
+  reason TEXT NOT NULL,
+  at INTEGER NOT NULL,
+  salvage TEXT NOT NULL,
+  reservation TEXT
+) STRICT;
+`;
+
 const SCHEMA = `
 CREATE TABLE deployments (
   sequence INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -107,6 +121,7 @@ CREATE TABLE history (
 ) STRICT;
 ${SIGNED}
 ${OPERATIONS}
+${QUARANTINE}
 PRAGMA user_version = ${SCHEMA_VERSION};
 `;
 
@@ -122,6 +137,7 @@ PRAGMA user_version = 2;
 const TO_VERSION_3 = `
 ALTER TABLE deployments ADD COLUMN paused INTEGER NOT NULL DEFAULT 0;
 ${OPERATIONS}
+${QUARANTINE}
 UPDATE deployments SET paused = 1
 WHERE cancelled IS NULL AND id IN (SELECT deployment FROM workloads WHERE state = 'paused' AND removal IS NULL);
 PRAGMA user_version = 3;

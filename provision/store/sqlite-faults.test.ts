@@ -15,7 +15,7 @@ let journal: SqliteJournal;
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), 'journal-'));
   path = join(folder, 'journal.sqlite');
-  journal = new SqliteJournal(path, clock());
+  journal = new SqliteJournal(path, { now: clock() });
 });
 
 afterEach(() => {
@@ -119,7 +119,7 @@ describe.each(['ABORT', 'ROLLBACK'])('a disk that fails with %s', (how) => {
         expect(() => act(journal), `${when} ${statement}`).toThrow('database or disk is full');
         disk.exec('DROP TRIGGER fault');
         expect(seen(journal)).toEqual(before);
-        const again = new SqliteJournal(path, clock());
+        const again = new SqliteJournal(path, { now: clock() });
         expect(seen(again)).toEqual(before);
         again.close();
         // To the next process it was cut short; this one still runs it.

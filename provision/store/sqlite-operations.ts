@@ -1,5 +1,5 @@
 /** The operations in the SQLite journal; all but the reads are called inside of a transaction. */
-import type { Database } from './database.ts';
+import type { Database, Row } from './database.ts';
 import type { DeploymentId, DeploymentRecord } from './journal.ts';
 import {
   type AskedOperation,
@@ -10,33 +10,36 @@ import {
   type OperationRecord,
   SUPERSEDED_BY,
 } from './operations.ts';
+import { type Damage, readable } from './reading.ts';
 import { operationOf } from './rows.ts';
 
 export class SqliteOperations {
   readonly #database: Database;
   readonly #now: () => number;
+  readonly #onDamage: (sequence: number, damage: Damage) => void;
 
-  /** `now` gives milliseconds since 1970. */
-  constructor(database: Database, now: () => number) {
+  /** `now` gives milliseconds since 1970; `onDamage` hears of lines that can not be read, which are left out. */
+  constructor(database: Database, now: () => number, onDamage: (sequence: number, damage: Damage) => void) {
     this.#database = database;
+    this.#onDamage = onDamage;
     // 0 means never.
     this.#now = () => Math.max(1, now());
   }
 
   all(id: DeploymentId | undefined): OperationRecord[] {
     const sql = 'SELECT * FROM operations WHERE ?1 IS NULL OR deployment = ?1 ORDER BY sequence';
-    return this.#database.all(sql, id ?? null).map(operationOf);
+    return this.#readable(this.#database.all(sql, id ?? null));
   }
 
   /** Unfinished ones of every deployment that has any, oldest first. */
   allUnfinished(): Map<DeploymentId, OperationRecord[]> {
     const rows = this.#database.all('SELECT * FROM operations WHERE ended_at = 0 ORDER BY deployment, sequence');
-    return Map.groupBy(rows.map(operationOf), (one) => one.deployment);
+    return Map.groupBy(this.#readable(rows), (one) => one.deployment);
   }
 
   unfinished(id: DeploymentId): OperationRecord[] {
     const sql = 'SELECT * FROM operations WHERE deployment = ? AND ended_at = 0 ORDER BY sequence';
-    return this.#database.all(sql, id).map(operationOf);
+    return this.#readable(this.#database.all(sql, id));
   }
 
   ask(record: DeploymentRecord, asked: AskedOperation): void {
@@ -109,6 +112,10 @@ export class SqliteOperations {
     this.#database.run(
       "UPDATE operations SET state = 'queued', crashes = crashes + 1 WHERE ended_at = 0 AND state = 'running'",
     );
+  }
+
+  #readable(rows: readonly Row[]): OperationRecord[] {
+    return readable('operations', rows, operationOf, this.#onDamage);
   }
 
   #forget(): void {

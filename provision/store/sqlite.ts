@@ -1,8 +1,9 @@
 /** The journal as an SQLite file. */
-import type { SQLInputValue } from 'node:sqlite';
-import { GridError } from '../../schemas/errors/index.ts';
+import { GridError, isGridError } from '../../schemas/errors/index.ts';
 import type { Reservation } from '../plan/capacity.ts';
-import { Database, type Row } from './database.ts';
+import type { Ledger } from '../plan/ledger.ts';
+import type { Census } from './census.ts';
+import { isDamage, isUnwritable } from './database.ts';
 import {
   type Acceptance,
   type Change,
@@ -18,50 +19,50 @@ import {
   type Quarantined,
   REMOVED_BY_UPDATE,
   type Revision,
-  STEP_LIMIT,
   type StepEntry,
   type Tombstone,
   VERSIONS_KEPT,
-  type WorkloadRecord,
 } from './journal.ts';
+import { JournalFile, type Opened } from './journal-file.ts';
+import type { JournalLog } from './opening.ts';
 import type { AskedOperation, OperationEnd, OperationRecord } from './operations.ts';
-import { Records } from './records.ts';
-import { recordOf, WORKLOAD_ROWS, workloadOf } from './rows.ts';
-import { migrate } from './schema.ts';
-import { SqliteOperations } from './sqlite-operations.ts';
+import { ownerOf } from './quarantine.ts';
 import { beginWorkload, forgetVersions, giveUpChange, logChange, versionOf, wantWorkload } from './writes.ts';
 
-/** Opens or makes the journal at `path`; `now` gives milliseconds since 1970. Throws when the file is newer. */
-export class SqliteJournal implements Journal {
-  readonly #database: Database;
-  readonly #operations: SqliteOperations;
-  readonly #clock: () => number;
-  readonly #records = new Records();
+export interface SqliteJournalOptions {
+  /** Milliseconds since 1970. */
+  readonly now?: () => number;
+  /** Hears of everything that is damaged. */
+  readonly log?: JournalLog;
+}
 
-  constructor(path: string, now: () => number = Date.now) {
+/**
+ * Opens or makes the journal at `path`. What of it is damaged is set aside and told; throws when the file is newer.
+ * What somebody asks for and can not be written is refused with `journal_unwritable`; the engine's own writes throw
+ * what SQLite says. Either way nothing of it has happened.
+ */
+export class SqliteJournal implements Journal {
+  readonly #file: JournalFile;
+  readonly #clock: () => number;
+
+  constructor(path: string, { now = Date.now, log = { error: () => undefined } }: SqliteJournalOptions = {}) {
     this.#clock = now;
-    this.#database = new Database(path);
-    this.#operations = new SqliteOperations(this.#database, now);
-    try {
-      migrate(this.#database, path);
-      this.#operations.cutShort();
-      for (const record of this.#readAll()) this.#records.replace(record.id, record);
-      for (const [id, unfinished] of this.#operations.allUnfinished()) this.#records.replaceOperations(id, unfinished);
-    } catch (error) {
-      this.#database.close();
-      throw error;
-    }
+    this.#file = new JournalFile(path, now, log);
   }
 
   accept(acceptance: Acceptance): DeploymentRecord {
     const { twin, contract } = acceptance;
     const id = deploymentId(twin, contract);
     const created = this.#now();
-    return this.#transaction(id, () => {
-      if (this.#get('SELECT id FROM deployments WHERE id = ?', id) !== undefined) {
+    return this.#asked(id, (open) => {
+      const { database, records } = open;
+      if (records.get(id) !== undefined) {
         throw new GridError('deployment_exists', { twin, contract: contract.toString() });
       }
-      this.#run(
+      if (records.isSetAside(id)) {
+        throw new GridError('deployment_quarantined', { twin, contract: contract.toString() });
+      }
+      database.run(
         'INSERT INTO deployments (id, twin, contract, version, document, hash, trace, accepted_at) VALUES (?,?,?,?,?,?,?,?)',
         id,
         twin,
@@ -74,20 +75,21 @@ export class SqliteJournal implements Journal {
       );
       for (const workload of acceptance.workloads) {
         const held = acceptance.reservation.workloads.find((one) => one.name === workload.name);
-        beginWorkload(this.#database, id, workload, held, created);
+        beginWorkload(database, id, workload, held, created);
       }
-      return this.#ask(id, { kind: 'create' });
+      return { kind: 'create' };
     });
   }
 
   revise(revision: Revision): DeploymentRecord {
     const { twin, contract, version, removed, workloads } = revision;
     const id = deploymentId(twin, contract);
-    return this.#transaction(id, () => {
-      const record = this.#read(id);
-      checkRevision(record, revision);
+    const record = this.#file.records.get(id);
+    checkRevision(record, revision);
+    if (record !== undefined) this.#file.read(({ reading }) => reading.keepDocument(record));
+    return this.#asked(id, ({ database }) => {
       const created = this.#now();
-      this.#run(
+      database.run(
         'UPDATE deployments SET version = ?, document = ?, hash = ?, trace = ? WHERE id = ?',
         version,
         revision.document,
@@ -95,57 +97,37 @@ export class SqliteJournal implements Journal {
         revision.trace,
         id,
       );
-      this.#run("DELETE FROM workloads WHERE deployment = ? AND state = 'deleted' AND held IS NULL", id);
+      database.run("DELETE FROM workloads WHERE deployment = ? AND state = 'deleted' AND held IS NULL", id);
       for (const name of removed) {
         const found = record?.workloads.find((one) => one.name === name);
-        if (found !== undefined) giveUpChange(this.#database, id, found, REMOVED_BY_UPDATE, created);
-        this.#run('UPDATE workloads SET removal = ? WHERE deployment = ? AND name = ?', REMOVED_BY_UPDATE, id, name);
+        if (found !== undefined) giveUpChange(database, id, found, REMOVED_BY_UPDATE, created);
+        database.run('UPDATE workloads SET removal = ? WHERE deployment = ? AND name = ?', REMOVED_BY_UPDATE, id, name);
       }
       for (const workload of workloads) {
         const found = record?.workloads.find((one) => one.name === workload.name);
-        if (found?.state === 'ok' || found?.state === 'paused') wantWorkload(this.#database, id, workload, created);
-        else beginWorkload(this.#database, id, workload, workload.held, created);
+        if (found?.state === 'ok' || found?.state === 'paused') wantWorkload(database, id, workload, created);
+        else beginWorkload(database, id, workload, workload.held, created);
       }
-      forgetVersions(this.#database, id, version - VERSIONS_KEPT);
-      return this.#ask(id, { kind: 'update' });
+      forgetVersions(database, id, version - VERSIONS_KEPT);
+      return { kind: 'update' };
     });
   }
 
   recordStep(id: DeploymentId, entry: StepEntry): void {
-    // A log for people: it outlives this process, and does not wait for the disk.
-    this.#database.unsynced(() => this.#writeStep(id, entry));
-  }
-
-  #writeStep(id: DeploymentId, entry: StepEntry): void {
-    this.#transaction(undefined, () => {
-      this.#run(
-        'INSERT INTO steps (deployment, workload, step, state, message, at, trace) SELECT id,?,?,?,?,?,? FROM deployments WHERE id = ?',
-        entry.workload,
-        entry.step,
-        entry.state,
-        entry.message,
-        entry.at,
-        entry.trace,
-        id,
-      );
-      this.#run(
-        'DELETE FROM steps WHERE deployment = ?1 AND sequence <= (SELECT sequence FROM steps WHERE deployment = ?1 ORDER BY sequence DESC LIMIT 1 OFFSET ?2)',
-        id,
-        STEP_LIMIT,
-      );
-    });
+    // A log for people: it does not wait for the disk.
+    this.#file.write(undefined, 'kill', ({ logs }) => logs.recordStep(id, entry));
   }
 
   finish(id: DeploymentId, name: string, outcome: Outcome): boolean {
-    return this.#transaction(id, () => {
-      const workload = this.#workload(id, name);
+    return this.#file.write(id, 'power', ({ database, reading }) => {
+      const workload = reading.workload(id, name);
       if (workload === undefined || workload.state === 'deleted' || workload.state === outcome.state) return false;
       const { state } = outcome;
       const message = outcome.state === 'error' ? outcome.message : outcome.state === 'paused' ? 'paused' : '';
       const data = outcome.state === 'ok' ? outcome.data : workload.data;
       const created = this.#now();
       const held = heldAfter(workload.held, state);
-      this.#run(
+      database.run(
         'UPDATE workloads SET state = ?, message = ?, data = ?, created = ?, held = ? WHERE deployment = ? AND name = ?',
         state,
         message,
@@ -155,21 +137,21 @@ export class SqliteJournal implements Journal {
         id,
         name,
       );
-      logChange(this.#database, id, { ...versionOf(workload), state, message, data, created });
+      logChange(database, id, { ...versionOf(workload), state, message, data, created });
       return true;
     });
   }
 
   settle(id: DeploymentId, name: string, outcome: ChangeOutcome): boolean {
-    return this.#transaction(id, () => {
-      const workload = this.#workload(id, name);
+    return this.#file.write(id, 'power', ({ database, reading }) => {
+      const workload = reading.workload(id, name);
       const next = workload?.next;
       if (workload?.state !== 'ok' || next === undefined) return false;
       const created = this.#now();
-      this.#run('UPDATE workloads SET next_version = NULL, next = NULL WHERE deployment = ? AND name = ?', id, name);
+      database.run('UPDATE workloads SET next_version = NULL, next = NULL WHERE deployment = ? AND name = ?', id, name);
       if (outcome.state === 'unchanged') {
         const { message } = outcome;
-        logChange(this.#database, id, {
+        logChange(database, id, {
           ...versionOf(next),
           state: 'unchanged',
           message,
@@ -179,7 +161,7 @@ export class SqliteJournal implements Journal {
         return true;
       }
       const { data } = outcome;
-      this.#run(
+      database.run(
         "UPDATE workloads SET version = ?, after = ?, awaits_network = ?, held = ?, message = '', data = ?, created = ? WHERE deployment = ? AND name = ?",
         next.version,
         JSON.stringify(next.after),
@@ -190,248 +172,198 @@ export class SqliteJournal implements Journal {
         id,
         name,
       );
-      logChange(this.#database, id, { ...versionOf(next), state: 'ok', message: '', data, created });
+      logChange(database, id, { ...versionOf(next), state: 'ok', message: '', data, created });
       return true;
     });
   }
 
   decommission(id: DeploymentId, name: string, reason: string): boolean {
-    return this.#transaction(id, () => {
-      const workload = this.#workload(id, name);
-      if (workload !== undefined && workload.removal === undefined) {
-        giveUpChange(this.#database, id, workload, reason, this.#now());
-      }
-      const done = this.#run(
-        "UPDATE workloads SET removal = ? WHERE deployment = ? AND name = ? AND removal IS NULL AND state NOT IN ('error','deleted')",
-        reason,
-        id,
-        name,
-      );
-      if (done > 0) this.#ask(id, { kind: 'decommission', workload: name, reason });
-      return done > 0;
+    const known = this.#file.records.get(id)?.workloads.find((one) => one.name === name);
+    if (known === undefined || known.removal !== undefined) return false;
+    if (known.state === 'error' || known.state === 'deleted') return false;
+    this.#asked(id, ({ database }) => {
+      giveUpChange(database, id, known, reason, this.#now());
+      database.run('UPDATE workloads SET removal = ? WHERE deployment = ? AND name = ?', reason, id, name);
+      return { kind: 'decommission', workload: name, reason };
     });
+    return true;
   }
 
   cancel(id: DeploymentId, reason: string): boolean {
-    return this.#transaction(id, () => {
-      const done = this.#run('UPDATE deployments SET cancelled = ? WHERE id = ? AND cancelled IS NULL', reason, id);
-      if (done === 0) return false;
-      const created = this.#now();
-      for (const one of this.#read(id)?.workloads ?? []) giveUpChange(this.#database, id, one, reason, created);
-      this.#run('UPDATE workloads SET removal = coalesce(removal, ?) WHERE deployment = ?', reason, id);
-      this.#ask(id, { kind: 'cancel', reason });
-      return true;
+    const { records } = this.#file;
+    if (records.isSetAside(id)) return this.#discharge(id, reason);
+    const known = records.get(id);
+    if (known === undefined || known.cancelled !== undefined) return false;
+    this.#asked(id, ({ database }) => {
+      database.run('UPDATE deployments SET cancelled = ? WHERE id = ?', reason, id);
+      for (const one of known.workloads) giveUpChange(database, id, one, reason, this.#now());
+      database.run('UPDATE workloads SET removal = coalesce(removal, ?) WHERE deployment = ?', reason, id);
+      return { kind: 'cancel', reason };
     });
+    return true;
   }
 
   pause(id: DeploymentId, paused: boolean, reason: string): boolean {
-    const known = this.#records.get(id);
+    const known = this.#file.records.get(id);
     if (known === undefined || known.cancelled !== undefined || known.paused === paused) return false;
-    return this.#transaction(id, () => {
-      this.#run('UPDATE deployments SET paused = ? WHERE id = ?', paused ? 1 : 0, id);
-      this.#ask(id, { kind: paused ? 'pause' : 'resume', reason });
-      return true;
+    this.#asked(id, ({ database }) => {
+      database.run('UPDATE deployments SET paused = ? WHERE id = ?', paused ? 1 : 0, id);
+      return { kind: paused ? 'pause' : 'resume', reason };
     });
+    return true;
   }
 
   release(id: DeploymentId, name: string): void {
-    this.#transaction(id, () => {
-      const workload = this.#workload(id, name);
+    this.#file.write(id, 'power', ({ database, reading }) => {
+      const workload = reading.workload(id, name);
       if (workload === undefined) return;
-      this.#run('UPDATE workloads SET held = NULL WHERE deployment = ? AND name = ?', id, name);
+      database.run('UPDATE workloads SET held = NULL WHERE deployment = ? AND name = ?', id, name);
       if (workload.removal === undefined || workload.state === 'deleted') return;
       const { data, removal: message } = workload;
       const created = this.#now();
-      this.#run(
+      database.run(
         "UPDATE workloads SET state = 'deleted', message = ?, created = ? WHERE deployment = ? AND name = ?",
         message,
         created,
         id,
         name,
       );
-      logChange(this.#database, id, { ...versionOf(workload), state: 'deleted', message, data, created });
+      logChange(database, id, { ...versionOf(workload), state: 'deleted', message, data, created });
     });
   }
 
   tombstone(id: DeploymentId): void {
-    this.#transaction(id, () => {
-      const record = this.deployment(id);
+    this.#file.write(id, 'power', ({ database, logs, operations, records }) => {
+      const record = records.get(id);
       if (record === undefined) return;
-      const { twin, contract, hash, trace, acceptedAt, cancelled, workloads } = record;
+      const { cancelled, workloads } = record;
       if (cancelled === undefined || workloads.some((one) => one.held !== undefined)) {
         throw new Error(`deployment ${id} is not released`);
       }
-      this.#run(
-        'INSERT INTO history (twin, contract, hash, trace, reason, accepted_at, gone_at) VALUES (?,?,?,?,?,?,?)',
-        twin,
-        contract.toString(),
-        hash,
-        trace,
-        cancelled,
-        acceptedAt,
-        this.#now(),
-      );
-      this.#run('DELETE FROM deployments WHERE id = ?', id);
-      this.#run(
-        'DELETE FROM history WHERE sequence <= (SELECT sequence FROM history ORDER BY sequence DESC LIMIT 1 OFFSET ?)',
-        HISTORY_LIMIT,
-      );
-      this.#operations.close(id);
+      logs.bury(record, cancelled, this.#now());
+      database.run('DELETE FROM deployments WHERE id = ?', id);
+      operations.close(id);
     });
   }
 
   restoring(id: DeploymentId, trace: string): boolean {
-    const record = this.#records.get(id);
+    const { records } = this.#file;
+    const record = records.get(id);
     if (record === undefined || record.cancelled !== undefined) return false;
-    if (this.#records.pending(id).some((one) => one.kind === 'restore')) return false;
-    this.#database.unsynced(() => this.#transaction(id, () => this.#ask(id, { kind: 'restore', trace })));
+    if (records.pending(id).some((one) => one.kind === 'restore')) return false;
+    this.#file.write(id, 'kill', ({ operations }) => operations.ask(record, { kind: 'restore', trace }));
     return true;
   }
 
   begin(id: DeploymentId): readonly OperationRecord[] {
-    if (this.#records.pending(id).some((one) => one.state !== 'running')) {
-      this.#database.unsynced(() => this.#transaction(id, () => this.#operations.begin(id)));
+    if (this.pending(id).some((one) => one.state !== 'running')) {
+      this.#file.write(id, 'kill', ({ operations }) => operations.begin(id));
     }
-    return this.#records.pending(id);
+    return this.pending(id);
   }
 
   end(id: DeploymentId, state: OperationEnd, error: string, operation?: string): boolean {
-    if (!this.#records.pending(id).some((one) => one.state === 'running')) return false;
-    return this.#database.unsynced(() =>
-      this.#transaction(id, () => this.#operations.end(id, state, error, operation)),
-    );
+    if (!this.pending(id).some((one) => one.state === 'running')) return false;
+    return this.#file.write(id, 'kill', ({ operations }) => operations.end(id, state, error, operation));
   }
 
   deployment(id: DeploymentId): DeploymentRecord | undefined {
-    return this.#records.get(id);
+    return this.#file.records.get(id);
   }
 
   deployments(): readonly DeploymentRecord[] {
-    return this.#records.all();
+    return this.#file.records.all();
   }
 
   deploymentsOf(twin: number): readonly DeploymentRecord[] {
-    return this.#records.of(twin);
+    return this.#file.records.of(twin);
   }
 
   holder(contract: bigint): DeploymentRecord | undefined {
-    return this.#records.holder(contract);
+    return this.#file.records.holder(contract);
   }
 
   unfinished(): readonly DeploymentRecord[] {
-    return this.#records.unfinished();
+    return this.#file.records.unfinished();
   }
 
   operations(id?: DeploymentId): readonly OperationRecord[] {
-    return this.#operations.all(id);
+    return this.#file.read(({ operations }) => operations.all(id));
   }
 
   pending(id?: DeploymentId): readonly OperationRecord[] {
-    return this.#records.pending(id);
+    return this.#file.records.pending(id);
   }
 
   quarantined(): readonly Quarantined[] {
-    return [];
+    return this.#file.read(({ quarantine }) => quarantine.list());
+  }
+
+  get ledger(): Ledger {
+    return this.#file.records.books.ledger;
+  }
+
+  get census(): Census {
+    return this.#file.records.books.census;
   }
 
   reservations(): readonly Reservation[] {
-    return this.#records.reservations();
+    return this.#file.records.reservations();
   }
 
   changes(id: DeploymentId): readonly Change[] {
-    const rows = this.#all(
-      'SELECT c.workload, c.version, s.text AS signed, c.state, c.message, c.data, c.created FROM changes c JOIN signed s USING (deployment, workload, version) WHERE c.deployment = ? ORDER BY c.sequence',
-      id,
-    );
-    return rows.map((row) => ({ ...row }) as unknown as Change);
+    return this.#file.read(({ logs }) => logs.changes(id));
   }
 
   steps(id: DeploymentId): readonly StepEntry[] {
-    const rows = this.#all(
-      'SELECT workload, step, state, message, at, trace FROM steps WHERE deployment = ? ORDER BY sequence',
-      id,
-    );
-    return rows.map((row) => ({ ...row }) as unknown as StepEntry);
+    return this.#file.read(({ logs }) => logs.steps(id));
   }
 
   history(limit = HISTORY_LIMIT): readonly Tombstone[] {
-    const rows = this.#all('SELECT * FROM history ORDER BY sequence DESC LIMIT ?', limit);
-    return rows.map((row) => ({
-      twin: Number(row.twin),
-      contract: BigInt(String(row.contract)),
-      hash: String(row.hash),
-      trace: String(row.trace),
-      reason: String(row.reason),
-      acceptedAt: Number(row.accepted_at),
-      goneAt: Number(row.gone_at),
-    }));
+    return this.#file.read(({ logs }) => logs.history(limit));
   }
 
   knows(twin: number, contract: bigint): boolean {
-    if (this.#records.get(deploymentId(twin, contract)) !== undefined) return true;
-    const row = this.#get('SELECT 1 FROM history WHERE twin = ? AND contract = ?', twin, contract.toString());
-    return row !== undefined;
+    const id = deploymentId(twin, contract);
+    const { records } = this.#file;
+    if (records.isSetAside(id)) return false;
+    return records.get(id) !== undefined || this.#file.read(({ logs }) => logs.isInHistory(twin, contract));
   }
 
   close(): void {
-    this.#database.close();
+    this.#file.close();
   }
 
-  #readAll(): DeploymentRecord[] {
-    const workloads = Map.groupBy(this.#all(`${WORKLOAD_ROWS} ORDER BY w.deployment, w.position`), (row) =>
-      String(row.deployment),
-    );
-    return this.#all('SELECT * FROM deployments ORDER BY sequence').map((row) => {
-      const id = String(row.id);
-      return recordOf(row, workloads.get(id) ?? []);
+  /** What somebody asks for: the change, and its operation. Gives the record as it is then. */
+  #asked(id: DeploymentId, work: (open: Opened) => AskedOperation): DeploymentRecord {
+    try {
+      this.#file.write(id, 'power', (open) => {
+        const asked = work(open);
+        const { reading, records, operations } = open;
+        operations.ask(reading.one(id, records.get(id)) as DeploymentRecord, asked);
+      });
+    } catch (error) {
+      if (isGridError(error) || !(isUnwritable(error) || isDamage(error))) throw error;
+      throw new GridError('journal_unwritable', { reason: (error as Error).message }, { cause: error });
+    }
+    return this.#file.records.get(id) as DeploymentRecord;
+  }
+
+  /** The contract of a deployment that was set aside is over: what it has on the host may go. */
+  #discharge(id: DeploymentId, reason: string): boolean {
+    const owner = ownerOf(id);
+    if (owner === undefined) return false;
+    const at = this.#now();
+    this.#file.write(id, 'power', ({ quarantine, logs }) => {
+      quarantine.discharge(id);
+      logs.bury({ ...owner, hash: '', trace: '', acceptedAt: at }, reason, at);
     });
-  }
-
-  #read(id: DeploymentId): DeploymentRecord | undefined {
-    const row = this.#get('SELECT * FROM deployments WHERE id = ?', id);
-    if (row === undefined) return undefined;
-    return recordOf(row, this.#all(`${WORKLOAD_ROWS} WHERE w.deployment = ? ORDER BY w.position`, id));
-  }
-
-  #workload(id: DeploymentId, name: string): WorkloadRecord | undefined {
-    const row = this.#get(`${WORKLOAD_ROWS} WHERE w.deployment = ? AND w.name = ?`, id, name);
-    return row === undefined ? undefined : workloadOf(row);
-  }
-
-  /** Inside of a transaction: what is asked of a deployment, with its record as it is now. */
-  #ask(id: DeploymentId, asked: AskedOperation): DeploymentRecord {
-    const record = this.#read(id) as DeploymentRecord;
-    this.#operations.ask(record, asked);
-    return record;
-  }
-
-  /** One transaction; `changed` names the deployment whose record or operations it changes. */
-  #transaction<T>(changed: DeploymentId | undefined, work: () => T): T {
-    const [result, record, unfinished] = this.#database.transaction(() => {
-      const done = work();
-      if (changed === undefined) return [done, undefined, []] as const;
-      return [done, this.#read(changed), this.#operations.unfinished(changed)] as const;
-    });
-    if (changed === undefined) return result;
-    this.#records.replace(changed, record);
-    this.#records.replaceOperations(changed, unfinished);
-    return result;
+    this.#file.records.setAside(id, undefined);
+    return true;
   }
 
   /** Unix seconds, and never 0: that means never. */
   #now(): number {
     return Math.max(1, Math.floor(this.#clock() / 1000));
-  }
-
-  #run(sql: string, ...values: SQLInputValue[]): number {
-    return this.#database.run(sql, ...values);
-  }
-
-  #get(sql: string, ...values: SQLInputValue[]): Row | undefined {
-    return this.#database.get(sql, ...values);
-  }
-
-  #all(sql: string, ...values: SQLInputValue[]): Row[] {
-    return this.#database.all(sql, ...values);
   }
 }

@@ -5,7 +5,6 @@ import {
   type AcceptedWorkload,
   type Change,
   type DeploymentId,
-  givenUp,
   heldOfBoth,
   type RevisedWorkload,
   type WorkloadRecord,
@@ -59,9 +58,9 @@ export function giveUpChange(
   reason: string,
   created: number,
 ): void {
-  const change = givenUp(workload, reason, created);
-  if (change === undefined) return;
-  logChange(database, id, change);
+  const { next, data } = workload;
+  if (next === undefined) return;
+  logChange(database, id, { ...versionOf(next), state: 'unchanged', message: reason, data, created });
   const held = heldOfBoth(workload);
   database.run(
     'UPDATE workloads SET next_version = NULL, next = NULL, held = ? WHERE deployment = ? AND name = ?',
@@ -84,7 +83,7 @@ export function signWorkload(
 export function logChange(
   database: Database,
   id: DeploymentId,
-  { workload, version, state, message, data, created }: Change,
+  { workload, version, state, message, data, created }: Omit<Change, 'signed'>,
 ): void {
   database.run(
     'INSERT OR IGNORE INTO changes (deployment, workload, version, state, message, data, created) VALUES (?,?,?,?,?,?,?)',
@@ -114,7 +113,6 @@ export function forgetVersions(database: Database, id: DeploymentId, oldest: num
 export function versionOf({
   name,
   version,
-  signed,
-}: AcceptedWorkload): Pick<Change, 'workload' | 'version' | 'signed'> {
-  return { workload: name, version, signed };
+}: Pick<AcceptedWorkload, 'name' | 'version'>): Pick<Change, 'workload' | 'version'> {
+  return { workload: name, version };
 }

@@ -22,8 +22,8 @@ export function acceptance(contract: bigint, names: readonly string[] = ['net1',
     trace: 'trace-1',
     workloads: names.map((name) =>
       name === 'vm1'
-        ? { name, type: 'zmachine', version: 0, signed: 'vm 0', after: ['net1'], awaitsNetwork: 'far' }
-        : { name, type: 'network', version: 0, signed: 'net 0', after: [] },
+        ? { name, type: 'zmachine', version: 0, signed: '"vm 0"', after: ['net1'], awaitsNetwork: 'far' }
+        : { name, type: 'network', version: 0, signed: '"net 0"', after: [] },
     ),
     reservation: {
       twin: 7,
@@ -56,10 +56,19 @@ export function revision(
       // A workload keeps its type as long as it is there.
       type: name === 'vm1' ? 'zmachine' : 'network',
       version,
-      signed: `${name} ${version}`,
+      signed: `"${name} ${version}"`,
       after: [],
       held: { ...held, memoryBytes: 2 ** 41 },
     };
   });
-  return { twin, contract, version, document: `${document} ${version}`, hash, trace, removed, workloads };
+  return {
+    twin,
+    contract,
+    version,
+    document: document.replace('}', `,"version":${version}}`),
+    hash,
+    trace,
+    removed,
+    workloads,
+  };
 }
