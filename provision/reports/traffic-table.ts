@@ -113,6 +113,8 @@ export class TrafficTable {
           bytes - from,
         );
       }
+      // Of workloads that are gone, too: their windows end with those of the others.
+      this.#database.run('UPDATE windows SET until = max(?, opened + 1, until)', at);
       this.#facts.set('sampled_at', at);
       this.#facts.set('begin_at_counters', 0);
     });
