@@ -5,7 +5,7 @@ import { chain } from '../modules/api-gateway/interface.ts';
 import { flist, flistInventory } from '../modules/flistd/interface.ts';
 import { network, networkInventory } from '../modules/networkd/interface.ts';
 import { nodeMachine } from '../modules/noded/interface.ts';
-import { storage, storageInventory } from '../modules/storaged/interface.ts';
+import { storage, storageInventory, storagePlacement } from '../modules/storaged/interface.ts';
 import { vmdInventory } from '../modules/vmd/interface.ts';
 import type { BusLog } from '../modules/zbus/broker.ts';
 import type { ZbusClient } from '../modules/zbus/client.ts';
@@ -83,7 +83,8 @@ export function startProvisiond(options: ProvisiondOptions): Provisiond {
     ...(trafficLimits === undefined ? {} : { trafficLimits }),
   });
   const daemons = {
-    ...{ storage: bus.of(storage), network: bus.of(network), flist: bus.of(flist) },
+    ...{ storage: bus.of(storage), placement: bus.of(storagePlacement) },
+    ...{ network: bus.of(network), flist: bus.of(flist) },
     vmd: reports.machines,
     networkInventory: bus.of(networkInventory),
   };

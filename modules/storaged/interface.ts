@@ -110,3 +110,18 @@ export const storage = defineInterface({
 
 /** Kinds: `volume`, `disk`, and `quota` of a volume that is gone. */
 export const storageInventory = defineInventory('storage');
+
+/** The node's own: where what is planned goes. Whoever does not say it leaves the choice to storaged. */
+export const storagePlacement = defineInterface({
+  module: 'storage',
+  object: 'placement',
+  version: '0.1.0',
+  methods: {
+    /**
+     * The volume or disk of that name goes into that pool once it is made, if it fits there then. False when
+     * there are not two pools to choose from.
+     */
+    Prefer: { args: { name: str, pool: str }, returns: [bool], fails: true, order: { by: 'name' } },
+  },
+  streams: {},
+});

@@ -5,10 +5,11 @@ import type { Service } from '../zbus/definition.ts';
 import type { Infer } from '../zbus/wire.ts';
 import { cachePool } from './cache.ts';
 import { type Disk, NoRoomError, type OpenedPools, type PoolType, type StoragePool } from './drivers/driver.ts';
-import { candidates, fits, freeBytes } from './fit.ts';
-import type { Device, storage, VDisk, Volume } from './interface.ts';
+import { fits, freeBytes } from './fit.ts';
+import type { Device, storage, storagePlacement, VDisk, Volume } from './interface.ts';
 import { monitor } from './monitor.ts';
 import { CACHE_VOLUME, checkDiskName, checkVolumeName, DEVICE_VOLUME, DISKS_VOLUME, isDiskName } from './names.ts';
+import { Preferences } from './preferences.ts';
 import type { Serial } from './serial.ts';
 
 const SMALLEST_BYTES = 1024 ** 2;
@@ -54,8 +55,23 @@ async function whileCleaning<T>(
   }
 }
 
+/** The handlers of `placement`, which tell `storage` what they hear. */
+export function placementService(opened: OpenedPools, preferences: Preferences): Service<typeof storagePlacement> {
+  const isChoice = opened.pools.filter((pool) => pool.type === 'ssd').length > 1;
+  return {
+    Prefer: ({ name, pool }) => {
+      if (isChoice) preferences.prefer(name, pool);
+      return isChoice;
+    },
+  };
+}
+
 /** The handlers of `storage`. `serial` orders every change of a pool's books. */
-export function storageService(opened: OpenedPools, serial: Serial): Service<typeof storage> {
+export function storageService(
+  opened: OpenedPools,
+  serial: Serial,
+  preferences = new Preferences(),
+): Service<typeof storage> {
   const ssd = opened.pools.filter((pool) => pool.type === 'ssd');
   const hdd = opened.pools.filter((pool) => pool.type === 'hdd');
 
@@ -117,7 +133,7 @@ export function storageService(opened: OpenedPools, serial: Serial): Service<typ
         signal.throwIfAborted();
         if (ssd.some((pool) => pool.has(name))) return lookup(name);
         checkSize(name, size);
-        const [pool] = candidates(ssd, size);
+        const pool = preferences.choose(ssd, name, size);
         if (pool === undefined) throw noRoom(ssd, 'ssd', size);
         await pool.createVolume(name, size);
         // A caller that has given up believes that nothing was made.
@@ -162,7 +178,7 @@ export function storageService(opened: OpenedPools, serial: Serial): Service<typ
           throw new GridError('storage_disk_exists', { name, size: found.disk.size, requested: size });
         }
         checkSize(name, size);
-        const [pool] = candidates(ssd, size);
+        const pool = preferences.choose(ssd, name, size);
         if (pool === undefined) throw noRoom(ssd, 'ssd', size);
         const disk = await whileCleaning(pool, size, signal, () => pool.createDisk(name, size));
         if (signal.aborted) await pool.deleteDisk(name);

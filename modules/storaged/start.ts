@@ -3,10 +3,11 @@ import type { Logger } from 'pino';
 import type { ZbusServer } from '../zbus/server.ts';
 import { CACHE_CHECK_MS, ensureCache } from './cache.ts';
 import type { OpenedPools } from './drivers/driver.ts';
-import { storage, storageInventory } from './interface.ts';
+import { storage, storageInventory, storagePlacement } from './interface.ts';
 import { storageInventoryService } from './inventory.ts';
+import { Preferences } from './preferences.ts';
 import { Serial } from './serial.ts';
-import { storageService } from './service.ts';
+import { placementService, storageService } from './service.ts';
 
 /** The cache volume takes this share of the node's space, but not more than 5 GiB. */
 const CACHE_SHARE = 0.05;
@@ -36,7 +37,9 @@ export async function startStorage({ server, log, opened, cacheBytes }: StorageO
   const timer = bytes > 0 ? setInterval(watchCache, CACHE_CHECK_MS) : undefined;
   timer?.unref();
 
-  server.serve(storage, storageService(opened, serial));
+  const preferences = new Preferences();
+  server.serve(storage, storageService(opened, serial, preferences));
+  server.serve(storagePlacement, placementService(opened, preferences));
   server.serve(storageInventory, storageInventoryService(opened, serial));
   for (const pool of opened.pools) {
     log.info({ pool: pool.label, type: pool.type, device: pool.device, size: pool.size, used: pool.used }, 'pool open');

@@ -9,6 +9,7 @@ import { attemptStep, type RetryBudget, undoStep } from './attempt.ts';
 import { type Job, pauseIn } from './job.ts';
 import { ENGINE_LIMITS, type EngineLimits } from './limits.ts';
 import { Places } from './places.ts';
+import { PoolChoice } from './pool-choice.ts';
 
 export { ENGINE_LIMITS, type EngineLimits } from './limits.ts';
 
@@ -30,11 +31,13 @@ export class Steps {
   readonly #options: EngineOptions;
   readonly #retry: RetryBudget;
   readonly #places: Readonly<Record<StepStage, Places>>;
+  readonly #pools: PoolChoice;
 
   constructor(options: EngineOptions) {
     const { steps, retry } = options.limits ?? ENGINE_LIMITS;
     this.#options = options;
     this.#retry = retry;
+    this.#pools = new PoolChoice(options.daemons);
     this.#places = {
       storage: new Places(...steps.storage),
       network: new Places(...steps.network),
@@ -73,7 +76,7 @@ export class Steps {
   ensure(job: Job, workload: WorkloadRecord, step: Step): Promise<void> {
     const { record, signal, ending } = job;
     const places = this.#places[step.stage];
-    return attemptStep(workload.name, step, this.#retry, {
+    return attemptStep(workload.name, this.#placed(workload, step), this.#retry, {
       signal,
       inPlace: async (attempt) => {
         const release = await places.take(ending, record.twin);
@@ -87,6 +90,18 @@ export class Steps {
       pause: (ms) => pauseIn(job, ms),
       heard: (state, message) => this.note(record, workload, step, state, message),
     });
+  }
+
+  /** What takes bytes of a pool takes them of the planned one, in whatever order steps come. */
+  #placed(workload: WorkloadRecord, step: Step): Step {
+    if (step.allocatesBytes === undefined || step.grows === true) return step;
+    return {
+      ...step,
+      ensure: async (calling) => {
+        await this.#pools.tell(workload, calling);
+        await step.ensure(calling);
+      },
+    };
   }
 
   /** Whether it is confirmed undone; throws the signal's reason only. */

@@ -47,12 +47,17 @@ export class Engines {
 }
 
 /** Plans and records a deployment as the acceptance does, without its checks of the chain. */
-export async function acceptOn(host: TestHost, journal: Journal, deployment: Deployment): Promise<DeploymentRecord> {
+export async function acceptOn(
+  host: TestHost,
+  journal: Journal,
+  deployment: Deployment,
+  machine = { cpus: 8, memoryBytes: 64 * GIB },
+): Promise<DeploymentRecord> {
   const node = new NodeReader({
     daemons: host.daemons,
     journal,
     cpuOvercommit: 4,
-    host: { cpus: 8, memoryBytes: 64 * GIB },
+    host: machine,
   });
   const reading = await node.pools({ signal: new AbortController().signal });
   const plan = planDeployment(requestOf(deployment), node.snapshot(reading), {

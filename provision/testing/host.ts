@@ -9,7 +9,7 @@ import type { ContractEvent, ContractFacts } from '../../modules/api-gateway/int
 import { chain, substrateGateway } from '../../modules/api-gateway/interface.ts';
 import { flist, flistInventory } from '../../modules/flistd/interface.ts';
 import { type Network, network, networkInventory } from '../../modules/networkd/interface.ts';
-import { storage, storageInventory } from '../../modules/storaged/interface.ts';
+import { storage, storageInventory, storagePlacement } from '../../modules/storaged/interface.ts';
 import { vmd, vmdInventory } from '../../modules/vmd/interface.ts';
 import { zero } from '../../modules/zbus/codec.ts';
 import type { Client, InterfaceDefinition, MethodDefinition, Service } from '../../modules/zbus/definition.ts';
@@ -125,6 +125,7 @@ export class TestHost {
       [chain, this.chain],
       [substrateGateway, this.substrateGateway],
       [storageInventory, this.storageInventory],
+      [storagePlacement, this.placement],
       [networkInventory, this.networkInventory],
       [flistInventory, this.flistInventory],
       [vmdInventory, this.vmdInventory],
@@ -208,6 +209,9 @@ export class TestHost {
     Metrics: () => [{ Name: 'pool1', Type: 'ssd', Size: this.poolBytes, Used: this.#usedBytes }],
     Cache: () => ({ Name: 'zos-cache', Path: '/pools/pool1/zos-cache', Usage: { Size: this.cacheBytes, Used: 0 } }),
   });
+
+  /** It has one pool. */
+  readonly placement = this.#service(storagePlacement, { Prefer: () => false });
 
   readonly network = this.#service(network, {
     CreateNR: ({ wl, network: wanted }) => {

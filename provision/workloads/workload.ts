@@ -1,7 +1,7 @@
 /** What the engine knows of a workload type: how one is made of small steps, each safe to run again. */
 import type { flist } from '../../modules/flistd/interface.ts';
 import type { network, networkInventory } from '../../modules/networkd/interface.ts';
-import type { storage } from '../../modules/storaged/interface.ts';
+import type { storage, storagePlacement } from '../../modules/storaged/interface.ts';
 import type { vmd } from '../../modules/vmd/interface.ts';
 import type { Client } from '../../modules/zbus/definition.ts';
 import { isZbusError } from '../../modules/zbus/errors.ts';
@@ -12,6 +12,8 @@ import type { WorkloadRequest } from '../plan/request.ts';
 /** The daemons that hold resources, by their own bus interfaces. */
 export interface Daemons {
   readonly storage: Client<typeof storage>;
+  /** Where storaged takes wishes. */
+  readonly placement?: Client<typeof storagePlacement>;
   readonly network: Client<typeof network>;
   /** Where taps are told whose they are. */
   readonly networkInventory: Pick<Client<typeof networkInventory>, 'Claim'>;
@@ -49,9 +51,9 @@ export interface Step {
   readonly stage: StepStage;
   /** Milliseconds one attempt may take. */
   readonly deadlineMs: number;
-  /** Bytes it takes of a pool; such steps run before dependencies are waited for, in the plan's order. */
+  /** Bytes it takes of a pool; such steps run before dependencies are waited for. */
   readonly allocatesBytes?: number;
-  /** It takes them for something that has its pool already: such steps come before those that choose one. */
+  /** It takes them for something that has its pool already. */
   readonly grows?: boolean;
   /**
    * Whether the place of tenants' data that this step makes is there. For a workload that ran it
