@@ -55,6 +55,8 @@ class SimulatedPool implements StoragePool {
   readonly #folder: string;
   readonly #book: PoolFacts['book'];
   readonly #host: SimulatedHost;
+  /** Until the books change. */
+  #used: number | undefined;
 
   constructor({ label, type, folder, size, book, host }: PoolFacts) {
     this.label = label;
@@ -66,7 +68,9 @@ class SimulatedPool implements StoragePool {
   }
 
   get used(): number {
-    return this.volumeNames.reduce((sum, name) => sum + (this.volume(name)?.used ?? 0), 0);
+    // Asked with each deployment, and on a full node a long sum.
+    this.#used ??= this.volumeNames.reduce((sum, name) => sum + (this.volume(name)?.used ?? 0), 0);
+    return this.#used;
   }
 
   has(volume: string): boolean {
@@ -99,19 +103,19 @@ class SimulatedPool implements StoragePool {
     await rm(this.path(name), { recursive: true, force: true });
     await mkdir(this.path(name), { recursive: true, mode: 0o755 });
     this.#book.content.volumes[name] = limit === undefined ? {} : { limit };
-    this.#book.save();
+    this.#changed();
   }
 
   async limitVolume(name: string, limit: number): Promise<void> {
     await this.#host.act(`storaged limitVolume ${name}`);
     this.#book.content.volumes[name] = { limit };
-    this.#book.save();
+    this.#changed();
   }
 
   async deleteVolume(name: string): Promise<void> {
     await this.#host.act(`storaged deleteVolume ${name}`);
     delete this.#book.content.volumes[name];
-    this.#book.save();
+    this.#changed();
     await rm(this.path(name), { recursive: true, force: true });
   }
 
@@ -140,14 +144,14 @@ class SimulatedPool implements StoragePool {
     await this.#host.act(`storaged createDisk ${name}`);
     if (!this.has(DISKS_VOLUME)) await this.createVolume(DISKS_VOLUME);
     this.#book.content.disks[name] = { size, hasContent: false };
-    this.#book.save();
+    this.#changed();
     return this.#disk(name, size);
   }
 
   async growDisk(disk: Disk, size: number): Promise<Disk> {
     await this.#host.act(`storaged growDisk ${disk.name}`);
     this.#entry(disk).size = size;
-    this.#book.save();
+    this.#changed();
     return this.#disk(disk.name, size);
   }
 
@@ -181,7 +185,7 @@ class SimulatedPool implements StoragePool {
   async deleteDisk(name: string): Promise<void> {
     await this.#host.act(`storaged deleteDisk ${name}`);
     delete this.#book.content.disks[name];
-    this.#book.save();
+    this.#changed();
   }
 
   items(): Promise<PoolItem[]> {
@@ -214,9 +218,14 @@ class SimulatedPool implements StoragePool {
     });
   }
 
+  #changed(): void {
+    this.#used = undefined;
+    this.#book.save();
+  }
+
   #fill(disk: Disk): void {
     this.#entry(disk).hasContent = true;
-    this.#book.save();
+    this.#changed();
   }
 
   #entry({ name }: Disk): { size: number; hasContent: boolean } {
