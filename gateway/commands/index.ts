@@ -10,6 +10,7 @@ import type { Handler } from './handler.ts';
 import { limitsHandlers } from './limits.ts';
 import { locationHandlers } from './location.ts';
 import { networkHandlers } from './network.ts';
+import { operationHandlers } from './operations.ts';
 import { perfHandlers } from './perf.ts';
 import { planHandlers } from './plan.ts';
 import { groupOf } from './roles.ts';
@@ -21,6 +22,7 @@ export const handlers: ReadonlyMap<string, Handler> = new Map(
   [
     ...deploymentHandlers,
     ...planHandlers,
+    ...operationHandlers,
     ...capacityHandlers,
     ...limitsHandlers,
     ...networkHandlers,

@@ -3,9 +3,12 @@ import { deploymentToStruct } from '../../provision/wire.ts';
 import { deploymentPlan, deploymentWait, WAIT_SECONDS } from '../../schemas/index.ts';
 import { capacityFromWire, reportFromWire } from './capacity.ts';
 import { handle } from './handler.ts';
+import { presentOperation } from './operations.ts';
 
 /** Milliseconds beyond the wait itself for the way to provisiond and back. */
 const WAY_MS = 5_000;
+/** Milliseconds for the operation beside the answer, which does not wait for it longer. */
+const OPERATION_MS = 2_000;
 const decoder = new TextDecoder();
 
 export const planHandlers = [
@@ -40,7 +43,11 @@ export const planHandlers = [
       { twin, contractID: contract_id, version, timeoutMs },
       { signal, deadlineMs: timeoutMs + WAY_MS },
     );
+    const operations = await node.planner
+      .Operations({ twin, contractID: contract_id }, { signal, deadlineMs: OPERATION_MS })
+      .catch(() => []);
     return {
+      operation: presentOperation(operations),
       settled: progress.Settled,
       ok: progress.OK,
       version: progress.Version,

@@ -2,10 +2,11 @@
 import type { z } from 'zod';
 import { Capacity } from '../capacity.ts';
 import { Deployment, Workload } from '../deployment.ts';
-import { described, list, optional, struct } from '../gojson/codec.ts';
+import { described, list, optional, pointer, struct } from '../gojson/codec.ts';
 import { bool, raw, text, uint32, uint64 } from '../gojson/values.ts';
 import { CapacityReport } from './capacity.ts';
 import { defineCommand, nothing } from './command.ts';
+import { DeploymentOperation } from './operations.ts';
 
 export const ContractReference = struct('args', {
   contract_id: described(uint64, 'node contract of the deployment'),
@@ -146,6 +147,10 @@ export const WaitReport = struct(
     version: described(uint32, 'version of the deployment on the node'),
     step: described(text, 'what the node works on now, empty when settled'),
     workloads: described(list(WaitedWorkload), 'how far each has come, also those that the version removed'),
+    operation: described(
+      pointer(DeploymentOperation),
+      'what the node works on for the deployment, or was asked last; left out where nothing is known of it any more',
+    ),
   },
   'How far a version of a deployment has come.',
 );

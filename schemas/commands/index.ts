@@ -31,6 +31,7 @@ import {
   networkPublicIps,
   networkWireguardPorts,
 } from './network.ts';
+import { deploymentOperations } from './operations.ts';
 import { perfGet, perfGetAll } from './performance.ts';
 import { statisticsGet } from './statistics.ts';
 import { storagePools } from './storage.ts';
@@ -51,6 +52,7 @@ export * from './deployment.ts';
 export * from './describe.ts';
 export * from './limits.ts';
 export * from './network.ts';
+export * from './operations.ts';
 export * from './performance.ts';
 export * from './statistics.ts';
 export * from './storage.ts';
@@ -65,6 +67,7 @@ export const commands = [
   deploymentChanges,
   deploymentPlan,
   deploymentWait,
+  deploymentOperations,
   statisticsGet,
   capacityGet,
   storagePools,

@@ -48,6 +48,7 @@ export async function askEverything(node: TestNode, recorded: Examples, flist: s
   asked.answer('zos.deployment.deploy');
   const wait = { contract_id: Number(contract), version: 0, timeout_seconds: 50 };
   await asked.ask('zos.deployment.wait', JSON.stringify(wait));
+  await asked.ask('zos.deployment.operations', reference);
   await asked.ask('zos.deployment.changes', reference);
   await asked.ask('zos.network.list_private_ips', JSON.stringify({ network_name: workloads[0]?.name }));
 
