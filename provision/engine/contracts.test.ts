@@ -1,6 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { beforeEach, describe, expect, it, vi } from 'vitest';
+import type { chain } from '../../modules/api-gateway/interface.ts';
 import { silentLog } from '../../modules/zbus/broker.ts';
+import type { Client } from '../../modules/zbus/definition.ts';
+import type { Journal } from '../store/journal.ts';
 import { MemoryJournal } from '../store/memory.ts';
 import { oks, states, tenant } from '../testing/engine.ts';
 import { engineWorld } from '../testing/engine-world.ts';
@@ -18,7 +21,14 @@ beforeEach(() => {
 
 describe('contract watch', () => {
   const signal = new AbortController().signal;
-  const limits = { intervalMs: 60_000, retryMs: 5, confirmDelayMs: 5, removalsPerRun: 2, readDeadlineMs: 1_000 };
+  const limits = {
+    intervalMs: 60_000,
+    retryMs: 5,
+    confirmDelayMs: 5,
+    removalsPerRun: 2,
+    readDeadlineMs: 1_000,
+    movedDelayMs: 50,
+  };
 
   let missed = 0;
 
@@ -103,10 +113,10 @@ describe('contract watch', () => {
     const { journal, engine, watch } = await running([1n, 2n], end.signal);
     const run = watch.run(end.signal);
     host.tell('alive');
-    await vi.waitFor(() => expect(host.calls.filter((call) => call.method === 'ActiveContracts')).toHaveLength(2));
+    await vi.waitFor(() => expect(host.calls.filter((call) => call.method === 'ContractBatch')).toHaveLength(2));
     host.tell('alive');
     await sleep(20);
-    expect(host.calls.filter((call) => call.method === 'ActiveContracts')).toHaveLength(2);
+    expect(host.calls.filter((call) => call.method === 'ContractBatch')).toHaveLength(2);
     if (restarts) {
       host.generation += 1;
       host.sequence = 0;
@@ -136,22 +146,109 @@ describe('contract watch', () => {
     await run;
   });
 
-  it('does not empty the node on one wrong answer', async () => {
-    const { journal, watch } = await running([1n, 2n, 3n]);
-    const chainClient = host.chainClient;
-    const forgetful = new ContractWatch({
-      ...Reflect.construct(Object, []),
-      journal,
-      engine: startEngine(journal),
-      chain: { ...chainClient, ActiveContracts: async () => [], Contract: chainClient.Contract },
-      events: () => host.events.read(signal),
-      log: silentLog,
-      limits,
+  /** A watch over the same node, whose chain answers as told. */
+  function watchWith(journal: Journal, answers: Partial<Client<typeof chain>>, more = {}): ContractWatch {
+    return new ContractWatch({
+      ...{ journal, engine: startEngine(journal), events: () => host.events.read(signal), log: silentLog },
+      chain: new Proxy(host.chainClient, {
+        get: (real, name) => Reflect.get(answers, name) ?? Reflect.get(real, name),
+      }),
+      limits: { ...limits, ...more },
     });
-    expect(await forgetful.compare(signal)).toBe(0);
+  }
+
+  const change = (contract: bigint, facts: object): void => {
+    const before = host.contracts.get(contract);
+    if (before === undefined) throw new Error(`no contract ${contract}`);
+    host.contracts.set(contract, { ...before, ...facts });
+  };
+
+  it('W26: does not empty the node on one wrong answer', async () => {
+    const { journal, watch } = await running([1n, 2n, 3n]);
+    const { chainClient } = host;
+    const forgetful: Client<typeof chain>['ContractBatch'] = async (args) => {
+      const facts = await chainClient.ContractBatch(args);
+      return facts.map((one) => ({ ...one, Found: false }));
+    };
+    expect(await watchWith(journal, { ContractBatch: forgetful }).compare(signal)).toBe(0);
+    const short: Client<typeof chain>['ContractBatch'] = async () => [];
+    await expect(watchWith(journal, { ContractBatch: short }).compare(signal)).rejects.toThrow('no answer');
     expect(await watch.compare(signal)).toBe(0);
     host.contracts.clear();
     expect(await watch.compare(signal)).toBe(2);
     expect(journal.deployments().filter((one) => one.cancelled === undefined)).toHaveLength(1);
+  });
+
+  it('W26: gives nothing up while the chain stands still, nor when the second answer has it again', async () => {
+    const { journal } = await running([1n]);
+    const facts = host.contracts.get(1n);
+    host.contracts.delete(1n);
+    const { chainClient } = host;
+    const still: Client<typeof chain>['Contract'] = async (args) => ({
+      ...(await chainClient.Contract(args)),
+      BlockNumber: 9,
+    });
+    expect(await watchWith(journal, { Contract: still }).compare(signal)).toBe(0);
+    let reads = 0;
+    const back: Client<typeof chain>['Contract'] = async (args) => {
+      reads += 1;
+      if (reads === 2 && facts !== undefined) host.contracts.set(1n, facts);
+      return await chainClient.Contract(args);
+    };
+    expect(await watchWith(journal, { Contract: back }).compare(signal)).toBe(0);
+    expect(reads).toBe(2);
+    expect(journal.deployments().map(({ cancelled }) => cancelled)).toEqual([undefined]);
+  });
+
+  it('asks for many contracts at once, and for none alone that is there', async () => {
+    const journal = new MemoryJournal();
+    for (let contract = 1n; contract <= 600n; contract += 1n) {
+      await accept(journal, tenant.contracted(host, contract, [networkWorkload(`n${contract}`)]));
+    }
+    host.calls.length = 0;
+    const watch = watchWith(journal, {});
+    expect(await watch.compare(signal)).toBe(0);
+    const asked = (method: string): number => host.calls.filter((call) => call.method === method).length;
+    expect([asked('ContractBatch'), asked('Contract')]).toEqual([3, 0]);
+    expect(watch.last).toMatchObject({ held: 600, missing: 0, cancelled: 0, differences: [] });
+  });
+
+  it('tells of another version, another payer and another tenant of the node, and does nothing about it', async () => {
+    const { journal, engine, watch } = await running([1n, 2n, 3n]);
+    change(1n, { DeploymentHash: 'f'.repeat(32) });
+    change(2n, { TwinID: 9 });
+    change(3n, { RentedBy: 8 });
+    expect(await watch.compare(signal)).toBe(0);
+    await engine.idle();
+    expect(watch.last?.differences).toEqual([
+      { deployment: '7-1', kind: 'hash', expected: expect.stringMatching(/^[0-9a-f]{32}$/), actual: 'f'.repeat(32) },
+      { deployment: '7-2', kind: 'twin', expected: 'twin 7', actual: 'twin 9' },
+      { deployment: '7-3', kind: 'rent', expected: 'twin 7', actual: 'twin 8' },
+    ]);
+    expect(journal.deployments().map(({ id }) => Object.values(states(journal, id)))).toEqual([['ok'], ['ok'], ['ok']]);
+    // What another twin paid for ends with its contract all the same.
+    host.contracts.delete(2n);
+    expect(await watch.compare(signal)).toBe(1);
+  });
+
+  it('pauses what went to another node, takes it back, and gives it up only after a while', async () => {
+    const { journal, engine, watch } = await running([1n]);
+    const deployment = tenant.contracted(host, 2n, [machineWorkload('vm', { network: 'net1' })]);
+    engine.submit((await accept(journal, deployment)).id);
+    await engine.idle();
+    change(2n, { NodeID: 12 });
+    const patient = watchWith(journal, {}, { movedDelayMs: 60_000 });
+    expect(await patient.compare(signal)).toBe(0);
+    expect(journal.deployment('7-2')?.paused).toBe(true);
+    expect(patient.last?.differences).toMatchObject([{ deployment: '7-2', kind: 'moved', actual: 'node 12' }]);
+    change(2n, { NodeID: 11 });
+    expect(await patient.compare(signal)).toBe(0);
+    expect(journal.deployment('7-2')?.paused).toBe(false);
+    change(2n, { NodeID: 12 });
+    expect(await watch.compare(signal)).toBe(0);
+    await sleep(60);
+    expect(await watch.compare(signal)).toBe(1);
+    await engine.idle();
+    expect(journal.deployment('7-2')).toBeUndefined();
   });
 });

@@ -2,14 +2,14 @@
  * Makes cancellations and grace periods follow the chain. Events are hints: each is confirmed by a
  * read, and a comparison at start, at intervals and after a gap in their numbers finds what they missed. A
  * wrong answer of the chain must not empty the node, so a contract counts as gone
- * only after two separate reads, and only so many are given up in one run.
+ * only after two reads of it alone, at two blocks, and only so many are given up in one run.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ContractFacts, chain } from '../../modules/api-gateway/interface.ts';
 import type { BusLog } from '../../modules/zbus/broker.ts';
 import type { Client, StreamValue } from '../../modules/zbus/definition.ts';
 import type { Infer } from '../../modules/zbus/wire.ts';
-import type { DeploymentRecord, Journal } from '../store/journal.ts';
+import type { DeploymentId, DeploymentRecord, Journal } from '../store/journal.ts';
 import type { Engine } from './engine.ts';
 
 export interface ContractWatchLimits {
@@ -17,10 +17,12 @@ export interface ContractWatchLimits {
   readonly intervalMs: number;
   /** Milliseconds until a comparison that failed is made again. */
   readonly retryMs: number;
-  /** Milliseconds between the two reads that confirm that a contract is gone; at least a block. */
+  /** Milliseconds between the two reads that confirm that a contract is gone; the second is of a later block. */
   readonly confirmDelayMs: number;
   /** Contracts that one comparison may give up. */
   readonly removalsPerRun: number;
+  /** Milliseconds that a deployment whose contract went to another node stays here, paused. */
+  readonly movedDelayMs: number;
   /** Milliseconds one read of the chain may take. */
   readonly readDeadlineMs: number;
 }
@@ -30,11 +32,43 @@ export const CONTRACT_WATCH_LIMITS: ContractWatchLimits = {
   retryMs: 10_000,
   confirmDelayMs: 7_000,
   removalsPerRun: 10,
+  movedDelayMs: 3_600_000,
   readDeadlineMs: 15_000,
 };
 
 type ContractEvent = StreamValue<typeof chain, 'Contracts'>;
 export type ContractEvents = () => AsyncIterable<ContractEvent>;
+type Facts = Infer<typeof ContractFacts>;
+
+/** Contracts that are asked for at once. */
+const BATCH = 250;
+/** Missing contracts that one comparison asks for alone, for each that it may give up. */
+const ASKED_FOR_EACH = 10;
+const GRACE = 'the contract is in its grace period';
+const OVER = 'the grace period of the contract is over';
+const MOVED = 'the contract went to another node';
+
+/** How a contract and what runs for it differ, where nothing is done about it. */
+export interface Difference {
+  readonly deployment: DeploymentId;
+  /** `hash`: the chain has another version; `twin`: another twin pays; `rent`: another twin rents the node. */
+  readonly kind: 'hash' | 'twin' | 'rent' | 'moved';
+  readonly expected: string;
+  readonly actual: string;
+}
+
+/** What the last whole comparison found. */
+export interface Comparison {
+  /** Milliseconds since 1970. */
+  readonly at: number;
+  /** The final block it began with. */
+  readonly block: number;
+  readonly held: number;
+  /** Contracts that the chain seemed to miss. */
+  readonly missing: number;
+  readonly cancelled: number;
+  readonly differences: readonly Difference[];
+}
 
 export interface ContractWatchOptions {
   readonly journal: Journal;
@@ -52,10 +86,20 @@ export class ContractWatch {
   readonly #limits: ContractWatchLimits;
   /** Aborted when the next comparison is to be made at once. */
   #due = new AbortController();
+  #last: Comparison | undefined;
+  /** Differences that were told, so that each is told once. */
+  #told = new Set<string>();
+  /** When a contract was first seen at another node, by deployment: monotonic milliseconds. */
+  readonly #movedSince = new Map<DeploymentId, number>();
 
   constructor(options: ContractWatchOptions) {
     this.#options = options;
     this.#limits = options.limits ?? CONTRACT_WATCH_LIMITS;
+  }
+
+  /** Undefined until the chain could be compared once. */
+  get last(): Comparison | undefined {
+    return this.#last;
   }
 
   /** Follows the chain until the signal aborts. */
@@ -71,10 +115,10 @@ export class ContractWatch {
     this.#lookOnce(record, signal).catch(() => this.#due.abort());
   }
 
-  async #lookOnce({ id, contract }: DeploymentRecord, signal: AbortSignal): Promise<void> {
-    const facts = await this.#read(contract, signal);
+  async #lookOnce(record: DeploymentRecord, signal: AbortSignal): Promise<void> {
+    const facts = await this.#read(record.contract, signal);
     if (isGone(facts)) this.#due.abort();
-    else this.#options.engine.pause(id, facts.State === 'grace');
+    else this.#follows(record, facts);
   }
 
   async #follow(signal: AbortSignal): Promise<void> {
@@ -102,11 +146,12 @@ export class ContractWatch {
   }
 
   #hear({ Kind, ContractID }: ContractEvent, signal: AbortSignal): void {
-    const { engine, log } = this.#options;
-    const record = this.#holder(ContractID);
+    const { engine, log, journal } = this.#options;
+    // By the contract alone: who pays for it may be another twin than whose deployment it is.
+    const record = journal.holder(ContractID);
     if (record === undefined) return;
-    if (Kind === 'grace_started') engine.pause(record.id, true);
-    if (Kind === 'grace_ended') engine.pause(record.id, false);
+    if (Kind === 'grace_started') engine.pause(record.id, true, GRACE);
+    if (Kind === 'grace_ended') engine.pause(record.id, false, OVER);
     if (Kind !== 'cancelled') return;
     this.#confirmEvent(record, signal).catch((error: unknown) => {
       if (signal.aborted) return;
@@ -117,10 +162,17 @@ export class ContractWatch {
 
   /** The read may still show the block before the event: it is asked again for a few blocks. */
   async #confirmEvent(record: DeploymentRecord, signal: AbortSignal): Promise<void> {
+    const node = await this.#node(signal);
     const giveUpAt = performance.now() + 3 * this.#limits.confirmDelayMs;
     while (performance.now() < giveUpAt) {
-      if (isGone(await this.#read(record.contract, signal))) {
+      const facts = await this.#read(record.contract, signal);
+      if (isGone(facts)) {
         this.#options.engine.cancel(record.id, 'contract canceled event received');
+        return;
+      }
+      // It is told as an end here, and may be taken back: the comparison goes on with it.
+      if (facts.NodeID !== node) {
+        this.#moved(record, facts, []);
         return;
       }
       await sleep(500, undefined, { signal });
@@ -149,50 +201,148 @@ export class ContractWatch {
     }
   }
 
-  /** Pauses what is in its grace period, cancels what the chain does not hold any more. Returns how many deployments that were. */
+  /**
+   * Compares every deployment with its contract on final blocks, many in one question: pauses what is in its
+   * grace period, cancels what the chain does not hold any more, tells of what else differs. Returns how many
+   * deployments were cancelled.
+   */
   async compare(signal: AbortSignal): Promise<number> {
-    const { journal, chain: client, log, engine } = this.#options;
+    const { journal } = this.#options;
     // Read first: what is accepted while the chain answers is newer than the answer.
     const held = journal.deployments().filter((record) => record.cancelled === undefined);
-    if (held.length === 0) return 0;
-    const calling = { deadlineMs: this.#limits.readDeadlineMs, signal };
-    const active = new Set(await client.ActiveContracts({}, calling));
-    for (const { id, contract } of held.filter((record) => active.has(record.contract))) {
-      const facts = await this.#read(contract, signal);
-      if (!isGone(facts)) engine.pause(id, facts.State === 'grace');
+    const at = Date.now();
+    if (held.length === 0) {
+      this.#told.clear();
+      this.#last = { at, block: 0, held: 0, missing: 0, cancelled: 0, differences: [] };
+      return 0;
     }
-    const missing = held.filter((record) => !active.has(record.contract));
-    if (missing.length > this.#limits.removalsPerRun) {
+    const node = await this.#node(signal);
+    const differences: Difference[] = [];
+    const missing: DeploymentRecord[] = [];
+    let block = 0;
+    for (let begin = 0; begin < held.length; begin += BATCH) {
+      const records = held.slice(begin, begin + BATCH);
+      const facts = await this.#readMany(records, signal);
+      block ||= facts[0]?.BlockNumber ?? 0;
+      for (const [index, record] of records.entries()) {
+        const one = facts[index];
+        // Half an answer is none.
+        if (one?.ContractID !== record.contract) throw new Error(`no answer for contract ${record.contract}`);
+        if (isGone(one)) missing.push(record);
+        else if (one.Kind === 'node' && one.NodeID !== node) {
+          if (this.#moved(record, one, differences)) missing.push(record);
+        } else {
+          this.#movedSince.delete(record.id);
+          this.#follows(record, one);
+          differences.push(...differencesOf(record, one));
+        }
+      }
+    }
+    this.#tell(differences);
+    const cancelled = await this.#giveUp(missing, held.length, node, signal);
+    this.#last = { at, block, held: held.length, missing: missing.length, cancelled, differences };
+    return cancelled;
+  }
+
+  #follows(record: DeploymentRecord, facts: Facts): void {
+    const isGrace = facts.State === 'grace';
+    this.#options.engine.pause(record.id, isGrace, isGrace ? GRACE : OVER);
+  }
+
+  /** Pauses at once; true once it has been away so long that what is here may go. */
+  #moved(record: DeploymentRecord, facts: Facts, differences: Difference[]): boolean {
+    const since = this.#movedSince.get(record.id) ?? performance.now();
+    this.#movedSince.set(record.id, since);
+    this.#options.engine.pause(record.id, true, MOVED);
+    const actual = `node ${facts.NodeID}`;
+    differences.push({ deployment: record.id, kind: 'moved', expected: 'this node', actual });
+    return performance.now() - since >= this.#limits.movedDelayMs;
+  }
+
+  #tell(differences: readonly Difference[]): void {
+    const told = new Set<string>();
+    for (const difference of differences) {
+      const key = JSON.stringify(difference);
+      told.add(key);
+      if (!this.#told.has(key)) this.#options.log.warn({ ...difference }, `contract differs: ${difference.kind}`);
+    }
+    this.#told = told;
+  }
+
+  /** Each is asked for alone, twice, with a block between; at most so many go in one run. */
+  async #giveUp(
+    missing: readonly DeploymentRecord[],
+    held: number,
+    node: number,
+    signal: AbortSignal,
+  ): Promise<number> {
+    const { log, engine } = this.#options;
+    const { removalsPerRun, confirmDelayMs } = this.#limits;
+    const suspects: { record: DeploymentRecord; block: number }[] = [];
+    for (const record of missing.slice(0, removalsPerRun * ASKED_FOR_EACH)) {
+      const facts = await this.#read(record.contract, signal);
+      if (isElsewhere(facts, node)) suspects.push({ record, block: facts.BlockNumber });
+    }
+    if (suspects.length > removalsPerRun) {
       log.error(
-        { missing: missing.length, held: held.length, limit: this.#limits.removalsPerRun },
+        { missing: missing.length, held, limit: removalsPerRun },
         'the chain misses more contracts than one run may give up; is its answer right?',
       );
     }
-    const suspects: DeploymentRecord[] = [];
-    for (const record of missing.slice(0, this.#limits.removalsPerRun)) {
-      if (isGone(await this.#read(record.contract, signal))) suspects.push(record);
-    }
     if (suspects.length === 0) return 0;
-    await sleep(this.#limits.confirmDelayMs, undefined, { signal });
+    await sleep(confirmDelayMs, undefined, { signal });
     let cancelled = 0;
-    for (const record of suspects) {
-      if (!isGone(await this.#read(record.contract, signal))) continue;
+    for (const { record, block } of suspects.slice(0, removalsPerRun)) {
+      if (!(await this.#isGoneLater(record, block, node, signal))) continue;
+      this.#movedSince.delete(record.id);
       if (engine.cancel(record.id, 'contract not active on chain')) cancelled += 1;
     }
     return cancelled;
   }
 
-  #read(contract: bigint, signal: AbortSignal): Promise<Infer<typeof ContractFacts>> {
+  /** Whether a later block than that says so, too. A chain that stands still says nothing. */
+  async #isGoneLater(record: DeploymentRecord, block: number, node: number, signal: AbortSignal): Promise<boolean> {
+    const giveUpAt = performance.now() + 3 * this.#limits.confirmDelayMs;
+    for (;;) {
+      const facts = await this.#read(record.contract, signal);
+      if (!isElsewhere(facts, node)) return false;
+      if (facts.BlockNumber > block) return true;
+      if (performance.now() >= giveUpAt) return false;
+      await sleep(Math.min(1_000, this.#limits.confirmDelayMs), undefined, { signal });
+    }
+  }
+
+  async #node(signal: AbortSignal): Promise<number> {
+    return (await this.#options.chain.Node({}, { deadlineMs: this.#limits.readDeadlineMs, signal })).NodeID;
+  }
+
+  #read(contract: bigint, signal: AbortSignal): Promise<Facts> {
     return this.#options.chain.Contract({ id: contract }, { deadlineMs: this.#limits.readDeadlineMs, signal });
   }
 
-  #holder(contract: bigint): DeploymentRecord | undefined {
-    return this.#options.journal
-      .deployments()
-      .find((record) => record.contract === contract && record.cancelled === undefined);
+  #readMany(records: readonly DeploymentRecord[], signal: AbortSignal): Promise<Facts[]> {
+    const ids = records.map(({ contract }) => contract);
+    const calling = { deadlineMs: this.#limits.readDeadlineMs, signal };
+    return this.#options.chain.ContractBatch({ ids, mostAgeSeconds: 0 }, calling);
   }
 }
 
-function isGone(facts: Infer<typeof ContractFacts>): boolean {
+function isGone(facts: Facts): boolean {
   return !facts.Found || facts.State === 'deleted';
+}
+
+function isElsewhere(facts: Facts, node: number): boolean {
+  return isGone(facts) || (facts.Kind === 'node' && facts.NodeID !== node);
+}
+
+/** What a person should know and the node does nothing about: what was accepted runs on. */
+function differencesOf({ id, twin, hash }: DeploymentRecord, facts: Facts): Difference[] {
+  const found: Difference[] = [];
+  const say = (kind: Difference['kind'], expected: string, actual: string): void => {
+    found.push({ deployment: id, kind, expected, actual });
+  };
+  if (facts.DeploymentHash !== hash) say('hash', hash, facts.DeploymentHash);
+  if (facts.TwinID !== twin) say('twin', `twin ${twin}`, `twin ${facts.TwinID}`);
+  if (facts.RentedBy !== 0 && facts.RentedBy !== twin) say('rent', `twin ${twin}`, `twin ${facts.RentedBy}`);
+  return found;
 }

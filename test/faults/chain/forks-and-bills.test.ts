@@ -143,7 +143,14 @@ beforeAll(async () => {
   }, PATIENCE);
   provisiond = await stand.startHere({
     contractWaitMs: 2_000,
-    contractLimits: { intervalMs: 300, retryMs: 50, confirmDelayMs: 100, removalsPerRun: 10, readDeadlineMs: 5_000 },
+    contractLimits: {
+      intervalMs: 300,
+      retryMs: 50,
+      confirmDelayMs: 100,
+      removalsPerRun: 10,
+      readDeadlineMs: 5_000,
+      movedDelayMs: 60_000,
+    },
   });
   (async () => {
     for await (const event of stand.bus.stream(chain, 'Contracts', { signal: listening.signal })) {

@@ -84,6 +84,7 @@ export class Orchestrator {
         confirmDelayMs: 3,
         removalsPerRun: 10,
         readDeadlineMs: 2_000,
+        movedDelayMs: 60_000,
       },
       capacityLimits: { ...CAPACITY_LIMITS, gatherMs: 1, deadlineMs: 2_000, retryMs: [3, 10] },
       host: { cpus: CPUS, memoryBytes: MEMORY_BYTES },
