@@ -146,10 +146,17 @@ export class Remains {
       const id = this.#idIn(line);
       const identity = id === undefined ? undefined : identify('machine', Number(pid));
       if (id === undefined || identity === undefined) continue;
-      const machine = /\0guest=([^\0,]+)/.exec(line)?.[1] ?? '';
-      found.set(id, [...(found.get(id) ?? []), { ...identity, machine }]);
+      found.set(id, [...(found.get(id) ?? []), { ...identity, machine: this.#machineIn(line) }]);
     }
     return found;
+  }
+
+  /** QEMU is told the machine's name, and its console's reader the log that bears it. */
+  #machineIn(line: string): string {
+    const words = line.split('\0');
+    const guest = words.find((word) => word.startsWith('guest='))?.slice('guest='.length);
+    const logged = words.find((word) => word.startsWith(`${this.#paths.logs}/`))?.slice(this.#paths.logs.length + 1);
+    return guest ?? logged ?? '';
   }
 
   #idIn(line: string): string | undefined {

@@ -1,6 +1,12 @@
 /** Whose a thing of the host is, by the journal as it is now. */
 import { parseWorkloadId, type WorkloadId } from '../../schemas/ids.ts';
-import { type DeploymentId, type DeploymentRecord, deploymentId, type Journal } from '../store/journal.ts';
+import {
+  type DeploymentId,
+  type DeploymentRecord,
+  deploymentId,
+  type Journal,
+  type Quarantined,
+} from '../store/journal.ts';
 
 /**
  * `ownerless`: this journal once promised it, and nothing that it holds needs it any more. `unknown`: this journal
@@ -32,9 +38,14 @@ function standingOf(
 ): Standing {
   const workload = record?.workloads.find((one) => one.name === name);
   if (workload?.held !== undefined) return 'owned';
-  // A record that was set aside, and does not say whose it was, may be this workload's.
-  if (journal.quarantined().some(({ deployment }) => deployment === id || deployment === '')) return 'unknown';
+  // What was set aside may be this workload's.
+  if (journal.quarantined().some((one) => isAbout(one, id))) return 'unknown';
   return record !== undefined || journal.knows(twinId, contractId) ? 'ownerless' : 'unknown';
+}
+
+/** What does not say whose it was may be anybody's, but for a whole journal that was lost: this one began after it. */
+function isAbout({ deployment, table }: Quarantined, id: DeploymentId): boolean {
+  return deployment === '' ? table !== 'journal' : deployment === id;
 }
 
 function readWorkloadId(text: string): WorkloadId | undefined {

@@ -69,7 +69,7 @@ class SimulatedPool implements StoragePool {
 
   get used(): number {
     // Asked with each deployment, and on a full node a long sum.
-    this.#used ??= this.volumeNames.reduce((sum, name) => sum + (this.volume(name)?.used ?? 0), 0);
+    this.#used ??= this.#count();
     return this.#used;
   }
 
@@ -216,6 +216,12 @@ class SimulatedPool implements StoragePool {
       InodesUsedPercent: 0,
       Counters: new Map(),
     });
+  }
+
+  #count(): number {
+    const { volumes, disks } = this.#book.content;
+    const limits = Object.values(volumes).reduce((sum, { limit = 0 }) => sum + limit, 0);
+    return Object.values(disks).reduce((sum, { size }) => sum + size, limits);
   }
 
   #changed(): void {
