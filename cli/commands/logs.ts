@@ -4,9 +4,14 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CliError, type Command, readOptions } from '../command.ts';
 import { layoutOf } from '../node/layout.ts';
+import { toldLine, traceLines } from '../node/trace-log.ts';
 import { unitNames } from '../node/units.ts';
 
-const usage = 'usage: gridnode logs [unit] [--follow] [--bytes N] [--state DIR]';
+const usage = `usage: gridnode logs [unit] [--follow] [--bytes N] [--state DIR]
+       gridnode logs --trace UID [--json] [--state DIR]
+
+With --trace, what every part of the node logged of one request, in the order of
+time: UID is that of the request's envelope, which gridnode ps --json shows, too.`;
 const POLL_MS = 200;
 
 export const command: Command = {
@@ -16,9 +21,18 @@ export const command: Command = {
       state: { type: 'string' },
       follow: { type: 'boolean', short: 'f' },
       bytes: { type: 'string', default: '16384' },
+      trace: { type: 'string' },
+      json: { type: 'boolean' },
     } as const;
     const { values, positionals } = readOptions(args, options, usage);
     const layout = layoutOf(values.state);
+    if (values.trace !== undefined) {
+      const lines = await traceLines(join(layout.state, 'log'), values.trace);
+      if (lines.length === 0)
+        throw new CliError(`no log below ${layout.state} has a line of the request ${values.trace}`);
+      for (const line of lines) process.stdout.write(`${values.json === true ? line.text : toldLine(line)}\n`);
+      return 0;
+    }
     const names = await unitNames(layout);
     const [name] = positionals;
     if (name === undefined) {
