@@ -110,12 +110,12 @@ export class Bus {
 
   client(life: Life): ZbusClient {
     const of = (definition: InterfaceDefinition): unknown =>
-      new Proxy(
-        {},
-        {
-          get: (_, method: string) => (args: Record<string, unknown>, options?: CallOptions) =>
+      Object.fromEntries(
+        Object.keys(definition.methods).map((method) => [
+          method,
+          (args: Record<string, unknown>, options?: CallOptions) =>
             this.#call(life, definition, method, args, options ?? {}),
-        },
+        ]),
       );
     const stream = (definition: InterfaceDefinition, name: string, { signal }: { signal?: AbortSignal } = {}) =>
       this.#listen(life, `${definition.module}.${name}`, signal);

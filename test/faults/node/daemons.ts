@@ -8,11 +8,13 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { pino } from 'pino';
 import { Records } from '../../../modules/flistd/drivers/records.ts';
 import { SimulatedMounts, SimulatedTrees } from '../../../modules/flistd/drivers/simulated.ts';
-import { flist } from '../../../modules/flistd/interface.ts';
+import { flist, flistInventory } from '../../../modules/flistd/interface.ts';
+import { flistInventoryService } from '../../../modules/flistd/inventory.ts';
 import { flistService } from '../../../modules/flistd/service.ts';
 import type { SimulatedHost } from '../../../modules/host/simulation.ts';
 import { openSimulatedLinks } from '../../../modules/networkd/drivers/simulated.ts';
-import { network } from '../../../modules/networkd/interface.ts';
+import { network, networkInventory } from '../../../modules/networkd/interface.ts';
+import { networkInventoryService } from '../../../modules/networkd/inventory.ts';
 import { Networks } from '../../../modules/networkd/networks.ts';
 import { WireguardPorts } from '../../../modules/networkd/ports.ts';
 import { networkService } from '../../../modules/networkd/service.ts';
@@ -21,7 +23,8 @@ import { openSimulatedPools } from '../../../modules/storaged/drivers/simulated.
 import { storage } from '../../../modules/storaged/interface.ts';
 import { startStorage } from '../../../modules/storaged/start.ts';
 import { openSimulatedMachines } from '../../../modules/vmd/drivers/simulated.ts';
-import { vmd } from '../../../modules/vmd/interface.ts';
+import { vmd, vmdInventory } from '../../../modules/vmd/interface.ts';
+import { vmdInventoryService } from '../../../modules/vmd/inventory.ts';
 import { Machines } from '../../../modules/vmd/machines.ts';
 import { vmdService } from '../../../modules/vmd/service.ts';
 import { GridError } from '../../../schemas/errors/index.ts';
@@ -154,6 +157,7 @@ export class Daemons {
       await networks.adopt();
       this.ports = ports;
       server.serve(network, networkService({ networks, taps: links.taps, ports, host: links.host, log }));
+      server.serve(networkInventory, networkInventoryService({ networks, taps: links.taps }));
       const mending = setInterval(() => void networks.mend().catch(() => undefined), MEND_MS);
       return () => clearInterval(mending);
     } else if (module === 'flist') {
@@ -161,6 +165,7 @@ export class Daemons {
       const mounts = new SimulatedMounts(join(folder, 'mnt'), join(root, 'mounts.json'), host);
       const records = await Records.open(join(root, 'mounts'));
       server.serve(flist, flistService({ trees, mounts, records, bus: client, log }));
+      server.serve(flistInventory, flistInventoryService({ mounts, records, bus: client }));
     } else {
       const [disks, links] = [client.of(storage), client.of(network)];
       const attachments = {
@@ -170,6 +175,7 @@ export class Daemons {
       const driver = openSimulatedMachines({ root, host, attachments });
       const machines = await Machines.open({ driver, log });
       server.serve(vmd, vmdService(machines, log, CPUS));
+      server.serve(vmdInventory, vmdInventoryService(machines));
       return () => void machines.close().catch(() => undefined);
     }
     return () => undefined;

@@ -20,7 +20,16 @@ export interface Outcome {
 }
 
 /** Every point of every life, once. Throws where a life fails without any fault. */
-export async function enumerate(only?: string): Promise<Hit[]> {
+export function enumerate(only?: string): Promise<Hit[]> {
+  return amongTheDead(
+    () => livedOnce(only),
+    (error) => {
+      throw error;
+    },
+  );
+}
+
+async function livedOnce(only: string | undefined): Promise<Hit[]> {
   const hits: Hit[] = [];
   const folders = new Folders();
   for (const life of lives) {
@@ -56,14 +65,27 @@ export interface Exploring {
 /** Hits them all, until time is up or there are failures enough. */
 export async function explore(hits: readonly Hit[], options: Exploring): Promise<Outcome> {
   const explorer = new Explorer(hits, options);
-  const unhandled = (error: unknown): void => {
-    // A dead process has no rejections; a live one would end by them.
-    if (!(error instanceof Dead)) explorer.failures.push(`a rejection nobody handles: ${(error as Error).stack}`);
-  };
-  process.on('unhandledRejection', unhandled);
-  await Promise.all(Array.from({ length: options.sideBySide }, () => explorer.work()));
-  process.off('unhandledRejection', unhandled);
+  await amongTheDead(
+    () => Promise.all(Array.from({ length: options.sideBySide }, () => explorer.work())),
+    (error) => explorer.failures.push(`a rejection nobody handles: ${error.stack}`),
+  );
   return explorer.end();
+}
+
+/** Runs `work` while code of dead processes, which here runs on to its next touch of the outside, meets its end. */
+async function amongTheDead<T>(work: () => Promise<T>, unhandled: (error: Error) => void): Promise<T> {
+  const meet = (error: unknown): void => {
+    // A dead process has no rejections; a live one would end by them.
+    if (!(error instanceof Dead)) unhandled(error as Error);
+  };
+  process.on('unhandledRejection', meet);
+  process.on('uncaughtException', meet);
+  try {
+    return await work();
+  } finally {
+    process.off('unhandledRejection', meet);
+    process.off('uncaughtException', meet);
+  }
 }
 
 class Explorer {

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { silentLog } from '../../../modules/zbus/broker.ts';
 import { ENGINE_LIMITS, type EngineLimits } from '../../../provision/engine/steps.ts';
 import { type Provisiond, startProvisiond } from '../../../provision/provisiond.ts';
+import { RECONCILE_LIMITS, type ReconcileLimits } from '../../../provision/reconcile/reconciler.ts';
 import { CAPACITY_LIMITS } from '../../../provision/reports/capacity.ts';
 import { JOURNAL_WRITES } from '../../../provision/store/failing.ts';
 import type { Journal } from '../../../provision/store/journal.ts';
@@ -28,6 +29,12 @@ const LIMITS: EngineLimits = {
   retry: { budgetMs: 4_000, firstDelayMs: 1, maxDelayMs: 10 },
   laterMs: [2, 10],
   dependencyWaitMs: 4_000,
+};
+
+/** The host is compared with the journal after each start, and what has no owner goes soon. */
+const RECONCILE: ReconcileLimits = {
+  ...RECONCILE_LIMITS,
+  ...{ graceMs: 2, startGraceMs: 2, lookAgainMs: 5, callDeadlineMs: 2_000 },
 };
 
 export type JournalKind = 'sqlite' | 'memory';
@@ -87,6 +94,7 @@ export class Orchestrator {
         movedDelayMs: 60_000,
       },
       capacityLimits: { ...CAPACITY_LIMITS, gatherMs: 1, deadlineMs: 2_000, retryMs: [3, 10] },
+      reconcileLimits: RECONCILE,
       host: { cpus: CPUS, memoryBytes: MEMORY_BYTES },
     });
     this.#running = { life, disk, daemon };

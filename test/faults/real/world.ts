@@ -1,0 +1,301 @@
+/** A real node, hit while one deployment comes, changes and goes; and what has to hold after each hit. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { z } from 'zod';
+import { added } from '../../../cli/node/inventory.ts';
+import { RmbError } from '../../../gateway/rmb/index.ts';
+import { generatePrivateKey, publicKeyOf } from '../../../modules/wireguard/index.ts';
+import type { CapacityReport, Command, Deployment, Workload } from '../../../schemas/index.ts';
+import {
+  buildWorkload,
+  capacityGet,
+  deploymentChanges,
+  deploymentDeploy,
+  deploymentGet,
+  deploymentHash,
+  deploymentUpdate,
+  formatDeployment,
+  MiB,
+  parseOutput,
+  volume,
+} from '../../../schemas/index.ts';
+import { differenceTo, holdings } from '../../system/holdings.ts';
+import { type Hub, openHub, packSite } from '../../system/hub.ts';
+import { flushBus, killUnit, pidsOf, untilBack } from '../../system/kill.ts';
+import { machinePage } from '../../system/page.ts';
+import { diskWorkload, machineAddress, siteWorkloads, Tenant } from '../../system/tenant.ts';
+import { startTestNode, type TestNode } from '../../system/test-node.ts';
+import { TappedOrchestrator } from './orchestrator.ts';
+import { type Hit, hitsAt, PHASES, type Phase, Sites, type Victim } from './points.ts';
+
+const GREETING = 'still here';
+const UNITS = ['storaged', 'networkd', 'flistd', 'vmd', 'noded', 'redis', 'chain', 'chaind', 'relay', 'gateway'];
+const TAKEN_DEADLINE_MS = 60_000;
+const DONE_DEADLINE_MS = 90_000;
+/** Shorter than a person's: an answer that was lost is asked for again. */
+const CALL_DEADLINE_MS = 3_000;
+const POLL_MS = 50;
+const CREATED = ['old ok', 'spare ok', 'vdisk ok', 'vnet ok', 'vvm ok', 'vvol ok'];
+const UPDATED = [...CREATED, 'more ok', 'old deleted', 'spare ok', 'vnet ok'].sort();
+
+type Strike = () => Promise<void>;
+
+export class RealWorld {
+  readonly #node: TestNode;
+  readonly #hub: Hub;
+  readonly #user: Tenant;
+  readonly #flist: string;
+  readonly #orchestrator: TappedOrchestrator;
+  readonly #before: { readonly holdings: readonly string[]; readonly capacity: CapacityReport };
+  /** What was begun by a hit and has to be back before it is looked at the node. */
+  #striking: Promise<void>[] = [];
+  #contract = 0n;
+  #isCancelled = false;
+
+  private constructor(
+    parts: { node: TestNode; hub: Hub; user: Tenant; flist: string; orchestrator: TappedOrchestrator },
+    before: { readonly holdings: readonly string[]; readonly capacity: CapacityReport },
+  ) {
+    this.#node = parts.node;
+    this.#hub = parts.hub;
+    this.#user = parts.user;
+    this.#flist = parts.flist;
+    this.#orchestrator = parts.orchestrator;
+    this.#before = before;
+  }
+
+  static async start(): Promise<RealWorld> {
+    const node = await startTestNode();
+    const hub = await openHub(node);
+    const user = await Tenant.open(node);
+    const flist = await packSite(hub);
+    const orchestrator = await TappedOrchestrator.start(node);
+    await user.answered();
+    const capacity = await user.capacity();
+    return new RealWorld({ node, hub, user, flist, orchestrator }, { capacity, holdings: await holdings(node.layout) });
+  }
+
+  /** Stops it all and says what it left on the host. */
+  async stop(): Promise<string[]> {
+    await this.#orchestrator.stop();
+    await this.#hub.close();
+    return this.#node.stop();
+  }
+
+  /** One life without a hit: every point at which it can be hit. */
+  async enumerate(): Promise<Hit[]> {
+    const sites = new Map<Phase, string[]>();
+    await this.#live((phase) => {
+      const names: string[] = [];
+      const counted = new Sites();
+      sites.set(phase, names);
+      this.#orchestrator.tap.listener = async (passing) => {
+        const name = counted.name(passing);
+        if (name !== undefined) names.push(name);
+      };
+    }, true);
+    return PHASES.flatMap((phase) => hitsAt(phase, sites.get(phase) ?? []));
+  }
+
+  /** One life in which those are hit, one in each phase at most; those that did not come by. Throws what does not hold. */
+  async hit(hits: readonly Hit[], withPage: boolean): Promise<Hit[]> {
+    const left = new Set(hits);
+    await this.#live((phase) => {
+      const counted = new Sites();
+      const due = hits.find((hit) => hit.phase === phase);
+      this.#orchestrator.tap.listener = async (passing) => {
+        if (due === undefined || counted.name(passing) !== due.site || !left.delete(due)) return;
+        await this.#strike(due.victim);
+      };
+    }, withPage);
+    return [...left];
+  }
+
+  async #live(begin: (phase: Phase) => void, withPage: boolean): Promise<void> {
+    this.#isCancelled = false;
+    try {
+      const site = this.#workloads();
+      const deployment = this.#user.sign(site);
+      this.#contract = await this.#user.contractFor(deployment);
+      await this.#phase('create', begin, () => this.#create(deployment));
+      if (!this.#isCancelled) {
+        const machines = await pidsOf(this.#node.layout, /^qemu-system/);
+        if (machines.length !== 1) throw new Error(`${machines.length} machines run, not one`);
+        await this.#phase('update', begin, () => this.#update(site));
+        const after = await pidsOf(this.#node.layout, /^qemu-system/);
+        if (`${after}` !== `${machines}`) throw new Error(`machine ${machines} did not run on, ${after} does`);
+        if (withPage) await this.#page();
+      }
+      await this.#phase('delete', begin, () => this.#cancel());
+      await this.#nothingLeft();
+    } catch (error) {
+      // One point's trouble must not be the next one's.
+      await this.#user.cancel(this.#contract).catch(() => undefined);
+      throw error;
+    }
+  }
+
+  async #phase(phase: Phase, begin: (phase: Phase) => void, work: () => Promise<void>): Promise<void> {
+    begin(phase);
+    try {
+      await work();
+    } finally {
+      this.#orchestrator.tap.listener = () => Promise.resolve();
+      await Promise.all(this.#striking.splice(0));
+    }
+    await this.#user.answered();
+  }
+
+  #workloads(): Workload[] {
+    return [
+      ...siteWorkloads('v', 1, this.#flist, GREETING),
+      buildWorkload(volume, 'vvol', { size: 64 * MiB }),
+      diskWorkload('spare', 16 * MiB),
+      diskWorkload('old', 16 * MiB),
+    ];
+  }
+
+  async #create(deployment: Deployment): Promise<void> {
+    const contract = this.#contract;
+    const text = formatDeployment({ ...deployment, contract_id: contract });
+    await this.#taken(contract, 0, deploymentDeploy.name, text);
+    if (this.#isCancelled) return;
+    await this.#came(contract, 0, CREATED);
+  }
+
+  /** A network with another peer, a larger disk, one more and one less; the machine runs on. */
+  async #update(site: readonly Workload[]): Promise<void> {
+    const contract = this.#contract;
+    const peer = {
+      subnet: '10.21.9.0/24',
+      wireguard_public_key: publicKeyOf(generatePrivateKey()),
+      allowed_ips: ['10.21.9.0/24'],
+      endpoint: '',
+    };
+    const kept = site.filter(({ name }) => name !== 'old');
+    const changed = kept.map((one) => {
+      if (one.type === 'network') {
+        return { ...one, version: 1, data: JSON.stringify({ ...JSON.parse(one.data), peers: [peer] }) };
+      }
+      return one.name === 'spare' ? { ...diskWorkload('spare', 48 * MiB), version: 1 } : one;
+    });
+    changed.push({ ...diskWorkload('more', 32 * MiB), version: 1 });
+    const deployment = this.#user.sign(changed, { version: 1, contract_id: contract });
+    await this.#user.chain.updateNodeContract(contract, deploymentHash(deployment));
+    const text = formatDeployment(deployment);
+    await this.#taken(contract, 1, deploymentUpdate.name, text);
+    await this.#came(contract, 1, UPDATED);
+  }
+
+  /** Sends as a client does: again where no answer comes. What was answered, once, has to be there. */
+  async #taken(contract: bigint, version: number, command: string, text: string): Promise<void> {
+    const until = Date.now() + TAKEN_DEADLINE_MS;
+    for (;;) {
+      const failure = await this.#user.peer.callNode(command, text, CALL_DEADLINE_MS).then(
+        () => undefined,
+        (error: unknown) => error as Error,
+      );
+      if (this.#isCancelled) return;
+      if (failure !== undefined && !(failure instanceof RmbError)) throw failure;
+      const found = await this.#ask(deploymentGet, { contract_id: Number(contract) }).catch((error: Error) => error);
+      if (!(found instanceof Error) && found.version === version) return;
+      if (failure === undefined) throw new Error(`version ${version} was promised: ${describe(found)}`);
+      if (Date.now() > until)
+        throw new Error(`version ${version} was not taken: ${failure.message}`, { cause: failure });
+      await sleep(POLL_MS);
+    }
+  }
+
+  /** The log tells of these states, of each once, and of each beginning once. */
+  async #came(contract: bigint, version: number, wanted: readonly string[]): Promise<void> {
+    const until = Date.now() + DONE_DEADLINE_MS;
+    for (;;) {
+      const changes = await this.#ask(deploymentChanges, { contract_id: Number(contract) });
+      const told = changes.map(({ name, result }) => `${name} ${result.state}`).sort();
+      const begun = told.filter((line) => line.endsWith(' init'));
+      const found = told.filter((line) => !line.endsWith(' init'));
+      if (`${found}` === `${wanted}` && new Set(begun).size === begun.length) return;
+      if (added(wanted, found).length > 0 || Date.now() > until) {
+        throw new Error(`version ${version} came to ${JSON.stringify(changes)}`);
+      }
+      await sleep(POLL_MS);
+    }
+  }
+
+  /** Until nothing is left of it: neither listed, nor held. */
+  async #cancel(): Promise<void> {
+    await this.#user.chain.cancelContract(this.#contract);
+    const until = Date.now() + DONE_DEADLINE_MS;
+    for (;;) {
+      const found = await this.#ask(deploymentGet, { contract_id: Number(this.#contract) }).catch(
+        (error: Error) => error,
+      );
+      if (found instanceof Error) return;
+      if (Date.now() > until) throw new Error(`the contract was cancelled, and ${describe(found)}`);
+      await sleep(POLL_MS);
+    }
+  }
+
+  /** Asked again as long as nothing answers. Throws what the node answers in the end. */
+  async #ask<I extends z.ZodType, O extends z.ZodType>(command: Command<I, O>, payload?: object): Promise<z.output<O>> {
+    const text = payload === undefined ? '' : JSON.stringify(payload);
+    const until = Date.now() + TAKEN_DEADLINE_MS;
+    for (;;) {
+      try {
+        return parseOutput(command, await this.#user.peer.callNode(command.name, text, CALL_DEADLINE_MS));
+      } catch (error) {
+        const isFinal = !(error instanceof RmbError) || /deployment not found/.test(error.message);
+        if (isFinal || Date.now() > until) throw error;
+        await sleep(POLL_MS);
+      }
+    }
+  }
+
+  async #page(): Promise<void> {
+    const place = { twin: this.#user.twin, network: 'vnet', address: machineAddress(1) };
+    const body = await machinePage(this.#node, place);
+    if (!body.includes(`<h1>${GREETING}</h1>`)) throw new Error(`the machine serves ${body}`);
+  }
+
+  async #nothingLeft(): Promise<void> {
+    const difference = await differenceTo(this.#before.holdings, this.#node.layout);
+    if (difference.more.length + difference.less.length > 0) {
+      throw new Error(`the host differs from before: ${JSON.stringify(difference)}`);
+    }
+    const [now, then] = [await this.#ask(capacityGet), this.#before.capacity].map((one) => JSON.stringify(one));
+    if (now !== then) throw new Error(`capacity is ${now}, and was ${then}`);
+  }
+
+  /** Returns when the victim is dead; what brings it back goes on behind. */
+  async #strike(victim: Victim): Promise<void> {
+    const strikes: Record<string, Strike> = {
+      provisiond: async () => this.#orchestrator.kill(),
+      flush: () => flushBus(this.#node.layout),
+      everything: async () => {
+        this.#orchestrator.kill();
+        await Promise.all(UNITS.map((unit) => this.#kill(unit)));
+      },
+      contract: async () => {
+        this.#isCancelled = true;
+        this.#orchestrator.isHeldBack = true;
+        this.#orchestrator.kill();
+        this.#behind(this.#user.chain.cancelContract(this.#contract).then(() => this.#orchestrator.release()));
+      },
+    };
+    await (strikes[victim] ?? (() => this.#kill(victim)))();
+  }
+
+  async #kill(unit: string): Promise<void> {
+    const { pid } = await this.#node.zinit.status(unit);
+    await killUnit(this.#node, unit);
+    this.#behind(untilBack(this.#node, unit, pid));
+  }
+
+  #behind(work: Promise<void>): void {
+    work.catch(() => undefined);
+    this.#striking.push(work);
+  }
+}
+
+function describe(found: Deployment | Error): string {
+  return found instanceof Error ? found.message : `the node has version ${found.version}`;
+}
