@@ -3,19 +3,27 @@
  * A record that can not be read is set aside as soon as that is seen; a damaged file is exchanged for what can
  * be read of it, also while the process runs.
  */
+import { open as openFile } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Database } from './database.ts';
 import { isDamage } from './database.ts';
 import type { DeploymentId } from './journal.ts';
 import { Logs } from './logs.ts';
-import { exchange, type JournalLog, openJournal } from './opening.ts';
+import { type JournalLog, openJournal } from './opening.ts';
 import { Quarantine } from './quarantine.ts';
 import { type Damage, Reading } from './reading.ts';
 import { Records } from './records.ts';
 import { DamagedRow } from './rows.ts';
 import { SqliteOperations } from './sqlite-operations.ts';
 
-/** `kill`: it outlives the process; `power`: it outlives a loss of power. */
-export type Durability = 'kill' | 'power';
+/**
+ * What a write outlives when it returns: `power` a loss of power, `soon` that of the process and within
+ * `SYNC_MS` a loss of power, `kill` that of the process. Whatever is lost is lost from the end, so a later
+ * write that outlives a loss of power keeps all before it.
+ */
+export type Durability = 'kill' | 'soon' | 'power';
+
+const SYNC_MS = 20;
 
 export interface Opened {
   readonly database: Database;
@@ -30,23 +38,26 @@ export class JournalFile {
   readonly #path: string;
   readonly #now: () => number;
   readonly #log: JournalLog;
-  #open: Opened;
+  /** Undefined from when the file was seen to be damaged until somebody asks again. */
+  #open: Opened | undefined;
+  #syncing: Promise<void> | undefined;
+  #isClosed = false;
 
   /** `now` gives milliseconds since 1970. */
   constructor(path: string, now: () => number, log: JournalLog) {
     this.#path = path;
     this.#now = now;
     this.#log = log;
-    this.#open = this.#load(openJournal(path, now, log));
+    this.#open = this.#load();
   }
 
   get records(): Records {
-    return this.#open.records;
+    return this.#opened().records;
   }
 
   /** One transaction; `changed` names the deployment whose record or operations it changes. */
   write<T>(changed: DeploymentId | undefined, durability: Durability, work: (open: Opened) => T): T {
-    const open = this.#open;
+    const open = this.#opened();
     const { database, reading, operations, records } = open;
     const act = () =>
       database.transaction(() => {
@@ -57,6 +68,7 @@ export class JournalFile {
       });
     try {
       const { result, now } = durability === 'power' ? act() : database.unsynced(act);
+      if (durability === 'soon') this.#syncSoon();
       if (changed === undefined || now === undefined) return result;
       records.replace(changed, now.record);
       records.replaceOperations(changed, now.unfinished);
@@ -65,44 +77,73 @@ export class JournalFile {
       if (error instanceof DamagedRow && changed !== undefined) {
         this.#setAside([{ table: 'deployments', key: changed, deployment: changed, reason: error.message }]);
       }
-      this.#recover(error);
+      this.#leave(open, error);
       throw error;
     }
   }
 
   read<T>(work: (open: Opened) => T): T {
+    const open = this.#opened();
     try {
-      return work(this.#open);
+      return work(open);
     } catch (error) {
-      this.#recover(error);
+      this.#leave(open, error);
       throw error;
     }
   }
 
   close(): void {
-    this.#open.database.close();
+    this.#isClosed = true;
+    this.#open?.database.close();
   }
 
-  /** Where the file is damaged: goes on with what can be read of it, so that the next call finds a whole one. */
-  #recover(error: unknown): void {
-    if (!isDamage(error)) return;
-    this.#open.database.close();
-    const faults = [(error as Error).message];
-    const aside = exchange(this.#path, faults, this.#now);
-    this.#log.error({ err: error, aside }, 'the journal became damaged; what could be read goes on');
-    this.#open = this.#load(openJournal(this.#path, this.#now, this.#log));
+  /** One sync for all that was written within `SYNC_MS`; the process goes on meanwhile. */
+  #syncSoon(): void {
+    if (this.#syncing !== undefined) return;
+    const sync = async (): Promise<void> => {
+      await sleep(SYNC_MS, undefined, { ref: false });
+      this.#syncing = undefined;
+      if (!this.#isClosed) await syncFile(`${this.#path}-wal`);
+    };
+    this.#syncing = sync().catch((error: unknown) => {
+      this.#log.error({ err: error }, 'the journal could not be synced; a loss of power may undo the last of it');
+    });
   }
 
-  #load(database: Database): Opened {
+  /** Where the file is damaged: whoever asks next finds what can be read of it. */
+  #leave(open: Opened, error: unknown): void {
+    if (!isDamage(error) || this.#open !== open) return;
+    this.#open = undefined;
+    this.#log.error({ err: error, path: this.#path }, 'the journal became damaged');
+    open.database.close();
+  }
+
+  #opened(): Opened {
+    if (this.#open === undefined && this.#isClosed) throw new Error('the journal is closed');
+    this.#open ??= this.#load();
+    return this.#open;
+  }
+
+  #load(): Opened {
+    const now = this.#now;
+    const database = openJournal(this.#path, now, this.#log);
     try {
-      const quarantine = new Quarantine(database, this.#now);
-      const records = new Records();
-      const reading = new Reading(database, (damage) => this.#setAside([damage]));
-      const logs = new Logs(database, (sequence, damage) => this.#setLineAside(sequence, damage));
-      const operations = new SqliteOperations(database, this.#now, (sequence, damage) =>
-        this.#setLineAside(sequence, damage),
+      const reading = new Reading(
+        database,
+        // Records outlive an exchange of the file.
+        (sql, ...key) => this.read((open) => open.database.get(sql, ...key)?.text),
+        (damage) => this.#setAside([damage]),
       );
-      const open = { database, operations, quarantine, reading, logs, records };
+      const setLineAside = (sequence: number, damage: Damage): void => {
+        this.#log.error({ damage }, 'a line of the journal is damaged and set aside');
+        const act = () => quarantine.setLineAside(damage.table, sequence, damage);
+        if (database.isInTransaction) act();
+        else database.transaction(act);
+      };
+      const quarantine = new Quarantine(database, now);
+      const logs = new Logs(database, setLineAside);
+      const operations = new SqliteOperations(database, now, setLineAside);
+      const open = { database, operations, quarantine, reading, logs, records: new Records() };
       operations.cutShort();
       this.#fill(open);
       return open;
@@ -128,7 +169,7 @@ export class JournalFile {
 
   /** Found while the process runs. */
   #setAside(damages: readonly Damage[]): void {
-    const { database, quarantine, records } = this.#open;
+    const { database, quarantine, records } = this.#opened();
     for (const [id, own] of Map.groupBy(damages, (one) => one.deployment)) {
       // It may have gone since whoever asks saw it.
       if (records.get(id) === undefined) continue;
@@ -140,12 +181,13 @@ export class JournalFile {
       if (held !== undefined) records.setAside(id, held);
     }
   }
+}
 
-  #setLineAside(sequence: number, damage: Damage): void {
-    this.#log.error({ damage }, 'a line of the journal is damaged and set aside');
-    const { database, quarantine } = this.#open;
-    const act = () => quarantine.setLineAside(damage.table, sequence, damage);
-    if (database.isInTransaction) act();
-    else database.transaction(act);
+async function syncFile(path: string): Promise<void> {
+  const file = await openFile(path, 'r');
+  try {
+    await file.datasync();
+  } finally {
+    await file.close();
   }
 }

@@ -1,7 +1,9 @@
 /**
  * The journal: what was accepted, how far it got, what is still held. The only
- * truth provisiond has of its own; every method is one transaction and has
- * happened, on disk, when it returns.
+ * truth provisiond has of its own; every method is one transaction, and has happened when it returns: the
+ * process may be killed. What somebody asked (`accept`, `revise`, `decommission`, `cancel`, `pause`) is on disk
+ * by then, with everything before it; what the engine did is within 20 ms, and found again on the host after a
+ * loss of power in between.
  */
 import { growthOf, type Reservation, type ReservedWorkload } from '../plan/capacity.ts';
 import type { Ledger } from '../plan/ledger.ts';
@@ -170,8 +172,8 @@ export interface Journal {
    */
   revise(revision: Revision): DeploymentRecord;
   /**
-   * One line of the engine's log; kept while the deployment is, the newest `STEP_LIMIT` of them. The
-   * only write that a loss of power may undo.
+   * One line of the engine's log; kept while the deployment is, the newest `STEP_LIMIT` of them. A loss of
+   * power may undo it, however long ago it was.
    */
   recordStep(id: DeploymentId, entry: StepEntry): void;
   /**
@@ -239,7 +241,10 @@ export interface Journal {
   readonly census: Census;
   /** What is held now, by whom; a list of all of it. */
   reservations(): readonly Reservation[];
-  /** Whether the deployment was ever accepted here, as far as the history reaches. */
+  /**
+   * Whether the deployment was ever accepted here, as far as the history reaches, so that what the host has
+   * of it is this journal's to remove. Not of one that was set aside: nothing of it is removed.
+   */
   knows(twin: number, contract: bigint): boolean;
   changes(id: DeploymentId): readonly Change[];
   steps(id: DeploymentId): readonly StepEntry[];

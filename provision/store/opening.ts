@@ -6,7 +6,7 @@ import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path';
 import { Database, isDamage } from './database.ts';
 import { rescue } from './rescue.ts';
-import { migrate } from './schema.ts';
+import { migrate, schemaFaults } from './schema.ts';
 import { lostCommits } from './wal.ts';
 
 export interface JournalLog {
@@ -45,8 +45,12 @@ function tryToOpen(path: string, faults: readonly string[]): Database | string[]
     const all = [...faults, ...database.faults()];
     if (all.length === 0) {
       // A file is made elsewhere and gets its name when it is whole.
-      if (isEmpty(database)) all.push('the file is empty');
-      else migrate(database, path);
+      if (isEmpty(database)) {
+        all.push('the file is empty');
+      } else {
+        migrate(database, path);
+        all.push(...schemaFaults(database));
+      }
     }
     if (all.length === 0) return database;
     database.close();
@@ -73,7 +77,7 @@ function makeNew(path: string): void {
 }
 
 /** Puts what can be read of the file at `path` in its place; returns where the damaged one is now. */
-export function exchange(path: string, faults: readonly string[], now: () => number): string {
+function exchange(path: string, faults: readonly string[], now: () => number): string {
   const half = `${path}${HALF_MADE}`;
   removeDatabase(half);
   const time = freeTime(path, now());

@@ -30,6 +30,8 @@ interface Document {
   text?: string;
 }
 
+type TextOf = (sql: string, ...key: (string | number)[]) => unknown;
+
 const DOCUMENT = Symbol('document');
 const OWNER = Symbol('deployment');
 type Documented = DeploymentRecord & { readonly [DOCUMENT]: Document };
@@ -40,11 +42,14 @@ export class Reading {
   readonly #document: PropertyDescriptor;
   readonly #signed: PropertyDescriptor;
 
-  /** `onDamage` hears of texts that can not be read when they are asked for; that throws, too. */
-  constructor(database: Database, onDamage: (damage: Damage) => void) {
+  /**
+   * `textOf` gives the column `text` of a row at any later time; `onDamage` hears of texts that can not be
+   * read when they are asked for, which throws, too.
+   */
+  constructor(database: Database, textOf: TextOf, onDamage: (damage: Damage) => void) {
     this.#database = database;
     const read = (damage: Omit<Damage, 'reason'>, sql: string, ...key: (string | number)[]): string => {
-      const value = database.get(sql, ...key)?.text;
+      const value = textOf(sql, ...key);
       const reason = textFault(value);
       if (reason === undefined) return value as string;
       onDamage({ ...damage, reason });

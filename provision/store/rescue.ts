@@ -53,7 +53,9 @@ export function rescue({ from, to, aside, faults, now }: RescueOptions): void {
 
 function openToRead(path: string): DatabaseSync | undefined {
   try {
-    const source = new DatabaseSync(path, { readOnly: true });
+    const source = new DatabaseSync(path, { readOnly: true, defensive: false });
+    // What can not be understood of the schema costs its own tables alone.
+    source.exec('PRAGMA writable_schema = ON');
     source.prepare('SELECT 1 FROM sqlite_schema LIMIT 1').get();
     return source;
   } catch {
@@ -65,11 +67,9 @@ function openToRead(path: string): DatabaseSync | undefined {
 function copyTable(source: DatabaseSync, target: Database, table: string): string[] {
   const columns = sharedColumns(source, target, table);
   if (columns === undefined) return ['all of it'];
-  if (columns.length === 0) return [];
-  // The sequence is the row's own number.
-  const copied = columns.filter((one) => one !== 'sequence');
-  const select = `SELECT rowid, ${copied.join(', ')} FROM ${table} WHERE rowid > ? ORDER BY rowid`;
-  const insert = `INSERT INTO ${table} (rowid, ${copied.join(', ')}) VALUES (?${', ?'.repeat(copied.length)})`;
+  const list = (names: readonly string[]): string => ['rowid', ...names.map((name) => `"${name}"`)].join(', ');
+  const select = `SELECT ${list(columns.map(([from]) => from))} FROM ${table} WHERE rowid > ? ORDER BY rowid`;
+  const insert = `INSERT INTO ${table} (${list(columns.map(([, to]) => to))}) VALUES (?${', ?'.repeat(columns.length)})`;
   const lost: string[] = [];
   let last = Number.MIN_SAFE_INTEGER;
   for (;;) {
@@ -99,20 +99,27 @@ function shown(rowid: number): string {
   return rowid === Number.MIN_SAFE_INTEGER ? 'the first' : String(rowid);
 }
 
-/** Columns that both have; undefined where the damaged file can not tell. */
-function sharedColumns(source: DatabaseSync, target: Database, table: string): string[] | undefined {
+/**
+ * Columns that both have, by their names in either; a name may be damaged where there are as many as should be.
+ * Without the sequence, which is the row's own number. Undefined where the damaged file can not tell.
+ */
+function sharedColumns(
+  source: DatabaseSync,
+  target: Database,
+  table: string,
+): [from: string, to: string][] | undefined {
   try {
     const sql = `SELECT name FROM pragma_table_info('${table}')`;
-    const known = new Set(
-      source
-        .prepare(sql)
-        .all()
-        .map((row) => row.name),
-    );
-    return target
-      .all(sql)
-      .map((row) => String(row.name))
-      .filter((name) => known.has(name));
+    const theirs = source
+      .prepare(sql)
+      .all()
+      .map((row) => String(row.name));
+    const ours = target.all(sql).map((row) => String(row.name));
+    if (theirs.length === 0) return undefined;
+    const pairs = ours.map((name, index): [string, string] => {
+      return [theirs.includes(name) || theirs.length !== ours.length ? name : (theirs[index] ?? name), name];
+    });
+    return pairs.filter(([from, to]) => theirs.includes(from) && to !== 'sequence');
   } catch {
     return undefined;
   }

@@ -1,4 +1,5 @@
 /** Tables of the SQLite journal, and how older files become such. */
+import { DatabaseSync } from 'node:sqlite';
 import { formatWorkload, parseDeployment } from '../../schemas/deployment.ts';
 import type { Database } from './database.ts';
 import { signWorkload } from './writes.ts';
@@ -175,3 +176,26 @@ function fromOneDocument(database: Database): void {
     }
   }
 }
+
+/** Where tables and indexes are not those of this schema: a name in the file may be damaged, too. */
+export function schemaFaults(database: Database): string[] {
+  const wanted = new DatabaseSync(':memory:');
+  try {
+    wanted.exec(SCHEMA);
+    const found = new Set(database.all(NAMES).map((row) => String(row.name)));
+    const names = wanted
+      .prepare(NAMES)
+      .all()
+      .map((row) => String(row.name));
+    return names.filter((name) => !found.has(name)).map((name) => `${name} is missing`);
+  } finally {
+    wanted.close();
+  }
+}
+
+/** Every column, with its table and type; every index, as it was made. */
+const NAMES = `
+SELECT 'column ' || t.name || '.' || c.name || ' ' || c.type || ' ' || c."notnull" || ' ' || c.pk AS name
+FROM sqlite_schema t JOIN pragma_table_info(t.name) c WHERE t.type = 'table' AND t.name NOT LIKE 'sqlite_%'
+UNION ALL SELECT sql FROM sqlite_schema WHERE type = 'index' AND sql IS NOT NULL
+`;

@@ -119,7 +119,7 @@ export class SqliteJournal implements Journal {
   }
 
   finish(id: DeploymentId, name: string, outcome: Outcome): boolean {
-    return this.#file.write(id, 'power', ({ database, reading }) => {
+    return this.#file.write(id, 'soon', ({ database, reading }) => {
       const workload = reading.workload(id, name);
       if (workload === undefined || workload.state === 'deleted' || workload.state === outcome.state) return false;
       const { state } = outcome;
@@ -143,7 +143,7 @@ export class SqliteJournal implements Journal {
   }
 
   settle(id: DeploymentId, name: string, outcome: ChangeOutcome): boolean {
-    return this.#file.write(id, 'power', ({ database, reading }) => {
+    return this.#file.write(id, 'soon', ({ database, reading }) => {
       const workload = reading.workload(id, name);
       const next = workload?.next;
       if (workload?.state !== 'ok' || next === undefined) return false;
@@ -214,7 +214,7 @@ export class SqliteJournal implements Journal {
   }
 
   release(id: DeploymentId, name: string): void {
-    this.#file.write(id, 'power', ({ database, reading }) => {
+    this.#file.write(id, 'soon', ({ database, reading }) => {
       const workload = reading.workload(id, name);
       if (workload === undefined) return;
       database.run('UPDATE workloads SET held = NULL WHERE deployment = ? AND name = ?', id, name);
@@ -233,7 +233,7 @@ export class SqliteJournal implements Journal {
   }
 
   tombstone(id: DeploymentId): void {
-    this.#file.write(id, 'power', ({ database, logs, operations, records }) => {
+    this.#file.write(id, 'soon', ({ database, logs, operations, records }) => {
       const record = records.get(id);
       if (record === undefined) return;
       const { cancelled, workloads } = record;

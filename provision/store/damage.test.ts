@@ -1,0 +1,428 @@
+/** A journal of which something can not be read: that is set aside by name, and the rest works on. */
+import {
+  closeSync,
+  copyFileSync,
+  existsSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { basename, dirname, join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import fc from 'fast-check';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { fillJournal } from '../testing/fill.ts';
+import { acceptance, revision } from '../testing/journal.ts';
+import type { Journal } from './journal.ts';
+import { SqliteJournal } from './sqlite.ts';
+
+let folder: string;
+let path: string;
+let told: { facts: object; message: string }[];
+const open: SqliteJournal[] = [];
+
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'journal-'));
+  path = join(folder, 'journal.sqlite');
+  told = [];
+});
+
+afterEach(() => {
+  for (const journal of open.splice(0)) journal.close();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+function opened(): SqliteJournal {
+  const journal = new SqliteJournal(path, { log: { error: (facts, message) => told.push({ facts, message }) } });
+  open.push(journal);
+  return journal;
+}
+
+function closed(): void {
+  for (const journal of open.splice(0)) journal.close();
+}
+
+/** Changes the file behind the journal's back. */
+function change(sql: string): void {
+  const disk = new DatabaseSync(path);
+  disk.exec(sql);
+  disk.close();
+}
+
+/** Where the pages of a table or an index are in the file. */
+function pagesOf(name: string): number[] {
+  const disk = new DatabaseSync(path);
+  const rows = disk.prepare('SELECT pageno FROM dbstat WHERE name = ? ORDER BY pageno').all(name);
+  disk.close();
+  return rows.map((row) => Number(row.pageno));
+}
+
+const PAGE_BYTES = 4096;
+
+function overwrite(file: string, at: number, bytes: Uint8Array): void {
+  const handle = openSync(file, 'r+');
+  writeSync(handle, bytes, 0, bytes.length, at);
+  closeSync(handle);
+}
+
+/** Two deployments that run. */
+function two(): SqliteJournal {
+  const journal = opened();
+  for (const contract of [1n, 2n]) {
+    const { id } = journal.accept(acceptance(contract));
+    journal.begin(id);
+    for (const name of ['net1', 'vm1']) journal.finish(id, name, { state: 'ok', data: '{}' });
+    journal.end(id, 'done', '');
+  }
+  return journal;
+}
+
+/** The whole life of one more deployment. */
+function works(journal: Journal): void {
+  const { id } = journal.accept(acceptance(77n));
+  for (const name of ['net1', 'vm1']) journal.finish(id, name, { state: 'ok', data: '{}' });
+  journal.revise(revision(77n, 1, ['net1']));
+  expect(journal.settle(id, 'net1', { state: 'ok', data: '{}' })).toBe(true);
+  expect(journal.changes(id).filter((one) => one.state === 'ok')).toHaveLength(3);
+  journal.cancel(id, 'c');
+  for (const name of ['net1', 'vm1']) journal.release(id, name);
+  journal.tombstone(id);
+  expect(journal.knows(7, 77n)).toBe(true);
+}
+
+describe('a damaged record', () => {
+  it.each([
+    ['JSON that is none', "UPDATE workloads SET held = '{\"na' WHERE deployment = '7-1' AND name = 'vm1'", 'workloads'],
+    [
+      'a number that is none',
+      `UPDATE workloads SET held = json_set(held, '$.memoryBytes', NULL) WHERE deployment = '7-1'`,
+      'workloads',
+    ],
+    [
+      'less than nothing',
+      `UPDATE workloads SET held = json_set(held, '$.memoryBytes', -5) WHERE deployment = '7-1'`,
+      'workloads',
+    ],
+    [
+      'a state that is unknown',
+      "UPDATE workloads SET state = 'great' WHERE deployment = '7-1' AND name = 'net1'",
+      'workloads',
+    ],
+    ['nothing signed', "DELETE FROM signed WHERE deployment = '7-1' AND workload = 'vm1'", 'signed'],
+    ['a contract that is no number', "UPDATE deployments SET contract = 'x' WHERE id = '7-1'", 'deployments'],
+    ['the id of another', "UPDATE deployments SET contract = '5' WHERE id = '7-1'", 'deployments'],
+    [
+      'a change that is no JSON',
+      "UPDATE workloads SET next = '[', next_version = 0 WHERE deployment = '7-1'",
+      'workloads',
+    ],
+  ])('with %s is set aside at the start; what it holds stays held, the other works on', (_, sql, table) => {
+    two();
+    const before = opened().reservations();
+    closed();
+    change(sql);
+    const journal = opened();
+    expect(journal.deployments().map((one) => one.id)).toEqual(['7-2']);
+    expect(journal.quarantined()[0]).toMatchObject({ table, deployment: '7-1' });
+    expect(journal.quarantined()[0]?.key).toMatch(/^7-1/);
+    expect(JSON.stringify(told)).toContain('7-1');
+    // What is on the host of it is nobody's to remove, and its space and memory are nobody's to have.
+    expect(journal.knows(7, 1n)).toBe(false);
+    expect(journal.holder(1n)).toBeUndefined();
+    expect(() => journal.accept(acceptance(1n))).toThrow(/is damaged and was set aside/);
+    const held = journal.reservations().find((one) => one.contract === 1n)?.workloads ?? [];
+    for (const one of held) expect(before[0]?.workloads).toContainEqual(one);
+    if (!sql.includes('SET held')) expect(held).toHaveLength(2);
+    works(journal);
+    const list = journal.quarantined();
+    closed();
+    // Once: the next start finds nothing wrong.
+    told = [];
+    const again = opened();
+    expect(told).toEqual([]);
+    expect(again.quarantined()).toEqual(list);
+    expect(again.reservations().find((one) => one.contract === 1n)?.workloads ?? []).toEqual(held);
+    // Its contract ends: what it left may go.
+    expect(again.cancel('7-1', 'contract canceled event received')).toBe(true);
+    expect(again.knows(7, 1n)).toBe(true);
+    expect(again.reservations().map((one) => one.contract)).toEqual([2n]);
+    expect(again.cancel('7-1', 'again')).toBe(false);
+    again.accept(acceptance(1n));
+  });
+
+  it('keeps the memory of a machine that does not say what it holds', () => {
+    fillJournal(path, 2);
+    change("UPDATE workloads SET held = 'x' WHERE deployment = '100-1'");
+    const journal = opened();
+    expect(journal.deployments()).toHaveLength(1);
+    const [held] = journal.reservations().find((one) => one.contract === 1n)?.workloads ?? [];
+    expect(held).toMatchObject({ name: 'vm1', vcpus: 1, memoryBytes: 512 * 1024 ** 2 });
+  });
+
+  it.each([
+    ['document', "UPDATE deployments SET document = '{' WHERE id = '7-1'"],
+    ['signed workload', "UPDATE signed SET text = 'x' WHERE deployment = '7-1'"],
+  ])('is set aside when its %s is asked for', (_, sql) => {
+    const journal = two();
+    change(sql);
+    const record = journal.deployment('7-1');
+    expect(() => [record?.document, record?.workloads[0]?.signed]).toThrow(/it is no JSON/);
+    expect(journal.deployment('7-1')).toBeUndefined();
+    expect(journal.quarantined()).toMatchObject([{ deployment: '7-1', reason: 'it is no JSON' }]);
+    expect(journal.reservations()).toHaveLength(2);
+    expect(journal.ledger.committed.memoryBytes).toBe(4 * 2 ** 40);
+    works(journal);
+  });
+
+  it('is set aside when a write finds it, and that write is not', () => {
+    const journal = two();
+    change("UPDATE workloads SET state = 'great' WHERE deployment = '7-1' AND name = 'net1'");
+    expect(() => journal.pause('7-1', true, 'p')).toThrow(/no state that is known/);
+    expect(journal.deployment('7-1')).toBeUndefined();
+    expect(journal.deployments()).toHaveLength(1);
+    expect(journal.quarantined()).toMatchObject([{ deployment: '7-1' }]);
+    works(journal);
+  });
+
+  it.each([
+    ['changes', "UPDATE changes SET state = 'great' WHERE sequence = 2", (one: Journal) => one.changes('7-1')],
+    ['steps', "UPDATE steps SET state = 'great' WHERE sequence = 1", (one: Journal) => one.steps('7-1')],
+    ['history', "UPDATE history SET contract = '?'", (one: Journal) => one.history()],
+    ['operations', "UPDATE operations SET kind = 'great' WHERE sequence = 1", (one: Journal) => one.operations()],
+  ])('of %s is a line less, set aside by itself', (table, sql, read) => {
+    const journal = two();
+    journal.recordStep('7-1', { workload: 'vm1', step: 's', state: 'done', message: '', at: 1, trace: '' });
+    works(journal);
+    const before = (read(journal) as readonly unknown[]).length;
+    change(sql);
+    expect(read(journal)).toHaveLength(before - 1);
+    expect(journal.quarantined()).toMatchObject([{ table }]);
+    expect(read(journal)).toHaveLength(before - 1);
+    expect(journal.quarantined()).toHaveLength(1);
+    expect(journal.deployments()).toHaveLength(2);
+  });
+});
+
+/** Whether each deployment runs on, or is named as set aside; never neither, and nothing runs with a part of it missing. */
+function expectNoneForgotten(journal: Journal, count: number): { kept: number; aside: number } {
+  const aside = new Set(journal.quarantined().map((one) => one.deployment));
+  let kept = 0;
+  for (let contract = 1; contract <= count; contract++) {
+    const id = `${99 + contract}-${contract}`;
+    const record = journal.deployment(id);
+    if (record === undefined) {
+      expect(aside, id).toContain(id);
+      expect(journal.knows(99 + contract, BigInt(contract))).toBe(false);
+      continue;
+    }
+    kept += 1;
+    expect(record.workloads.map((one) => [one.name, one.state])).toEqual([
+      ['net1', 'ok'],
+      ['disk1', 'ok'],
+      ['vm1', 'ok'],
+    ]);
+    expect(JSON.parse(record.document)).toMatchObject({ contract_id: contract });
+    for (const one of record.workloads) expect(JSON.parse(one.signed)).toMatchObject({ name: one.name });
+    const oks = journal.changes(id).filter((one) => one.state === 'ok');
+    expect(oks.map((one) => one.workload).sort()).toEqual(['disk1', 'net1', 'vm1']);
+  }
+  return { kept, aside: aside.size };
+}
+
+describe('a damaged file', () => {
+  const COUNT = 60;
+  const garbage = new Uint8Array(PAGE_BYTES).fill(0xa5);
+
+  const asideOf = (): string[] => readdirSync(folder).filter((name) => /\.damaged-[^-]+-[^-]+-.*Z(-\d+)?$/.test(name));
+
+  it.each([
+    'deployments',
+    'workloads',
+    'signed',
+    'changes',
+    'steps',
+    'operations',
+    'sqlite_autoindex_deployments_1',
+    'sqlite_autoindex_workloads_1',
+    'changes_of',
+    'one_ok',
+  ])(
+    'with any page of %s overwritten loses what was on that page, and says so',
+    (name) => {
+      fillJournal(path, COUNT);
+      const whole = readFileSync(path);
+      const pages = pagesOf(name);
+      for (const page of [pages[0], pages.at(-1), pages[Math.floor(pages.length / 2)]]) {
+        if (page === undefined) throw new Error('no page');
+        writeFileSync(path, whole);
+        overwrite(path, (page - 1) * PAGE_BYTES, garbage);
+        const journal = opened();
+        const { kept } = expectNoneForgotten(journal, COUNT);
+        // The first page of a table is its root: of an index or a log nothing is needed.
+        if (!['deployments', 'workloads', 'signed'].includes(name)) expect(kept).toBe(COUNT);
+        else if (page !== pages[0]) expect(kept).toBeGreaterThan(COUNT / 4);
+        expect(journal.quarantined()[0]).toMatchObject({ table: 'journal', deployment: '' });
+        works(journal);
+        const [aside] = asideOf();
+        expect(journal.quarantined()[0]?.key).toBe(aside);
+        const damaged = readFileSync(join(folder, aside ?? ''));
+        expect(damaged.subarray((page - 1) * PAGE_BYTES, page * PAGE_BYTES).equals(garbage)).toBe(true);
+        expect(statSync(path).mode & 0o077).toBe(0);
+        closed();
+        told = [];
+        expect(opened().deployments()).toHaveLength(kept);
+        expect(told).toEqual([]);
+        closed();
+        rmSync(join(folder, aside ?? ''));
+      }
+    },
+    120_000,
+  );
+
+  it('is never a reason not to start, whatever is overwritten where', () => {
+    fillJournal(path, 20);
+    const whole = readFileSync(path);
+    fc.assert(
+      fc.property(
+        fc.array(fc.tuple(fc.nat(whole.length - 1), fc.uint8Array({ minLength: 1, maxLength: 600 })), {
+          minLength: 1,
+          maxLength: 4,
+        }),
+        (damages) => {
+          writeFileSync(path, whole);
+          for (const [at, bytes] of damages) overwrite(path, at, bytes.subarray(0, whole.length - at));
+          const journal = opened();
+          works(journal);
+          closed();
+          for (const name of readdirSync(folder)) rmSync(join(folder, name));
+        },
+      ),
+      { numRuns: 60 },
+    );
+  }, 120_000);
+
+  it.each([
+    ['is no database', () => writeFileSync(path, 'these are no records at all\n'.repeat(1000))],
+    ['is empty', () => truncateSync(path, 0)],
+    ['is one page', () => truncateSync(path, PAGE_BYTES)],
+    ['is cut in a page', () => truncateSync(path, 1000)],
+    ['begins with zeros', () => overwrite(path, 0, new Uint8Array(PAGE_BYTES))],
+  ])('that %s is kept beside an empty one, and that is told', (_, damage) => {
+    fillJournal(path, 5);
+    damage();
+    const journal = opened();
+    expect(journal.quarantined()[0]).toMatchObject({ table: 'journal', deployment: '' });
+    expect(asideOf()).toHaveLength(1);
+    expect(told).toHaveLength(1);
+    expect(journal.knows(100, 1n)).toBe(false);
+    works(journal);
+  });
+
+  it('that was cut in half keeps the half', () => {
+    fillJournal(path, COUNT);
+    truncateSync(path, Math.floor(statSync(path).size / 2 / PAGE_BYTES) * PAGE_BYTES);
+    const journal = opened();
+    expect(journal.quarantined()[0]).toMatchObject({ table: 'journal' });
+    works(journal);
+  });
+
+  it('is noticed while the process runs: one call fails, then it goes on with what can be read', () => {
+    fillJournal(path, 1000);
+    const journal = opened();
+    const before = journal.deployments();
+    const pages = pagesOf('deployments');
+    for (const page of pages.slice(400, 410)) overwrite(path, (page - 1) * PAGE_BYTES, garbage);
+    const failed = before.filter((record) => {
+      try {
+        return record.document === '';
+      } catch {
+        return true;
+      }
+    });
+    // The first one that met the damage, and then each that is lost.
+    expect(failed.length).toBeGreaterThan(0);
+    expect(failed.length).toBeLessThan(40);
+    expect(journal.deployments().length).toBeGreaterThan(900);
+    expect(journal.deployments().length).toBeLessThan(1000);
+    expect(asideOf()).toHaveLength(1);
+    works(journal);
+    for (const { id, document } of journal.deployments()) expect(document, id).toContain('contract_id');
+  });
+});
+
+describe('a damaged log of writes', () => {
+  /** A journal with commits in its log alone, as a kill leaves it. */
+  function killed(): void {
+    const journal = two();
+    for (const contract of [11n, 12n, 13n]) journal.accept(acceptance(contract));
+    for (const part of ['', '-wal']) copyFileSync(`${path}${part}`, `${path}.copy${part}`);
+    closed();
+    for (const part of ['', '-wal']) {
+      rmSync(`${path}${part}`, { force: true });
+      copyFileSync(`${path}.copy${part}`, `${path}${part}`);
+    }
+  }
+
+  it('that ends in the middle of a write is what a crash leaves: nothing is lost but that write', () => {
+    killed();
+    truncateSync(`${path}-wal`, statSync(`${path}-wal`).size - 2000);
+    const journal = opened();
+    expect(told).toEqual([]);
+    expect(journal.deployments().map((one) => one.contract)).toEqual([1n, 2n, 11n, 12n]);
+    works(journal);
+  });
+
+  it('with a wrong page before others lost commits: that is told, and what is left works on', () => {
+    killed();
+    const size = statSync(`${path}-wal`).size;
+    overwrite(`${path}-wal`, size - 40 * 4120, new Uint8Array(16).fill(0xa5));
+    const journal = opened();
+    expect(told).toHaveLength(1);
+    expect(journal.quarantined()[0]).toMatchObject({ table: 'journal' });
+    expect(journal.quarantined()[0]?.reason).toMatch(/the log ends before \d+ transactions that were committed/);
+    expect(journal.deployments().length).toBeLessThan(5);
+    works(journal);
+  });
+});
+
+it('an exchange that was cut short is finished by the next start', () => {
+  fillJournal(path, 5);
+  closed();
+  const good = readFileSync(path);
+  const time = '2026-01-02T03-04-05.000Z';
+  // As after each change of names: salvaged but not in place, the old one half away, all of it away.
+  const moments: (() => void)[] = [
+    () => {
+      writeFileSync(path, 'damaged');
+      writeFileSync(`${path}-wal`, 'its log');
+    },
+    () => {
+      writeFileSync(path, 'damaged');
+      writeFileSync(`${path}.damaged-${time}-wal`, 'its log');
+    },
+    () => {
+      writeFileSync(`${path}.damaged-${time}`, 'damaged');
+      writeFileSync(`${path}.damaged-${time}-wal`, 'its log');
+    },
+  ];
+  for (const moment of moments) {
+    for (const name of readdirSync(dirname(path))) rmSync(join(folder, name));
+    moment();
+    writeFileSync(`${path}.salvaged-${time}`, good);
+    expect(opened().deployments()).toHaveLength(5);
+    expect(readFileSync(`${path}.damaged-${time}`, 'utf8')).toBe('damaged');
+    expect(readFileSync(`${path}.damaged-${time}-wal`, 'utf8')).toBe('its log');
+    expect(existsSync(`${path}.salvaged-${time}`)).toBe(false);
+    closed();
+  }
+  writeFileSync(`${path}.making`, 'half');
+  expect(opened().deployments()).toHaveLength(5);
+  expect(basename(path)).toBe('journal.sqlite');
+});
