@@ -1,7 +1,8 @@
 /**
  * Two hundred deployments of a network, a disk and a machine at once, on a journal on disk, over daemons
  * whose every call takes 5 ms; beside the same deployments one after another in the same run, as a node
- * works that has one queue: the next begins when the one before runs, and each step waits for the last.
+ * works that has one queue and one worker: the next begins when the one before runs, and each call when
+ * the one before was answered.
  */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -10,6 +11,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { silentLog } from '../../modules/zbus/broker.ts';
 import { Engine } from '../../provision/engine/engine.ts';
 import { ENGINE_LIMITS, type EngineLimits } from '../../provision/engine/limits.ts';
+import { Places } from '../../provision/engine/places.ts';
 import { SqliteJournal } from '../../provision/store/sqlite.ts';
 import { acceptOn } from '../../provision/testing/engine.ts';
 import { TestHost } from '../../provision/testing/host.ts';
@@ -19,6 +21,7 @@ import type { Deployment } from '../../schemas/deployment.ts';
 const DEPLOYMENTS = 200;
 const CALL_MS = 5;
 const GIB = 1024 ** 3;
+const never = new AbortController().signal;
 const DISK_BYTES = GIB / 8;
 const MACHINE = { cpus: 1_000, memoryBytes: 10_000 * GIB };
 
@@ -41,7 +44,7 @@ export async function bench(): Promise<{ name: string; metrics: Record<string, n
   await withHost(ofMany.slice(0, 20), ENGINE_LIMITS, atOnce);
   const many = await withHost(ofMany, ENGINE_LIMITS, atOnce);
   const one = await withHost(ofOne, ENGINE_LIMITS, atOnce);
-  const serial = await withHost(ofMany, ONE_AT_A_TIME, oneAfterAnother);
+  const serial = await withHost(ofMany, ONE_AT_A_TIME, oneAfterAnother, new Places(1));
   return {
     name: 'engine',
     metrics: {
@@ -74,6 +77,7 @@ async function withHost(
   asked: readonly Deployment[],
   limits: EngineLimits,
   work: (asked: readonly Deployment[], accept: Accept, engine: Engine) => Promise<void>,
+  callers = new Places(Number.POSITIVE_INFINITY),
 ): Promise<Ran> {
   const folder = await mkdtemp(join(tmpdir(), 'bench-engine-'));
   const host = new TestHost(folder);
@@ -82,7 +86,10 @@ async function withHost(
   const guest = { kernel: '/guest/vmlinuz', initrd: '/guest/initrd.img' };
   const engine = new Engine({ journal, daemons: host.daemons, guest, log: silentLog, limits });
   host.hook = async (_, when) => {
-    if (when === 'before') await sleep(CALL_MS);
+    if (when === 'after') return;
+    const release = await callers.take(never, 0);
+    await sleep(CALL_MS);
+    release();
   };
   try {
     const began = performance.now();
