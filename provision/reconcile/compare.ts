@@ -1,12 +1,9 @@
 /** The journal's wishes against what the host has. Pure but for reading the journal, in slices so that nobody waits. */
-import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { DeploymentId, WorkloadRecord } from '../store/journal.ts';
 import { type Holding, holdingsOf } from './holdings.ts';
 import { type HostItem, type HostReading, keyOf } from './host.ts';
 import { type JournalView, ownerOf } from './owners.ts';
-
-/** Deployments looked at before others get their turn. */
-const SLICE = 128;
+import { Turns } from './turns.ts';
 
 /** Something of the host that nothing needs. */
 export interface Leak {
@@ -32,9 +29,9 @@ const PARTS: ReadonlySet<string> = new Set(['process', 'run-folder', 'control-gr
 /** Workloads that are to be on the host as they are, each by its record: a later one is another. */
 export async function runningNow(journal: JournalView): Promise<ReadonlySet<WorkloadRecord>> {
   const found = new Set<WorkloadRecord>();
-  let turn = 0;
+  const turns = new Turns();
   for (const { cancelled, workloads } of journal.deployments()) {
-    if (++turn % SLICE === 0) await nextTurn();
+    if (turns.isOver) await turns.next();
     if (cancelled !== undefined) continue;
     for (const one of workloads)
       if (one.state === 'ok' && one.removal === undefined && one.next === undefined) found.add(one);
@@ -48,12 +45,12 @@ export async function compare(
   { items, away }: HostReading,
   running: ReadonlySet<WorkloadRecord>,
 ): Promise<Difference> {
-  const present = new Set(items.map(keyOf));
+  const present = await keysOf(items);
   const needed = new Set<string>();
   const missing: { deployment: DeploymentId; holding: Holding }[] = [];
-  let turn = 0;
+  const turns = new Turns();
   for (const record of journal.deployments()) {
-    if (++turn % SLICE === 0) await nextTurn();
+    if (turns.isOver) await turns.next();
     for (const workload of record.workloads) {
       for (const holding of holdingsOf(record, workload)) {
         const key = keyOf(holding);
@@ -66,6 +63,16 @@ export async function compare(
   return { ...(await judge(journal, items, needed, present)), missing };
 }
 
+async function keysOf(items: readonly HostItem[]): Promise<ReadonlySet<string>> {
+  const turns = new Turns();
+  const found = new Set<string>();
+  for (const item of items) {
+    if (turns.isOver) await turns.next();
+    found.add(keyOf(item));
+  }
+  return found;
+}
+
 async function judge(
   journal: JournalView,
   items: readonly HostItem[],
@@ -75,9 +82,9 @@ async function judge(
   const ownerless: Leak[] = [];
   const strays: Leak[] = [];
   const unknown: HostItem[] = [];
-  let turn = 0;
+  const turns = new Turns();
   for (const item of items) {
-    if (++turn % SLICE === 0) await nextTurn();
+    if (turns.isOver) await turns.next();
     if (item.owner === '') {
       if (needed.has(keyOf(item))) continue;
       if (item.residue) ownerless.push({ item, deployment: undefined });

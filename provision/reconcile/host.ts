@@ -5,6 +5,7 @@ import type { storageInventory } from '../../modules/storaged/interface.ts';
 import type { vmdInventory } from '../../modules/vmd/interface.ts';
 import type { Client } from '../../modules/zbus/definition.ts';
 import type { Calling } from '../workloads/workload.ts';
+import { Turns } from './turns.ts';
 
 export interface Inventories {
   readonly vmd: Client<typeof vmdInventory>;
@@ -41,7 +42,10 @@ export async function readHost(inventories: Inventories, calling: Calling): Prom
   const away = new Map<Module, string>();
   const readings = MODULES.map(async (module) => {
     try {
-      for (const { Kind, Name, Owner, Bytes, Residue } of await inventories[module].Owned({}, calling)) {
+      const found = await inventories[module].Owned({}, calling);
+      const turns = new Turns();
+      for (const { Kind, Name, Owner, Bytes, Residue } of found) {
+        if (turns.isOver) await turns.next();
         items.push({ module, kind: Kind, name: Name, owner: Owner, bytes: Bytes, residue: Residue });
       }
     } catch (error) {
