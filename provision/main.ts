@@ -31,7 +31,7 @@ await runDaemon({
   ],
   // Those who wait for a deployment have a place each for as long as they wait.
   concurrency: 128,
-  start: async ({ server, bus, log, root, state, options, signal }) => {
+  start: async ({ server, bus, log, metrics, root, state, options, signal }) => {
     const syncSeconds = positive(
       'contract-sync-seconds',
       options['contract-sync-seconds'],
@@ -42,6 +42,7 @@ await runDaemon({
       server,
       bus,
       log,
+      metrics,
       root,
       ending: signal,
       guest: {

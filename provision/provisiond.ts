@@ -10,6 +10,7 @@ import { vmdInventory } from '../modules/vmd/interface.ts';
 import type { BusLog } from '../modules/zbus/broker.ts';
 import type { ZbusClient } from '../modules/zbus/client.ts';
 import type { ZbusServer } from '../modules/zbus/server.ts';
+import type { DaemonMetrics } from '../modules/zbus/telemetry/metrics.ts';
 import type { Infer } from '../modules/zbus/wire.ts';
 import { Acceptor } from './accept.ts';
 import { LatestSnapshot, statisticsService } from './capacity-service.ts';
@@ -20,6 +21,8 @@ import { ENGINE_LIMITS, type EngineLimits } from './engine/steps.ts';
 import { planner, provision, reconciler, type StepEvent, statistics } from './interface.ts';
 import { TwinKeys } from './keys.ts';
 import { type NodeOptions, NodeReader } from './node.ts';
+import { registerNumbers } from './numbers.ts';
+import { Observed } from './observed.ts';
 import { plannerService } from './planner-service.ts';
 import { type ReconcileLimits, Reconciler } from './reconcile/reconciler.ts';
 import { reconcilerService } from './reconcile/service.ts';
@@ -38,6 +41,8 @@ export interface ProvisiondOptions {
   readonly server: ZbusServer;
   readonly bus: ZbusClient;
   readonly log: BusLog;
+  /** Where the numbers go; none are kept when left out. */
+  readonly metrics?: DaemonMetrics;
   /** The daemon's own folder. */
   readonly root: string;
   readonly guest: GuestBoot;
@@ -75,7 +80,9 @@ export function startProvisiond(options: ProvisiondOptions): Provisiond {
   const { server, bus, log, root } = options;
   const stopping = new AbortController();
   const chainClient = bus.of(chain);
-  const journal = options.journal ?? new SqliteJournal(join(root, 'journal.sqlite'));
+  const observed = options.metrics === undefined ? undefined : new Observed(options.metrics);
+  const opened = options.journal ?? new SqliteJournal(join(root, 'journal.sqlite'));
+  const journal = observed?.journal(opened) ?? opened;
   const { capacityLimits, trafficLimits } = options;
   const reports = new Reports({
     ...{ bus, journal, log, root },
@@ -98,6 +105,7 @@ export function startProvisiond(options: ProvisiondOptions): Provisiond {
     log,
     limits: options.engineLimits ?? ENGINE_LIMITS,
     onStep: (record, entry) => {
+      observed?.step(record, entry);
       log.info({ deployment: record.id, ...entry }, 'step');
       steps.push(stepEvent(record, entry));
     },
@@ -111,14 +119,15 @@ export function startProvisiond(options: ProvisiondOptions): Provisiond {
     ...(options.host === undefined ? {} : { host: options.host }),
   });
   const keys = new TwinKeys(chainClient);
-  const verifier = new Verifier({
+  const checks = new Verifier({
     chain: chainClient,
     keys,
     types,
     contractWaitMs: options.contractWaitMs,
     ...(options.kycUrl === undefined ? {} : { kycUrl: options.kycUrl }),
   });
-  const acceptor = new Acceptor({
+  const verifier = observed?.verifier(checks) ?? checks;
+  const admission = new Acceptor({
     journal,
     engine,
     node,
@@ -127,6 +136,7 @@ export function startProvisiond(options: ProvisiondOptions): Provisiond {
     ...(options.busyWaitMs === undefined ? {} : { busyWaitMs: options.busyWaitMs }),
     onAccepted: (record) => contracts.accepted(record, stopping.signal),
   });
+  const acceptor = observed?.acceptor(admission) ?? admission;
   const latest = new LatestSnapshot(node);
   const contracts = new ContractWatch({
     journal,
@@ -164,6 +174,7 @@ export function startProvisiond(options: ProvisiondOptions): Provisiond {
   );
 
   server.serve(reconciler, reconcilerService(comparison));
+  if (options.metrics !== undefined) registerNumbers(options.metrics, { journal, engine, reports, comparison, latest });
 
   engine.resume();
   const tasks = [

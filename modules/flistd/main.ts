@@ -10,6 +10,7 @@
 import { mkdirSync, realpathSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
+import { Gauge } from 'prom-client';
 import { AddressGuard } from '../host/addresses.ts';
 import { runDaemon } from '../zbus/daemon.ts';
 import { AllowedFolders } from './drivers/allowed.ts';
@@ -47,7 +48,7 @@ await runDaemon({
   name: 'flistd',
   module: 'flist',
   options: ['allow-file', 'cache-size', 'allow-address', 'deny-private'],
-  start: async ({ server, bus, log, root, options }) => {
+  start: async ({ server, bus, log, metrics, root, options }) => {
     const addresses = {
       allowed: words(options['allow-address']),
       denyPrivate: isTrue('deny-private', options['deny-private']),
@@ -63,7 +64,7 @@ await runDaemon({
     }
     const folders = words(options['allow-file']);
     const allowed = new AllowedFolders(folders);
-    const mounts = new Mounts(join(real, 'mnt'));
+    const mounts = metrics.driver('mounts', new Mounts(join(real, 'mnt')), ['path', 'find']);
     await mounts.settle();
     const records = await Records.open(join(real, 'mounts'));
     const bases = await Bases.open({
@@ -74,6 +75,14 @@ await runDaemon({
       held: () => records.hashes(),
       log,
     });
+    new Gauge({
+      name: 'flistd_cache_bytes',
+      help: 'Storage that unpacked images take',
+      registers: [metrics.registry],
+      collect() {
+        this.set(bases.bytes);
+      },
+    });
     const source = new FlistSource({
       folder: fetched,
       allowed,
@@ -81,7 +90,16 @@ await runDaemon({
       limitBytes: DEFAULT_LIMITS.fileBytes,
       isKept: (hash) => bases.get(hash) !== undefined,
     });
-    server.serve(flist, flistService({ trees: new FetchedTrees({ bases, source }), mounts, records, bus, log }));
+    server.serve(
+      flist,
+      flistService({
+        trees: metrics.driver('trees', new FetchedTrees({ bases, source }), ['check', 'md5']),
+        mounts,
+        records,
+        bus,
+        log,
+      }),
+    );
     server.serve(flistInventory, flistInventoryService({ mounts, records, bus, unpackings: bases }));
     return undefined;
   },

@@ -26,7 +26,7 @@ await runDaemon({
   name: 'networkd',
   module: 'network',
   options: ['uplink', 'tap-user'],
-  start: async ({ server, log, root, options }) => {
+  start: async ({ server, log, metrics, root, options }) => {
     const namespaces = await Namespaces.open();
     await rememberHome(root, namespaces);
     const settings = new HostSettings(root);
@@ -41,9 +41,9 @@ await runDaemon({
       owner: resolve(root),
       ...(uplink === undefined ? {} : { uplink }),
     });
-    const taps = new Taps(tapOwner(options['tap-user']));
+    const taps = metrics.driver('taps', new Taps(tapOwner(options['tap-user'])));
     const ports = new WireguardPorts();
-    const fabric = new Fabric({ namespaces, wireguard });
+    const fabric = metrics.driver('fabric', new Fabric({ namespaces, wireguard }));
     const networks = new Networks({ store, ports, fabric, taps, log });
 
     await router.ensure();

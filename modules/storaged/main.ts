@@ -27,7 +27,7 @@ await runDaemon({
   name: 'storaged',
   module: 'storage',
   options: ['device', 'pool-size', 'cache-size'],
-  start: async ({ server, log, root, state, options }) => {
+  start: async ({ server, log, metrics, root, state, options }) => {
     const opened = await openPools({
       root,
       pools: join(realpathSync(state), 'pools'),
@@ -36,6 +36,6 @@ await runDaemon({
       log,
     });
     const cacheBytes = byteCount('cache-size', options['cache-size']);
-    return startStorage({ server, log, opened, cacheBytes });
+    return startStorage({ server, log, metrics, opened, cacheBytes });
   },
 });

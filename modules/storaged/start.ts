@@ -1,6 +1,7 @@
 /** What storaged does with its pools, whichever driver opened them: the cache volume, and the object on the bus. */
 import type { Logger } from 'pino';
 import type { ZbusServer } from '../zbus/server.ts';
+import type { DaemonMetrics } from '../zbus/telemetry/metrics.ts';
 import { CACHE_CHECK_MS, ensureCache } from './cache.ts';
 import type { OpenedPools } from './drivers/driver.ts';
 import { storage, storageInventory, storagePlacement } from './interface.ts';
@@ -17,12 +18,23 @@ export interface StorageOptions {
   readonly server: ZbusServer;
   readonly log: Logger;
   readonly opened: OpenedPools;
+  /** Where the pools' operations are measured; they are not when left out. */
+  readonly metrics?: DaemonMetrics;
   /** Bytes of the cache volume; 0 for none, undefined for the usual share. */
   readonly cacheBytes: number | undefined;
 }
 
+/** Reads of the books take no time worth a number. */
+const BOOKS = ['has', 'path', 'volume', 'limit', 'isCleaning', 'disk'];
+
+function measuredPools(opened: OpenedPools, metrics: DaemonMetrics): OpenedPools {
+  return { ...opened, pools: opened.pools.map((pool) => metrics.driver('pool', pool, BOOKS)) };
+}
+
 /** Serves the pools; what it returns ends that. */
-export async function startStorage({ server, log, opened, cacheBytes }: StorageOptions): Promise<() => Promise<void>> {
+export async function startStorage(options: StorageOptions): Promise<() => Promise<void>> {
+  const { server, log, metrics, cacheBytes } = options;
+  const opened = metrics === undefined ? options.opened : measuredPools(options.opened, metrics);
   const ssd = opened.pools.filter((pool) => pool.type === 'ssd');
   const total = ssd.reduce((sum, pool) => sum + pool.size, 0);
   const bytes = cacheBytes ?? Math.min(CACHE_LIMIT_BYTES, Math.floor(total * CACHE_SHARE));

@@ -2,6 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import { provision } from '../../provision/interface.ts';
 import { runDaemon } from '../zbus/daemon.ts';
+import { measuredMachines, registerMachineCount } from './drivers/measured.ts';
 import { openQemu } from './drivers/qemu.ts';
 import { vmd, vmdInventory } from './interface.ts';
 import { vmdInventoryService } from './inventory.ts';
@@ -16,7 +17,7 @@ await runDaemon({
   name: 'vmd',
   module: 'vmd',
   options: ['accel', 'vm-user'],
-  start: async ({ server, bus, log, state, options, signal }) => {
+  start: async ({ server, bus, log, metrics, state, options, signal }) => {
     const accelerator = await chooseAccelerator(options.accel ?? 'auto', state, signal);
     const user = await chooseUser(options['vm-user']);
     log.info({ accelerator, user }, 'virtual machines run with');
@@ -29,7 +30,8 @@ await runDaemon({
       gaveUp: (id, reason) =>
         owner.DecommissionCached({ id, reason }, { deadlineMs: DECOMMISSION_DEADLINE_MS, signal }),
     });
-    const machines = await Machines.open({ driver, log });
+    const machines = await Machines.open({ driver: measuredMachines(metrics, driver), log });
+    registerMachineCount(metrics, () => machines.list().length);
     server.serve(vmd, vmdService(machines, log));
     server.serve(vmdInventory, vmdInventoryService(machines));
     return () => machines.close();

@@ -1,5 +1,6 @@
 /** One step of a run: a deadline for each attempt, a budget for all of them, one typed error at the end. */
 import { isZbusError } from '../../modules/zbus/errors.ts';
+import { span } from '../../modules/zbus/trace.ts';
 import { GridError, isGridError, reviveError } from '../../schemas/errors/index.ts';
 import { tenantReason } from '../tenant-reason.ts';
 import type { Step } from '../workloads/workload.ts';
@@ -51,7 +52,7 @@ export async function attemptStep(
         began = performance.now();
         heard('started', '');
       }
-      return attemptOnce(step, signal);
+      return attemptOnce(workload, step, signal);
     });
     if (error === undefined) break;
     signal.throwIfAborted();
@@ -67,10 +68,12 @@ export async function attemptStep(
 }
 
 /** What went wrong, nothing when nothing did. */
-async function attemptOnce(step: Step, signal: AbortSignal): Promise<Error | undefined> {
+async function attemptOnce(workload: string, step: Step, signal: AbortSignal): Promise<Error | undefined> {
   const deadline = AbortSignal.timeout(step.deadlineMs);
   try {
-    await step.ensure({ deadlineMs: step.deadlineMs, signal: AbortSignal.any([signal, deadline]) });
+    await span(`step ${step.name}`, { 'gridnode.workload': workload, 'gridnode.stage': step.stage }, () =>
+      step.ensure({ deadlineMs: step.deadlineMs, signal: AbortSignal.any([signal, deadline]) }),
+    );
     return undefined;
   } catch (error) {
     return error instanceof Error ? error : new Error(String(error));

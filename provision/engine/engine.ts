@@ -5,7 +5,7 @@
  * is to be removed, paused or resumed has places of its own and waits behind nothing else.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { withTrace } from '../../modules/zbus/trace.ts';
+import { span, withTrace } from '../../modules/zbus/trace.ts';
 import type { DeploymentId, DeploymentRecord } from '../store/journal.ts';
 import type { OperationRecord } from '../store/operations.ts';
 import { Alone } from './alone.ts';
@@ -291,7 +291,9 @@ export class Engine {
   #run(lane: Lane, urgency: Urgency | undefined, places?: Places, release?: Release): Promise<void> {
     lane.enter(places, release);
     const trace = this.#options.journal.deployment(lane.id)?.trace ?? '';
-    lane.running = withTrace(trace, () => this.#drive(lane, urgency)).then((verdict) => {
+    lane.running = withTrace(trace, () =>
+      span('lane', { 'gridnode.deployment': lane.id }, () => this.#drive(lane, urgency)),
+    ).then((verdict) => {
       lane.running = undefined;
       lane.exit();
       this.#after(lane, verdict);

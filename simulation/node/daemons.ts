@@ -17,6 +17,7 @@ import { NetworkStore } from '../../modules/networkd/store.ts';
 import { openSimulatedPools } from '../../modules/storaged/drivers/simulated.ts';
 import { storage } from '../../modules/storaged/interface.ts';
 import { startStorage } from '../../modules/storaged/start.ts';
+import { measuredMachines, registerMachineCount } from '../../modules/vmd/drivers/measured.ts';
 import { openSimulatedMachines } from '../../modules/vmd/drivers/simulated.ts';
 import { vmd, vmdInventory } from '../../modules/vmd/interface.ts';
 import { vmdInventoryService } from '../../modules/vmd/inventory.ts';
@@ -35,10 +36,10 @@ export function simulatedStoraged(size: SimulatedMachineSize, host: SimulatedHos
   return defineDaemon({
     name: 'storaged',
     module: 'storage',
-    start: async ({ server, log, root, state }) => {
+    start: async ({ server, log, metrics, root, state }) => {
       const pools = join(await realpath(state), 'pools');
       const opened = await openSimulatedPools({ root, pools, bytes: { ssd: size.sru, hdd: size.hru }, host });
-      return startStorage({ server, log, opened, cacheBytes: undefined });
+      return startStorage({ server, log, metrics, opened, cacheBytes: undefined });
     },
   });
 }
@@ -47,8 +48,10 @@ export function simulatedNetworkd(host: SimulatedHost): Daemon {
   return defineDaemon({
     name: 'networkd',
     module: 'network',
-    start: async ({ server, log, root }) => {
-      const links = openSimulatedLinks(join(root, 'links.json'), host, root);
+    start: async ({ server, log, metrics, root }) => {
+      const opened = openSimulatedLinks(join(root, 'links.json'), host, root);
+      const fabric = metrics.driver('fabric', opened.fabric);
+      const links = { ...opened, fabric, taps: metrics.driver('taps', opened.taps) };
       const { store, damaged } = await NetworkStore.open(root);
       if (damaged.length > 0) log.error({ files: damaged }, 'network records that cannot be read are left alone');
       // No socket is opened for a tunnel here, so the host's own stand in nobody's way.
@@ -74,16 +77,26 @@ export function simulatedFlistd(host: SimulatedHost): Daemon {
   return defineDaemon({
     name: 'flistd',
     module: 'flist',
-    start: async ({ server, bus, log, root }) => {
+    start: async ({ server, bus, log, metrics, root }) => {
       const folder = await realpath(root);
       const [tree, mounts] = [join(folder, 'tree'), join(folder, 'mnt')];
       for (const made of [tree, mounts]) await mkdir(made, { recursive: true, mode: 0o755 });
       const parts = {
-        mounts: new SimulatedMounts(mounts, join(folder, 'mounts.json'), host),
+        mounts: metrics.driver('mounts', new SimulatedMounts(mounts, join(folder, 'mounts.json'), host), [
+          'path',
+          'find',
+        ]),
         records: await Records.open(join(folder, 'mounts')),
         bus,
       };
-      server.serve(flist, flistService({ ...parts, trees: new SimulatedTrees(tree, host), log }));
+      server.serve(
+        flist,
+        flistService({
+          ...parts,
+          trees: metrics.driver('trees', new SimulatedTrees(tree, host), ['check', 'md5']),
+          log,
+        }),
+      );
       server.serve(flistInventory, flistInventoryService(parts));
       return undefined;
     },
@@ -94,7 +107,7 @@ export function simulatedVmd(size: SimulatedMachineSize, host: SimulatedHost): D
   return defineDaemon({
     name: 'vmd',
     module: 'vmd',
-    start: async ({ server, bus, log, root }) => {
+    start: async ({ server, bus, log, metrics, root }) => {
       const [disks, links] = [bus.of(storage), bus.of(network)];
       const asking = { deadlineMs: ASK_DEADLINE_MS };
       const driver = openSimulatedMachines({
@@ -105,7 +118,8 @@ export function simulatedVmd(size: SimulatedMachineSize, host: SimulatedHost): D
           tap: (name) => links.TapExists({ name: name.replace(/^t-/, '') }, asking),
         },
       });
-      const machines = await Machines.open({ driver, log });
+      const machines = await Machines.open({ driver: measuredMachines(metrics, driver), log });
+      registerMachineCount(metrics, () => machines.list().length);
       server.serve(vmd, vmdService(machines, log, size.cru));
       server.serve(vmdInventory, vmdInventoryService(machines));
       return () => machines.close();

@@ -53,11 +53,12 @@ const host = readHost(values);
 const provisiond = defineDaemon({
   name: 'provisiond',
   module: 'provision',
-  start: async ({ server, bus, log: own, root, state }) => {
+  start: async ({ server, bus, log: own, metrics, root, state }) => {
     const daemon = startProvisiond({
       server,
       bus,
       log: own,
+      metrics,
       root,
       guest: { kernel: join(state, 'guest', 'kernel'), initrd: join(state, 'guest', 'initrd.img') },
       cpuOvercommit: CPU_OVERCOMMIT,

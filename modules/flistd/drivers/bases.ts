@@ -228,6 +228,11 @@ export class Bases {
     return host.bavail * host.bsize - HOST_RESERVE_BYTES - this.#reservedBytes;
   }
 
+  /** What the images at hand take, those that are being unpacked too. */
+  get bytes(): number {
+    return this.#total();
+  }
+
   /** Evicts, longest unused first, until `bytes` more fit; throws when what is mounted or held leaves no room. */
   async #makeRoom(bytes: number, url: string): Promise<void> {
     const fits = (): boolean => this.#total() + bytes <= this.#limitBytes && bytes <= this.#hostFree();

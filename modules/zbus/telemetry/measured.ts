@@ -1,32 +1,34 @@
-/** Measures every call of an object by its method's name, without a word in the object. */
+/** Measures calls of an object by their methods' names, without a word in the object. */
 
-/** Runs a call; `run` may be put inside of something else. */
-export type Around = <T>(operation: string, run: () => T) => T;
+/** Runs a call; `run` may be put inside of something else, and its result is to be returned. */
+export type Around = <T>(operation: string, run: () => T, args: readonly unknown[]) => T;
 
 type Methods = Record<string, (...args: unknown[]) => unknown>;
 
 /**
- * An object like the one given, whose methods are measured: `around` runs each of them. Its own calls of itself are
- * not measured, nor are values and the methods that `skip` names. Made once, so that a call costs no look-up more.
+ * An object like the one given, whose methods are run by `around` where `isMeasured` says so. Its own calls of itself
+ * are not measured. Made once, so that a call costs no look-up more.
  */
-export function measured<T extends object>(target: T, around: Around, skip: ReadonlySet<string> = new Set()): T {
+export function measured<T extends object>(target: T, around: Around, isMeasured: (name: string) => boolean): T {
+  const methods = target as Methods;
   const seen: PropertyDescriptorMap = {};
-  for (const [name, descriptor] of membersOf(target)) {
-    const isMethod = typeof descriptor.value === 'function';
-    if (!isMethod || skip.has(name)) {
+  for (const [name, { value }] of membersOf(target)) {
+    if (typeof value !== 'function') {
       seen[name] = {
-        get: () => boundTo(target, (target as Record<string, unknown>)[name]),
-        set: (value: unknown) => {
-          (target as Record<string, unknown>)[name] = value;
+        get: () => (target as Record<string, unknown>)[name],
+        set: (next: unknown) => {
+          (target as Record<string, unknown>)[name] = next;
         },
         enumerable: true,
       };
-      continue;
+    } else if (isMeasured(name)) {
+      seen[name] = {
+        value: (...args: unknown[]) => around(name, () => methods[name]?.(...args), args),
+        enumerable: true,
+      };
+    } else {
+      seen[name] = { value: (...args: unknown[]) => methods[name]?.(...args), enumerable: true };
     }
-    seen[name] = {
-      value: (...args: unknown[]) => around(name, () => (target as Methods)[name]?.(...args)),
-      enumerable: true,
-    };
   }
   return Object.create(Object.getPrototypeOf(target) as object, seen) as T;
 }
@@ -39,8 +41,4 @@ function membersOf(target: object): Map<string, PropertyDescriptor> {
     }
   }
   return members;
-}
-
-function boundTo(target: object, value: unknown): unknown {
-  return typeof value === 'function' ? value.bind(target) : value;
 }

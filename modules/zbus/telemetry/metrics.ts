@@ -84,7 +84,7 @@ export class DaemonMetrics implements BusMeter {
           throw error;
         }
       },
-      new Set(skip),
+      (name_) => !skip.includes(name_),
     );
   }
 
