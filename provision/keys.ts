@@ -12,14 +12,22 @@ const require = createRequire(import.meta.url);
 
 const KEYS_KEPT = 1024;
 const KEY_TTL_MS = 60 * 60 * 1000;
+const REREAD_MS = 1_000;
 const KEY_BYTES = 32;
 const SIGNATURE_BYTES = 64;
 /** DER of an ed25519 public key up to its 32 bytes (RFC 8410). */
 const ED25519_PREFIX = Buffer.from('302a300506032b6570032100', 'hex');
 
+interface KeptKey {
+  readonly key: Uint8Array;
+  /** Monotonic milliseconds. */
+  readonly readAt: number;
+}
+
 export class TwinKeys {
   readonly #chain: Client<typeof chain>;
-  readonly #keys = new LRUCache<number, Uint8Array>({ max: KEYS_KEPT, ttl: KEY_TTL_MS });
+  readonly #keys = new LRUCache<number, KeptKey>({ max: KEYS_KEPT, ttl: KEY_TTL_MS });
+  readonly #reading = new Map<number, Promise<Uint8Array>>();
 
   constructor(client: Client<typeof chain>) {
     this.#chain = client;
@@ -28,31 +36,57 @@ export class TwinKeys {
   /** A twin changed on chain. */
   forget(twin: number): void {
     this.#keys.delete(twin);
+    // A read under way may have read what was before.
+    this.#reading.delete(twin);
   }
 
   /** Some change of a twin may not have been heard of. */
   forgetAll(): void {
     this.#keys.clear();
+    this.#reading.clear();
   }
 
-  /** Verifies with the twin's key; a kept key that fails is read again once, the twin may have a new one. */
+  /**
+   * Verifies with the twin's key. A kept key that fails is read again, the twin may have a new one; at most once
+   * a second, as who sends wrong signatures must not decide how often the chain is asked.
+   */
   verifier(options: CallOptions): VerifySignature {
     return async (twin, type, message, signature) => {
       const kept = this.#keys.get(twin);
-      if (kept !== undefined && (await verifySignature(type, message, signature, kept))) return true;
+      if (kept !== undefined) {
+        if (await verifySignature(type, message, signature, kept.key)) return true;
+        if (performance.now() - kept.readAt < REREAD_MS) return false;
+      }
       const key = await this.#read(twin, options);
-      if (kept !== undefined && Buffer.compare(kept, key) === 0) return false;
+      if (kept !== undefined && Buffer.compare(kept.key, key) === 0) return false;
       return verifySignature(type, message, signature, key);
     };
   }
 
-  async #read(twin: number, options: CallOptions): Promise<Uint8Array> {
+  /** One look-up a twin, whoever waits for it. */
+  #read(twin: number, options: CallOptions): Promise<Uint8Array> {
+    const running = this.#reading.get(twin);
+    if (running !== undefined) return running;
+    const { deadlineMs } = options;
+    // Without the signal of the first who asks: others wait for it, too.
+    const reading: Promise<Uint8Array> = this.#ask(twin, deadlineMs === undefined ? {} : { deadlineMs })
+      .then((key) => {
+        if (this.#reading.get(twin) === reading) this.#keys.set(twin, { key, readAt: performance.now() });
+        return key;
+      })
+      .finally(() => {
+        if (this.#reading.get(twin) === reading) this.#reading.delete(twin);
+      });
+    this.#reading.set(twin, reading);
+    return reading;
+  }
+
+  async #ask(twin: number, options: CallOptions): Promise<Uint8Array> {
     const facts = await this.#chain.Twin({ id: twin }, options).catch((error: unknown) => {
       const reason = error instanceof Error ? error.message : String(error);
       throw new GridError('twin_unreadable', { twin, reason }, { cause: error });
     });
     if (!facts.Found) throw new GridError('twin_unreadable', { twin, reason: 'the chain has no such twin' });
-    this.#keys.set(twin, facts.Account);
     return facts.Account;
   }
 }

@@ -50,7 +50,10 @@ describe('a contract', () => {
     expect((await waiting).formula).toBe('current');
     await expect(verifier.contract(deployment, signal, true)).rejects.toMatchObject({
       code: 'contract_hash',
-      details: { expected: deploymentHash(deployment), actual: deploymentHash(update) },
+      details: {
+        ...{ expected: deploymentHash(deployment), actual: deploymentHash(update) },
+        ...{ block: expect.any(Number), waitedMs: expect.any(Number), mayChange: true },
+      },
     });
   });
 
@@ -59,6 +62,57 @@ describe('a contract', () => {
     await expect(verifier.contract(deployment, signal)).rejects.toMatchObject({
       code: 'contract_unknown',
       details: { contract: '0', waitedMs: expect.toSatisfy((waited: number) => waited < 2_000) },
+    });
+  });
+
+  it('W21: that was there and is gone is not waited for', async () => {
+    const deployment = tenant.contracted(host, 1n, [networkWorkload('net1')]);
+    const facts = host.contracts.get(1n);
+    if (facts === undefined) throw new Error('the contract is there');
+    host.contracts.set(1n, { ...facts, Found: false, State: 'deleted' });
+    await expect(verifier.contract(deployment, signal)).rejects.toMatchObject({
+      code: 'contract_unknown',
+      details: { waitedMs: expect.toSatisfy((waited: number) => waited < 1_000), block: expect.any(Number) },
+    });
+    for (const State of ['grace', 'deleted', 'ending']) {
+      host.contracts.set(1n, { ...facts, State });
+      await expect(verifier.contract(deployment, signal)).rejects.toMatchObject({
+        code: 'contract_state',
+        details: { state: State },
+      });
+    }
+  });
+
+  it('W21: that comes in a later block is waited for, and the answer says at which block none was', async () => {
+    const deployment = tenant.contracted(host, 1n, [networkWorkload('net1')]);
+    const facts = host.contracts.get(1n);
+    host.contracts.delete(1n);
+    const waiting = verifier.contract(deployment, signal);
+    setTimeout(() => facts && host.contracts.set(1n, facts), 300);
+    expect((await waiting).facts.Found).toBe(true);
+    host.contracts.delete(1n);
+    await expect(verifier.contract(deployment, signal)).rejects.toMatchObject({
+      code: 'contract_unknown',
+      message: expect.stringMatching(/^failed to get deployment contract: .* up to block \d+/),
+    });
+  });
+
+  it('W27: two of three signers are enough where two are asked for', async () => {
+    const second = new Tenant(8);
+    host.twins.set(7, tenant.publicKey);
+    host.twins.set(8, second.publicKey);
+    const asked = tenant.deployment(1n, [networkWorkload('net1')]);
+    const { signature_requirement: requirement } = asked;
+    for (const twin_id of [8, 9]) requirement.requests.push({ twin_id, required: false, weight: 1 });
+    requirement.weight_required = 2;
+    const signatures = [tenant, second].map((signer) => signer.signature(asked));
+    const signed = (by: typeof signatures): Deployment => ({
+      ...asked,
+      signature_requirement: { ...requirement, signatures: by },
+    });
+    expect(await verifier.document(signed(signatures), 7, signal)).toBe('current');
+    await expect(verifier.document(signed(signatures.slice(0, 1)), 7, signal)).rejects.toMatchObject({
+      code: 'signature_weight',
     });
   });
 });

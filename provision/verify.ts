@@ -9,6 +9,7 @@ import { GridError } from '../schemas/errors/index.ts';
 import { verifySignatures } from '../schemas/signatures.ts';
 import { validateDeployment } from '../schemas/validate.ts';
 import type { TwinKeys } from './keys.ts';
+import { VerifiedUsers, type VerifiedUsersLimits } from './kyc.ts';
 
 export interface VerifierOptions {
   readonly chain: Client<typeof chain>;
@@ -19,6 +20,7 @@ export interface VerifierOptions {
   readonly contractWaitMs: number;
   /** Base URL of the service that knows verified users; none is asked when left out. */
   readonly kycUrl?: string;
+  readonly kycLimits?: VerifiedUsersLimits;
 }
 
 /** A contract that pays for a deployment, and the formula by which it carries its hash. */
@@ -28,15 +30,16 @@ export interface PaidDeployment {
 }
 
 const READ_DEADLINE_MS = 10_000;
-const KYC_DEADLINE_MS = 5_000;
 const POLL_MS = 500;
 
 export class Verifier {
   readonly #options: VerifierOptions;
-  #node: number | undefined;
+  readonly #users: VerifiedUsers | undefined;
 
   constructor(options: VerifierOptions) {
     this.#options = options;
+    const { kycUrl, kycLimits } = options;
+    if (kycUrl !== undefined) this.#users = new VerifiedUsers(kycUrl, kycLimits);
   }
 
   /** Structure, sender and signatures; throws the first `GridError`. Returns the formula that was signed. */
@@ -45,8 +48,9 @@ export class Verifier {
     if (deployment.twin_id !== sender) {
       throw new GridError('deployment_twin', { deployment: deployment.twin_id, message: sender });
     }
-    if (this.#options.kycUrl !== undefined) await checkUser(this.#options.kycUrl, sender, signal);
-    return verifySignatures(deployment, this.#options.keys.verifier({ deadlineMs: READ_DEADLINE_MS, signal }));
+    await this.#users?.check(sender, signal);
+    const verify = this.#options.keys.verifier({ deadlineMs: READ_DEADLINE_MS, signal });
+    return verifySignatures(deployment, verify, 'skipped');
   }
 
   /**
@@ -72,9 +76,10 @@ export class Verifier {
         }
         if (!isUpdate || isLast) {
           const expected = deploymentHash(deployment);
-          throw new GridError('contract_hash', { contract, expected, actual: facts.DeploymentHash });
+          const { DeploymentHash: actual, BlockNumber: block } = facts;
+          throw new GridError('contract_hash', { contract, expected, actual, block, waitedMs, mayChange: isUpdate });
         }
-      } else if (isLast) {
+      } else if (isLast || isOver(facts)) {
         throw new GridError('contract_unknown', { contract, waitedMs, block: facts.BlockNumber });
       }
       await sleep(POLL_MS, undefined, { signal });
@@ -89,16 +94,19 @@ export class Verifier {
     }
   }
 
+  /** Asked each time: it is remembered where it is known first, and may change. */
   async #nodeId(contract: string, signal: AbortSignal): Promise<number> {
-    if (this.#node !== undefined) return this.#node;
     try {
-      const { NodeID } = await this.#options.chain.Node({}, { deadlineMs: READ_DEADLINE_MS, signal });
-      this.#node = NodeID;
-      return NodeID;
+      return (await this.#options.chain.Node({}, { deadlineMs: READ_DEADLINE_MS, signal })).NodeID;
     } catch (error) {
       throw unreadable(contract, error);
     }
   }
+}
+
+/** It was there and is no more: no later block brings it back. */
+function isOver(facts: Infer<typeof ContractFacts>): boolean {
+  return !facts.Found && facts.State === 'deleted';
 }
 
 function checkContract(
@@ -114,20 +122,4 @@ function checkContract(
 function unreadable(contract: string, error: unknown): GridError {
   const reason = error instanceof Error ? error.message : String(error);
   return new GridError('contract_unreadable', { contract, reason }, { cause: error });
-}
-
-/** A definite no is final; the service is asked once. */
-async function checkUser(baseUrl: string, twin: number, signal: AbortSignal): Promise<void> {
-  const url = new URL('/api/v1/status', baseUrl);
-  url.searchParams.set('twin_id', String(twin));
-  let status: unknown;
-  try {
-    const answer = await fetch(url, { signal: AbortSignal.any([signal, AbortSignal.timeout(KYC_DEADLINE_MS)]) });
-    if (!answer.ok) throw new Error(`status ${answer.status}`);
-    status = ((await answer.json()) as { result?: { status?: unknown } } | null)?.result?.status;
-  } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
-    throw new GridError('twin_verification_failed', { reason }, { cause: error });
-  }
-  if (status !== 'VERIFIED') throw new GridError('twin_unverified', { twin });
 }

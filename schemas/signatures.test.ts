@@ -62,6 +62,27 @@ describe('verifySignatures', () => {
     );
   });
 
+  it('W27: where absent signers are skipped, two of three are enough, and a wrong signature is not', async () => {
+    const requests = [1, 2, 3].map((twin_id) => ({ twin_id, weight: 1 }));
+    const skipping = (signatures: Requirement['signatures'], required = false): Promise<unknown> =>
+      verifySignatures(
+        deployment({
+          requests: requests.map((one) => ({ ...one, required: required && one.twin_id === 3 })),
+          weight_required: 2,
+          signatures: signatures ?? null,
+        }),
+        async (_twin, _type, _message, signature) => Buffer.from(signature).toString('hex') === good,
+        'skipped',
+      ).catch((error: GridError) => error.code);
+    expect(await skipping(signed(1, 2))).toBe('current');
+    expect(await skipping([...signed(1, 2), { twin_id: 3, signature: '' }])).toBe('current');
+    expect(await skipping(signed(1, 3))).toBe('current');
+    expect(await skipping(signed(1))).toBe('signature_weight');
+    expect(await skipping(signed(2, 3))).toBe('signature_missing');
+    expect(await skipping([...signed(1, 2), { twin_id: 3, signature: bad }])).toBe('signature_mismatch');
+    expect(await skipping(signed(1, 2), true)).toBe('signature_missing');
+  });
+
   it.each([
     ['0xab', "invalid signature: encoding/hex: invalid byte: U+0078 'x'"],
     ['abc', 'invalid signature: encoding/hex: odd length hex string'],

@@ -21,11 +21,21 @@ export type VerifySignature = (
 ) => Promise<boolean>;
 
 /**
- * Checks every signature the deployment asks for; throws the `GridError` of the first that fails. The
- * originator always must sign. A signer who is not required fails it, too, without a right signature:
- * nodes check an empty one then. Returns the formula of the challenge that was signed.
+ * What becomes of a signer who is not required and did not sign. `refused`: as on the grid's other nodes, which
+ * check an empty signature then. `skipped`: adds no weight, so that two of three may do.
  */
-export async function verifySignatures(deployment: Deployment, verify: VerifySignature): Promise<Formula> {
+export type AbsentSigners = 'refused' | 'skipped';
+
+/**
+ * Checks every signature the deployment asks for; throws the `GridError` of the first that fails. The
+ * originator always must sign. A signature that is there must be right, required or not. Returns the
+ * formula of the challenge that was signed.
+ */
+export async function verifySignatures(
+  deployment: Deployment,
+  verify: VerifySignature,
+  absent: AbsentSigners = 'refused',
+): Promise<Formula> {
   const { requests } = deployment.signature_requirement;
   if (requests.length > MAX_SIGNATURE_REQUESTS) {
     throw new GridError('signature_requests_too_many', { requests: requests.length, limit: MAX_SIGNATURE_REQUESTS });
@@ -33,7 +43,7 @@ export async function verifySignatures(deployment: Deployment, verify: VerifySig
   let mismatch: unknown;
   for (const formula of formulasOf(deployment)) {
     try {
-      await verifyMessage(deployment, signedMessage(deployment, formula), verify);
+      await verifyMessage(deployment, signedMessage(deployment, formula), verify, absent);
       return formula;
     } catch (error) {
       if (!isGridError(error, 'signature_mismatch')) throw error;
@@ -44,7 +54,12 @@ export async function verifySignatures(deployment: Deployment, verify: VerifySig
   throw mismatch;
 }
 
-async function verifyMessage(deployment: Deployment, message: Uint8Array, verify: VerifySignature): Promise<void> {
+async function verifyMessage(
+  deployment: Deployment,
+  message: Uint8Array,
+  verify: VerifySignature,
+  absent: AbsentSigners,
+): Promise<void> {
   const { requests, signatures, weight_required } = deployment.signature_requirement;
   let originator = false;
   let weight = 0;
@@ -52,7 +67,9 @@ async function verifyMessage(deployment: Deployment, message: Uint8Array, verify
     const isOriginator = twin === deployment.twin_id;
     originator ||= isOriginator;
     const found = signatures.find((signature) => signature.twin_id === twin);
-    if (found === undefined && (required || isOriginator)) throw new GridError('signature_missing', { twin });
+    const isNeeded = required || isOriginator;
+    if (found === undefined && isNeeded) throw new GridError('signature_missing', { twin });
+    if (absent === 'skipped' && !isNeeded && (found === undefined || found.signature === '')) continue;
     const { signature, signature_type } = found ?? { signature: '', signature_type: '' };
     const reason = hexProblem(signature);
     if (reason !== undefined) throw new GridError('signature_undecodable', { twin, reason });

@@ -56,6 +56,7 @@ export function chainService({
       const settled = await settledContract(client, id, { deadlineMs: READ_MS, signal });
       const facts = contractFacts(id, settled);
       views.keep(contractKey(id), { value: settled.contract === null ? undefined : facts, block: settled.block });
+      if (settled.isOver) return { ...facts, State: 'deleted' };
       return settled.isEnding ? { ...facts, State: 'ending' } : facts;
     },
 

@@ -170,6 +170,12 @@ export class ChainReader {
     return await this.connection.read(reads, limits, at);
   }
 
+  /** The highest id that a contract ever had. */
+  async newestContract(limits: CallLimits = {}, at?: string): Promise<bigint> {
+    const [id] = await this.connection.read([read(CONTRACTS, 'contractID', [], records.integer)], limits, at);
+    return id;
+  }
+
   async activeContracts(node: number, limits: CallLimits = {}, at?: string): Promise<bigint[]> {
     const [ids] = await this.connection.read(
       [read(CONTRACTS, 'activeNodeContracts', [node], records.integer.array())],

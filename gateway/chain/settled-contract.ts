@@ -5,6 +5,8 @@ import type { ChainReader, ContractAt } from './reader.ts';
 export interface SettledContract extends ContractAt {
   /** Gone in the best block, but not in a final one: it may come back. */
   readonly isEnding: boolean;
+  /** Its id was given away, and it is not there: no later block brings it. */
+  readonly isOver: boolean;
 }
 
 const isThere = ({ contract }: ContractAt): boolean => contract !== null && contract.state.kind !== 'deleted';
@@ -16,8 +18,10 @@ export async function settledContract(
   limits: CallLimits = {},
 ): Promise<SettledContract> {
   const best = await reader.contractAt(id, limits);
-  if (isThere(best)) return { ...best, isEnding: false };
-  const final = await reader.contractAt(id, limits, await reader.connection.blockHash('final', limits));
+  if (isThere(best)) return { ...best, isEnding: false, isOver: false };
+  const hash = await reader.connection.blockHash('final', limits);
+  const final = await reader.contractAt(id, limits, hash);
   reader.connection.requireFinal(final.block);
-  return { ...final, isEnding: isThere(final) };
+  const isOver = final.contract === null && id > 0n && id <= (await reader.newestContract(limits, hash));
+  return { ...final, isEnding: isThere(final), isOver };
 }

@@ -306,7 +306,10 @@ export const ContractFacts = struct('gridnode.ContractFacts', {
   TwinID: uint32,
   /** `node`, `name` or `rent`. */
   Kind: str,
-  /** `created`, `grace`, `deleted`, or `ending`: gone in the newest block, which is not final yet. */
+  /**
+   * `created`, `grace`, `deleted` (where it is not found: it was there and never will be again), or `ending`:
+   * gone in the newest block, which is not final yet. Empty for one that may still come.
+   */
   State: str,
   /** The node of a node or rent contract, else 0. */
   NodeID: uint32,

@@ -42,9 +42,14 @@ export class Tenant {
       },
       workloads,
     };
-    const signature = sign(null, signedMessage(unsigned, formula), this.#key).toString('hex');
-    unsigned.signature_requirement.signatures.push({ twin_id: this.twin, signature, signature_type: 'ed25519' });
+    unsigned.signature_requirement.signatures.push(this.signature(unsigned, formula));
     return unsigned;
+  }
+
+  /** This twin's signature under a deployment, whosever it is. */
+  signature(deployment: Deployment, formula: Formula = 'current') {
+    const signature = sign(null, signedMessage(deployment, formula), this.#key).toString('hex');
+    return { twin_id: this.twin, signature, signature_type: 'ed25519' };
   }
 
   /** The same, with its contract on the test chain. */

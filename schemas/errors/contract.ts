@@ -66,9 +66,17 @@ export const contractErrors = {
     stage: 'contract',
     fault: 'caller',
     retryable: true,
-    details: z.object({ contract, expected: z.string(), actual: z.string() }),
+    details: z.object({
+      contract,
+      expected: z.string(),
+      actual: z.string(),
+      block: z.int().nonnegative(),
+      waitedMs: z.int().nonnegative(),
+      mayChange: z.boolean(),
+    }),
     message: (d) =>
-      `contract hash does not match deployment hash (contract ${d.contract} has '${d.actual}', the deployment '${d.expected}')`,
+      `contract hash does not match deployment hash (contract ${d.contract} has '${d.actual}', the deployment '${d.expected}'; read at block ${d.block}${d.mayChange ? `, waited ${d.waitedMs} ms for a later block to change it` : ''})`,
+    remedy: 'update the contract with the hash of this deployment, and send it once that is in a block',
   }),
   contract_rented: entry({
     number: 2107,

@@ -75,6 +75,7 @@ const words: Readonly<Record<string, string>> = {
   limitMs: 'milliseconds at most',
   limitSeconds: 'seconds at most',
   machines: 'names of machines',
+  mayChange: 'whether a later block may say otherwise',
   media: '`ssd` or `hdd`',
   message: 'sentence of the error',
   minimal: 'shards that are enough to read',
