@@ -33,6 +33,8 @@ chain and a relay of its own, and makes a farmer, a node and a user on them.
   --update-twin MODE  union: add these relays and the key to the node's twin on the chain;
                       replace: make its relays exactly these. Default: only say what differs
   --create-twin       make the twin where there is none; accepts the grid's terms, the account pays
+  --farm ID           register the node with this farm: its record on the chain is made where
+                      there is none, and brought up to date at each start where it differs
   --flists DIR        folder that file:// flists may come from
   --allow-address CIDR,...  ranges that flists may come from although they are reserved
   --deny-private      no flists from private ranges
@@ -66,6 +68,7 @@ const options = {
   'key-fd': { type: 'string' },
   'update-twin': { type: 'string' },
   'create-twin': { type: 'boolean', default: false },
+  farm: { type: 'string' },
   flists: { type: 'string' },
   'allow-address': { type: 'string' },
   'deny-private': { type: 'boolean', default: false },
@@ -99,7 +102,7 @@ export const command: Command = {
       throw new CliError(`--accel ${accel}: use auto, kvm or tcg`);
     if ((values.chain === undefined) !== (values.relay === undefined))
       throw new CliError('--chain and --relay go together');
-    const ofGrid = ['key-file', 'key-env', 'key-fd', 'update-twin'] as const;
+    const ofGrid = ['key-file', 'key-env', 'key-fd', 'update-twin', 'farm'] as const;
     const alone = values.chain === undefined ? ofGrid.find((name) => values[name] !== undefined) : undefined;
     if (alone !== undefined) throw new CliError(`--${alone} goes with --chain: a development node makes its own`);
     const updateTwin = values['update-twin'];
@@ -131,6 +134,7 @@ export const command: Command = {
       ...(keyFile === undefined ? {} : { keyFile }),
       ...(updateTwin === undefined ? {} : { updateTwin }),
       createTwin: values['create-twin'],
+      farm: values.farm === undefined ? null : checkedFarm(values.farm),
     };
     const again =
       existsSync(layout.config) && args.every((arg, i) => arg.startsWith('--state') || args[i - 1] === '--state');
@@ -197,6 +201,12 @@ function checkedLocal(
 }
 
 /** A place that noded will accept. */
+function checkedFarm(text: string): number {
+  const id = Number(text);
+  if (Number.isInteger(id) && id > 0 && id <= 0xffffffff) return id;
+  throw new CliError(`--farm ${text}: give the farm's number on the chain`);
+}
+
 function checkedLocation(text: string): string {
   try {
     parseLocation(text);

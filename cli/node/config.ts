@@ -24,6 +24,8 @@ export const nodeConfig = z.object({
   updateTwin: z.enum(['never', 'union', 'replace']).default('never'),
   /** The gateway may make its twin, which accepts the grid's terms. */
   createTwin: z.boolean().default(false),
+  /** Farm that noded registers the node with; null to leave the node's record on the chain alone. */
+  farm: z.int().positive().max(0xffffffff).nullable().default(null),
   /** Bytes of the loop file that stands in for a disk; 0 with `devices`. */
   poolSize: z.int().nonnegative(),
   /** Bytes kept back for the node's own cache. */

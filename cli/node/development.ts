@@ -3,6 +3,7 @@ import { availableParallelism, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { ChainClient } from '../../gateway/chain/client.ts';
+import { ensureOwnNode } from '../../gateway/chain/own-node.ts';
 import { readJson, writeFileAtomic } from '../../modules/host/files.ts';
 import type { NodeConfig } from './config.ts';
 import { ensureKey, type KeyName } from './keys.ts';
@@ -49,7 +50,7 @@ export async function register(layout: Layout, config: NodeConfig): Promise<Regi
       twins[name] = await acting.ensureTwin({ relay: config.relayDomain, encryptionKey: identity.encryptionKey });
     }
     const farmId = await farmer.createFarm('gridnode');
-    const nodeId = await node.createNode({
+    const { nodeId } = await ensureOwnNode(node, {
       farmId,
       resources: {
         cru: BigInt(availableParallelism()),

@@ -31,6 +31,7 @@ const config: NodeConfig = {
   keyFile: null,
   updateTwin: 'never',
   createTwin: false,
+  farm: null,
   adminTwins: [],
   poolSize: 2 ** 30,
   cacheSize: 2 ** 30,

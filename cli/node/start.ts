@@ -36,6 +36,7 @@ export interface Wishes {
   readonly keyFile?: string;
   readonly updateTwin?: NodeConfig['updateTwin'];
   readonly createTwin?: boolean;
+  readonly farm?: number | null;
 }
 
 /** A wrapper that names and times a stage. */
@@ -54,6 +55,7 @@ export async function decideConfig(layout: Layout, wishes: Wishes): Promise<Node
     keyFile: wishes.keyFile ?? null,
     updateTwin: wishes.updateTwin ?? 'never',
     createTwin: wishes.createTwin ?? false,
+    farm: wishes.farm ?? null,
     poolSize: wishes.devices.length > 0 ? 0 : wishes.poolSize,
     cacheSize: 1024 ** 3,
     devices: [...wishes.devices],

@@ -133,6 +133,7 @@ export function unitFiles(layout: Layout, config: NodeConfig): Record<string, Un
         'modules/noded/main.ts',
         ...['--chain', config.chain.join(','), '--relay', config.relay.join(',')],
         ...(config.location === null ? [] : ['--location', config.location]),
+        ...(config.farm === null ? [] : ['--farm', `${config.farm}`]),
         ...(config.iperf.peers.length === 0 ? [] : ['--iperf-peer', config.iperf.peers.join(',')]),
         ...(config.iperf.listen === null ? [] : ['--iperf-listen', config.iperf.listen]),
       ),

@@ -5,6 +5,7 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import type { ChainClient } from '../../gateway/chain/client.ts';
+import { ensureOwnNode } from '../../gateway/chain/own-node.ts';
 import { addressFromAccount } from '../../gateway/chain/ss58.ts';
 import { type KeyFile, readKey, writeKeyFile } from '../../gateway/rmb/identity-source.ts';
 import { Identity, type KeyType } from '../../gateway/rmb/keys.ts';
@@ -82,7 +83,7 @@ export async function register(people: People, client: ChainClient, options: Reg
   );
   const { cru, mru, sru, hru } = options.size;
   const farmId = await client.actingAs(farmer.identity).createFarm('simulated');
-  const nodeId = await client.createNode({
+  const { nodeId } = await ensureOwnNode(client, {
     farmId,
     resources: { cru: BigInt(cru), mru: BigInt(mru), sru: BigInt(sru), hru: BigInt(hru) },
     virtualized: true,

@@ -43,7 +43,7 @@ export const rooms: readonly Room[] = [
     files: [
       interfaces,
       /^gateway\/rmb\/index\.ts$/,
-      /^gateway\/chain\/client\.ts$/,
+      /^gateway\/chain\/(client|own-node)\.ts$/,
       /^gateway\/door\/limits-file\.ts$/,
       /^gateway\/local\/options\.ts$/,
       /^modules\/flistd\/format\//,

@@ -17,6 +17,8 @@ export interface Host {
   nics(): Promise<readonly NicCounters[]>;
   /** Name of the hypervisor, `unknown` where one hides its name, empty on bare metal. */
   hypervisor(): Promise<string>;
+  /** Whether the firmware started only what it has a signature for; false where it cannot tell. */
+  secureBoot(): Promise<boolean>;
   /** What dmidecode prints. Throws `GridError` `host_dmidecode_missing`, `host_dmi_unreadable`. */
   dmidecode(): Promise<string>;
   /** GPUs that a machine could be given. */

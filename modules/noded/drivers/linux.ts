@@ -35,9 +35,18 @@ export function linuxHost(places: LinuxPlaces = LINUX_PLACES): Host {
     disks: async () => Promise.all(readDisks(await read('diskstats')).map((disk) => withNames(sys, disk))),
     nics: async () => readNics(await read('net', 'dev')),
     hypervisor: () => hypervisor(proc, sys),
+    secureBoot: () => secureBoot(sys),
     dmidecode: () => runDmidecode(dmidecode),
     gpus: () => readGpus(sys, pciIds),
   };
+}
+
+/** Four bytes of attributes, then the value. */
+const SECURE_BOOT_VARIABLE = 'firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c';
+
+async function secureBoot(sys: string): Promise<boolean> {
+  const variable = await readFile(join(sys, SECURE_BOOT_VARIABLE)).catch(() => Buffer.alloc(0));
+  return variable[4] === 1;
 }
 
 async function withNames(sys: string, disk: DiskCounters): Promise<DiskCounters> {

@@ -18,6 +18,7 @@ export function portableHost(): Host {
     nics: async () => [],
     // Whether one is beneath cannot be told here.
     hypervisor: async () => 'unknown',
+    secureBoot: async () => false,
     dmidecode: async () => {
       throw new GridError('host_dmi_unreadable', { reason: `${process.platform} has no dmidecode` });
     },
