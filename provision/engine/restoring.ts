@@ -6,7 +6,7 @@ import type { DeploymentId, DeploymentRecord, WorkloadRecord } from '../store/jo
 import type { Work } from '../workloads/workload.ts';
 import type { Job } from './job.ts';
 import { TryLater } from './later.ts';
-import { inOrder } from './record.ts';
+import { inOrder, isChanging, isMakingRoom } from './record.ts';
 import type { Settled } from './settled.ts';
 import type { EngineOptions, Steps } from './steps.ts';
 
@@ -112,10 +112,12 @@ export class Restoring {
     const { record, signal } = job;
     const { paused } = record;
     const ordered = inOrder(record.workloads);
+    const mayChange = paused && !isMakingRoom(record);
     for (const workload of paused ? ordered.reverse() : ordered) {
       if (workload.removal !== undefined || !isRunning(workload)) continue;
       const isSo = workload.state === (paused ? 'paused' : 'ok');
-      if (isSo && !isDoubtful) continue;
+      // What is on its way to a new version is flagged when it is there: who waits for that is told.
+      if ((isSo && !isDoubtful) || (mayChange && isChanging(workload))) continue;
       // A machine may have vanished while it was paused, with the host.
       if (!paused && !isSo) await this.back(job, workload);
       await this.#steps.workOf(job, workload).pause?.(paused, { deadlineMs: PAUSE_DEADLINE_MS, signal });

@@ -56,9 +56,9 @@ export async function takeTurn(
   const doubtful = isDoubtful(operations);
   if (doubtful || isPauseDue(record)) {
     trouble = (await troubleOf(hands, () => provisioning.restoring.pause(jobOf(record, hands), doubtful))) ?? trouble;
-    if (trouble === undefined) endPauses(journal, operations);
   }
   const now = journal.deployment(id) ?? record;
+  if (doubtful && trouble === undefined && !isPauseDue(now)) endPauses(journal, operations);
   const isToBeMade = now.workloads.some(
     (one) => (one.state === 'init' && one.removal === undefined) || isChanging(one),
   );
