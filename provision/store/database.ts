@@ -100,11 +100,17 @@ export class Database {
     return this.#prepare(sql).all(...values);
   }
 
-  /** Rows as lists of values, for those that are read by the ten thousand. */
-  arrays(sql: string, ...values: SQLInputValue[]): readonly unknown[][] {
-    const statement = this.#prepare(`/* arrays */ ${sql}`);
+  /** Rows as lists of values. */
+  arrays(sql: string, ...values: SQLInputValue[]): unknown[][] {
+    return [...this.each(sql, ...values)];
+  }
+
+  /** The same one by one, for those that are read by the ten thousand. */
+  each(sql: string, ...values: SQLInputValue[]): Iterable<unknown[]> {
+    // A statement gives one shape of rows, so this is another one than that of `get` and `all`.
+    const statement = this.#prepare(`/* lists */ ${sql}`);
     statement.setReturnArrays(true);
-    return statement.all(...values) as unknown as unknown[][];
+    return statement.iterate(...values) as unknown as Iterable<unknown[]>;
   }
 
   close(): void {

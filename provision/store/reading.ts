@@ -3,7 +3,7 @@
  * ten thousand deployments keeps no document of any in memory.
  */
 import type { Database, Row } from './database.ts';
-import type { DeploymentId, DeploymentRecord, PendingChange, WorkloadRecord } from './journal.ts';
+import type { DeploymentId, DeploymentRecord, WorkloadRecord } from './journal.ts';
 import {
   DamagedRow,
   DEPLOYMENT_COLUMNS,
@@ -104,7 +104,7 @@ export class Reading {
       }
     }
     const records: DeploymentRecord[] = [];
-    for (const row of this.#database.arrays(`SELECT ${DEPLOYMENT_COLUMNS} FROM deployments ORDER BY sequence`)) {
+    for (const row of this.#database.each(`SELECT ${DEPLOYMENT_COLUMNS} FROM deployments ORDER BY sequence`)) {
       const id = String(row[1]);
       try {
         const record = this.#record(row, workloads.get(id) ?? []);
@@ -147,13 +147,14 @@ export class Reading {
 
   #workload(id: DeploymentId, row: Values): WorkloadRecord {
     const stored = workloadOf(row);
-    const next = stored.next === undefined ? undefined : (this.#lazily(id, stored.next) as PendingChange);
-    return this.#lazily(id, { ...stored, next }) as WorkloadRecord;
+    if (stored.next !== undefined) this.#lazily(id, stored.next);
+    return this.#lazily(id, stored) as WorkloadRecord;
   }
 
-  #lazily<T extends StoredWorkload | StoredChange>(id: DeploymentId, stored: T): T & { readonly signed: string } {
+  /** Gives it what was signed, to be read when it is asked for. */
+  #lazily(id: DeploymentId, stored: StoredWorkload | StoredChange): StoredWorkload | StoredChange {
     Object.defineProperty(stored, OWNER, { value: id });
-    return Object.defineProperty(stored, 'signed', this.#signed) as T & { readonly signed: string };
+    return Object.defineProperty(stored, 'signed', this.#signed);
   }
 }
 

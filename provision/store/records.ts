@@ -14,7 +14,6 @@ export class Records {
   readonly #unfinished = new Set<DeploymentId>();
   /** Operations that did not end, oldest first. */
   readonly #operations = new Map<DeploymentId, readonly OperationRecord[]>();
-  readonly #reservations = new Map<DeploymentId, Reservation>();
   /** Of deployments whose records are damaged: what they hold stays held. */
   readonly #aside = new Map<DeploymentId, Reservation>();
   #all: readonly DeploymentRecord[] | undefined;
@@ -47,7 +46,7 @@ export class Records {
   }
 
   reservations(): readonly Reservation[] {
-    this.#reserved ??= [...this.all().flatMap(({ id }) => this.#reservations.get(id) ?? []), ...this.#aside.values()];
+    this.#reserved ??= [...this.all().flatMap((one) => reservationOf(one) ?? []), ...this.#aside.values()];
     return this.#reserved;
   }
 
@@ -64,9 +63,6 @@ export class Records {
     mark(this.#byContract, known.contract, id, record !== undefined);
     if (record !== undefined && (isUnfinished(record) || isPauseDue(record))) this.#unfinished.add(id);
     else this.#unfinished.delete(id);
-    const reservation = record === undefined ? undefined : reservationOf(record);
-    if (reservation === undefined) this.#reservations.delete(id);
-    else this.#reservations.set(id, reservation);
   }
 
   isSetAside(id: DeploymentId): boolean {

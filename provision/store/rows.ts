@@ -55,7 +55,7 @@ export function workloadOf(row: Values): StoredWorkload {
   return {
     ...named,
     version: count(version, 'version'),
-    after: names(json(after, 'after'), 'after'),
+    after: after === '[]' ? [] : names(json(after, 'after'), 'after'),
     ...(awaitsNetwork === undefined ? {} : { awaitsNetwork }),
     state: oneOf(state, STATES, 'state'),
     message: text(message, 'message'),
