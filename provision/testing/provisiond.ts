@@ -78,6 +78,7 @@ export class Stand {
         confirmDelayMs: 20,
         removalsPerRun: 10,
         readDeadlineMs: 2_000,
+        movedDelayMs: 60_000,
       },
       capacityLimits: { ...CAPACITY_LIMITS, gatherMs: 20, deadlineMs: 2_000, retryMs: [20, 40] },
       host: { cpus: 4, memoryBytes: 16 * GIB },
