@@ -15,6 +15,7 @@ import {
   type Finding,
 } from '../doctor/checks.ts';
 import { checkKvm } from '../doctor/kvm.ts';
+import { checkLeaks } from '../doctor/leaks.ts';
 import { checkGateway } from '../doctor/node.ts';
 import { loadConfig } from '../node/config.ts';
 import { layoutOf, stateFolder } from '../node/layout.ts';
@@ -62,5 +63,6 @@ export const command: Command = {
 /** Findings about the node of that state folder, none where none runs. */
 async function checkRunning(state: string | undefined): Promise<Finding[]> {
   const layout = layoutOf(state);
-  return (await supervisorOf(layout)) === undefined ? [] : checkGateway(await loadConfig(layout));
+  if ((await supervisorOf(layout)) === undefined) return [];
+  return [...(await checkGateway(await loadConfig(layout))), ...(await checkLeaks(layout))];
 }
