@@ -1,5 +1,5 @@
 /**
- * Tells the chain each contract's public traffic, every byte once. Docs: docs/decisions/0014-traffic-is-told-once.
+ * Tells the chain each contract's public traffic, every byte once. Docs: docs/decisions/0015-traffic-is-told-once.
  * One transaction at a time, whose reports are noted before it is sent, and whose end is read from final blocks:
  * the chain keeps the timestamp of a contract's newest report.
  */
