@@ -81,7 +81,7 @@ export function startProvisiond(options: ProvisiondOptions): Provisiond {
   const stopping = new AbortController();
   const chainClient = bus.of(chain);
   const observed = options.metrics === undefined ? undefined : new Observed(options.metrics);
-  const opened = options.journal ?? new SqliteJournal(join(root, 'journal.sqlite'));
+  const opened = options.journal ?? new SqliteJournal(join(root, 'journal.sqlite'), { log });
   const journal = observed?.journal(opened) ?? opened;
   const { capacityLimits, trafficLimits } = options;
   const reports = new Reports({

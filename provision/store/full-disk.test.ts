@@ -3,6 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { isGridError } from '../../schemas/errors/index.ts';
 import { acceptance } from '../testing/journal.ts';
@@ -99,4 +100,24 @@ it.runIf(process.getuid?.() === 0)('refuses what is asked, fails what the engine
   journal.accept(acceptance(contract));
   expect(journal.finish(id, 'vm1', { state: 'ok', data: '{}' })).toBe(true);
   expect(journal.quarantined()).toEqual([]);
+});
+
+it.runIf(process.getuid?.() === 0)('starts, and keeps apart what is damaged, also before there is room', () => {
+  for (const contract of [1n, 2n]) journal.accept(acceptance(contract));
+  journal.begin('7-2');
+  const disk = new DatabaseSync(path);
+  disk.exec("UPDATE workloads SET state = 'great' WHERE deployment = '7-1'; PRAGMA wal_checkpoint(TRUNCATE)");
+  fillUp();
+  const again = new SqliteJournal(path);
+  expect(again.deployments().map((one) => one.id)).toEqual(['7-2']);
+  expect(again.reservations()).toHaveLength(2);
+  expect(again.knows(7, 1n)).toBe(false);
+  expect(() => again.accept(acceptance(1n))).toThrow(/was set aside/);
+  again.close();
+  makeRoom();
+  const third = new SqliteJournal(path);
+  expect(third.quarantined().map((one) => one.deployment)).toContain('7-1');
+  expect(third.operations('7-2')).toMatchObject([{ state: 'queued', crashes: 1 }]);
+  third.close();
+  disk.close();
 });

@@ -6,11 +6,11 @@
 import { open as openFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Database } from './database.ts';
-import { isDamage } from './database.ts';
+import { isDamage, isUnwritable } from './database.ts';
 import type { DeploymentId } from './journal.ts';
 import { Logs } from './logs.ts';
 import { type JournalLog, openJournal } from './opening.ts';
-import { Quarantine } from './quarantine.ts';
+import { ownerOf, Quarantine } from './quarantine.ts';
 import { type Damage, Reading } from './reading.ts';
 import { Records } from './records.ts';
 import { DamagedRow } from './rows.ts';
@@ -144,7 +144,7 @@ export class JournalFile {
       const logs = new Logs(database, setLineAside);
       const operations = new SqliteOperations(database, now, setLineAside);
       const open = { database, operations, quarantine, reading, logs, records: new Records() };
-      operations.cutShort();
+      this.#ifThereIsRoom(() => operations.cutShort());
       this.#fill(open);
       return open;
     } catch (error) {
@@ -158,13 +158,30 @@ export class JournalFile {
     const byDeployment = Map.groupBy(damages, (one) => one.deployment);
     if (damages.length > 0) {
       this.#log.error({ damages }, 'records of the journal are damaged and set aside');
-      database.transaction(() => {
-        for (const [id, own] of byDeployment) quarantine.setAside(id, own);
-      });
+      for (const id of byDeployment.keys()) {
+        const owner = ownerOf(id);
+        if (owner !== undefined) records.setAside(id, { ...owner, workloads: quarantine.heldBy(id) });
+      }
+      // Where they stay in their tables, the next start finds them again.
+      this.#ifThereIsRoom(() =>
+        database.transaction(() => {
+          for (const [id, own] of byDeployment) quarantine.setAside(id, own);
+        }),
+      );
     }
     for (const record of whole) if (!byDeployment.has(record.id)) records.replace(record.id, record);
     for (const [id, unfinished] of operations.allUnfinished()) records.replaceOperations(id, unfinished);
     for (const [id, reservation] of quarantine.reservations()) records.setAside(id, reservation);
+  }
+
+  /** A full disk is no reason not to start. */
+  #ifThereIsRoom(work: () => void): void {
+    try {
+      work();
+    } catch (error) {
+      if (!isUnwritable(error)) throw error;
+      this.#log.error({ err: error, path: this.#path }, 'the journal can not be written yet');
+    }
   }
 
   /** Found while the process runs. */

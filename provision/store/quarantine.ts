@@ -34,7 +34,7 @@ export class Quarantine {
     const rows = Object.fromEntries(
       TABLES_OF_A_DEPLOYMENT.map(([table, column]) => [table, this.#rows(table, column, id)]),
     );
-    const held = heldBy(id, rows.workloads ?? [], rows.signed ?? []);
+    const held = this.heldBy(id);
     damages.forEach((damage, index) => {
       this.#write(damage, index === 0 ? rows : {}, index === 0 ? held : undefined);
     });
@@ -48,6 +48,11 @@ export class Quarantine {
       Math.max(1, this.#now()),
       id,
     );
+  }
+
+  /** What a deployment holds whose record can not be read, as far as that can. */
+  heldBy(id: DeploymentId): ReservedWorkload[] {
+    return heldBy(id, this.#rows('workloads', 'deployment', id), this.#rows('signed', 'deployment', id));
   }
 
   /** Takes one line out of a log. Inside of a transaction. */
