@@ -4,6 +4,7 @@ import { MINIMUM_FORMATTED_BYTES } from '../../schemas/capacity.ts';
 import { codes, disk, ledgerOf, network, refusals, request, workload } from '../testing/plan.ts';
 import type { NodeAbilities } from './abilities.ts';
 import { type Account, countCapacity, type Reservation, reservedMemoryBytes, type Snapshot } from './capacity.ts';
+import { Ledger } from './ledger.ts';
 import { type Plan, planDeployment } from './plan.ts';
 import type { WorkloadRequest } from './request.ts';
 
@@ -153,6 +154,85 @@ describe('plan', () => {
     ],
   ] as const)('refuses %s alone', (code, workloads) => {
     expect(codes(planDeployment(request([...workloads]), snapshot(), abilities))).toEqual([code]);
+  });
+
+  it('W22: counts with signs: memory that was taken out leaves no room, and says how much is missing', () => {
+    const first = planDeployment(
+      request([network('net1'), machine('vm1', { memoryBytes: 20 * GIB })]),
+      snapshot(),
+      abilities,
+    );
+    if (!first.fits) throw new Error('it fits 32 GiB');
+    const smaller = snapshot({ memoryBytes: 16 * GIB, reservations: [first.reservation] });
+    const { memory } = countCapacity(smaller);
+    expect([memory.free, memory.deficit]).toEqual([0, 20 * GIB + reservedMemoryBytes(16 * GIB) - 16 * GIB]);
+    const more = [network('net2'), machine('vm2', { memoryBytes: 1, address: { network: 'net2', ip: '10.1.2.5' } })];
+    expect(codes(planDeployment(request(more, 2n), smaller, abilities))).toEqual(['capacity_memory']);
+    expect(planDeployment(request([network('net2')], 2n), smaller, abilities).fits).toBe(true);
+  });
+
+  it.each([256, 512])('W23: gives a machine no more than the host has, also of %i processors', (cpus) => {
+    const asked = (vcpus: number): string[] =>
+      codes(planDeployment(request([network('net1'), machine('vm1', { vcpus })]), snapshot({ cpus }), abilities));
+    expect(asked(cpus)).toEqual([]);
+    expect(asked(cpus + 1)).toEqual(['capacity_machine_cpu']);
+  });
+
+  it('W20: tells every reason at once', () => {
+    const asked = [
+      machine('vm1', { vcpus: 9, memoryBytes: 64 * GIB, mounts: ['none'], features: ['mycelium'], gpus: ['g'] }),
+      disk('d', 200 * GIB),
+      workload('z', 'zdb'),
+      network('net2', 4000),
+    ];
+    expect(codes(planDeployment(request(asked), snapshot(), abilities)).sort()).toEqual([
+      'capacity_cpu',
+      'capacity_disk',
+      'capacity_machine_cpu',
+      'capacity_memory',
+      'capacity_single_disk',
+      'feature_unsupported',
+      'gpu_not_rented',
+      'gpu_unknown',
+      'mount_missing',
+      'network_missing',
+      'wireguard_port_taken',
+      'workload_unsupported',
+    ]);
+  });
+
+  it('gives a GPU that is there and free to whom the node is rented', () => {
+    const [card, other] = ['0000:28:00.0/1002/731f', '0000:29:00.0/10de/1db6'];
+    const rented = { ...abilities, gpus: new Set([card, other]), rentedBy: 7 };
+    const asked = (gpus: string[], contract = 1n, name = 'vm1', ip = '10.1.2.5') =>
+      request([network(`n${contract}`), machine(name, { gpus, address: { network: `n${contract}`, ip } })], contract);
+    const first = planDeployment(asked([card]), snapshot(), rented);
+    if (!first.fits) throw new Error(JSON.stringify(first.refusals));
+    expect(first.reservation.workloads[1]?.gpus).toEqual([card]);
+    const node = snapshot({ reservations: [first.reservation] });
+    expect(refusals(planDeployment(asked([card], 2n), node, rented))).toEqual([
+      { code: 'gpu_taken', details: { workload: 'vm1', gpu: card, holder: '1/vm1' } },
+    ]);
+    expect(planDeployment(asked([other], 2n), node, rented).fits).toBe(true);
+    expect(refusals(planDeployment(asked([card]), snapshot(), { ...rented, rentedBy: 8 }))).toEqual([
+      { code: 'gpu_not_rented', details: { workload: 'vm1', twin: 7, rentedBy: 8 } },
+    ]);
+    expect(refusals(planDeployment(asked(['x']), snapshot(), rented))).toEqual([
+      { code: 'gpu_unknown', details: { workload: 'vm1', gpu: 'x', present: [card, other] } },
+    ]);
+    expect(codes(planDeployment(asked([other, other]), snapshot(), rented))).toEqual(['gpu_taken']);
+  });
+
+  it('puts no machine on a network that is to go away', () => {
+    const site = planDeployment(request([network('net1')]), snapshot(), abilities);
+    if (!site.fits) throw new Error('it fits');
+    const books = new Ledger();
+    const lines = site.reservation.workloads.map((holds) => ({ holds, stands: false, isLeaving: true }));
+    books.replace('7-1', { twin: 7, contract: 1n, lines });
+    const plan = planDeployment(request([machine('vm1')], 2n), snapshot({ holdings: books }), abilities);
+    expect(refusals(plan)).toEqual([
+      { code: 'network_leaving', details: { workload: 'vm1', network: 'net1', contract: '1' } },
+    ]);
   });
 
   it("knows the twin's networks, ports and addresses of other deployments, not another twin's", () => {
