@@ -8,6 +8,7 @@ import { simulatedHost } from '../host/simulation.ts';
 import type { Service } from '../zbus/definition.ts';
 import { openSimulatedLinks } from './drivers/simulated.ts';
 import type { network } from './interface.ts';
+import { networkInventoryService } from './inventory.ts';
 import { Networks } from './networks.ts';
 import { WireguardPorts } from './ports.ts';
 import { networkService } from './service.ts';
@@ -26,6 +27,10 @@ beforeEach(() => {
 afterEach(() => rmSync(root, { recursive: true, force: true }));
 
 async function start(): Promise<Service<typeof network>> {
+  return (await open()).service;
+}
+
+async function open() {
   const refuse = (call: string): void => {
     if (call.startsWith(refused) && refused !== '') throw new Error('the host does not');
   };
@@ -34,7 +39,8 @@ async function start(): Promise<Service<typeof network>> {
   const ports = new WireguardPorts(async () => new Set());
   const networks = new Networks({ store, ports, fabric: links.fabric, taps: links.taps, log });
   await networks.adopt();
-  return networkService({ networks, taps: links.taps, ports, host: links.host, log });
+  const service = networkService({ networks, taps: links.taps, ports, host: links.host, log });
+  return { service, networks, inventory: networkInventoryService({ networks, taps: links.taps }) };
 }
 
 it('says that a network is there until its removal has ended', async () => {
@@ -66,4 +72,34 @@ it('gives back the lease of a network that was never written down', async () => 
   writeFileSync(file, JSON.stringify({ ...(held as object), cutb: '100.127.0.3' }));
   await start();
   expect(leases()).toEqual(held);
+});
+
+it('mends a network whose making the host refused at the start', async () => {
+  const { service } = await open();
+  await service.CreateNR({ wl: '1-1-a', network: networkRequest('cuta') }, context);
+  // The host forgot everything, and refuses.
+  rmSync(join(root, 'links.json'));
+  refused = 'networkd createNetwork';
+  const { networks, inventory } = await open();
+  const kinds = async (): Promise<string[]> => {
+    return (await inventory.Owned({}, context)).map(({ Kind, Name, Owner }) => `${Kind} ${Name} ${Owner}`);
+  };
+  expect(await kinds()).toEqual(['network-record cuta 1-1-a']);
+  await networks.mend();
+  expect(await kinds()).toEqual(['network-record cuta 1-1-a']);
+  refused = '';
+  await networks.mend();
+  expect(await kinds()).toEqual(['network cuta 1-1-a']);
+});
+
+it('W17: keeps a network of books, too, while machines of other deployments are on it', async () => {
+  const { service, inventory } = await open();
+  await service.CreateNR({ wl: '1-1-a', network: networkRequest('cuta') }, context);
+  await service.SetupPrivTap({ networkID: 'cuta', name: 'one' }, context);
+  await inventory.Claim({ name: 'one', owner: '1-2-vm' }, context);
+  const refusal = { code: 'network_in_use', details: { network: 'cuta', holder: '1-2-vm', amount: 1 } };
+  await expect(service.DeleteNR({ wl: '1-1-a' }, context)).rejects.toMatchObject(refusal);
+  await service.RemoveTap({ name: 'one' }, context);
+  await service.DeleteNR({ wl: '1-1-a' }, context);
+  expect(await inventory.Owned({}, context)).toEqual([]);
 });
