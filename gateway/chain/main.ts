@@ -13,6 +13,7 @@ import { gatewayService } from './gateway-service.ts';
 import { LastKnown } from './last-known.ts';
 import { redirectLibraryLog } from './library-log.ts';
 import { NodeMembership } from './membership.ts';
+import { registerChainNumbers } from './numbers.ts';
 import type { EndpointNews } from './provider.ts';
 import { ChainStore } from './store.ts';
 import type { EnsuredTwin } from './twin-update.ts';
@@ -23,7 +24,7 @@ export function chainDaemon(open = (options: ChainClientOptions): ChainClient =>
     name: 'chaind',
     module: 'api-gateway',
     options: ['chain', ...identityOptions, 'genesis'],
-    start: async ({ server, log, root, options }) => {
+    start: async ({ server, log, metrics, root, options }) => {
       const endpoints = (options.chain ?? '').split(',').filter((url) => /^wss?:\/\/./.test(url));
       if (endpoints.length === 0) throw new Error('chaind: --chain ws://HOST:PORT[,…] is required');
       redirectLibraryLog((line) => log.debug({ library: line }, 'chain library'));
@@ -36,6 +37,7 @@ export function chainDaemon(open = (options: ChainClientOptions): ChainClient =>
       const onEndpoint = ({ endpoint, what, problem, reason }: EndpointNews): void =>
         log[what === 'used' ? 'info' : 'warn']({ endpoint, problem, reason }, `endpoint of the chain ${what}`);
       const client = open({ endpoints, identity, onEndpoint, ...genesis });
+      registerChainNumbers(metrics.registry, client.connection);
       client.connection.onConnected(() => {
         const found = client.connection.genesis;
         if (found !== undefined && !store.belongTo(found)) {
