@@ -73,7 +73,7 @@ export async function explore(hits: readonly Hit[], options: Exploring): Promise
 }
 
 /** Runs `work` while code of dead processes, which here runs on to its next touch of the outside, meets its end. */
-async function amongTheDead<T>(work: () => Promise<T>, unhandled: (error: Error) => void): Promise<T> {
+export async function amongTheDead<T>(work: () => Promise<T>, unhandled: (error: Error) => void): Promise<T> {
   const meet = (error: unknown): void => {
     // A dead process has no rejections; a live one would end by them.
     if (!(error instanceof Dead)) unhandled(error as Error);

@@ -29,6 +29,8 @@ const LIMITS: EngineLimits = {
   retry: { budgetMs: 4_000, firstDelayMs: 1, maxDelayMs: 10 },
   laterMs: [2, 10],
   dependencyWaitMs: 4_000,
+  poison: { ...ENGINE_LIMITS.poison, parkMs: 20, aloneMs: 20 },
+  stopGraceMs: 5,
 };
 
 /** The host is compared with the journal after each start, and what has no owner goes soon. */

@@ -2,6 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { planner } from '../../../provision/interface.ts';
 import type { Change, DeploymentRecord, Journal } from '../../../provision/store/journal.ts';
+import type { OperationRecord } from '../../../provision/store/operations.ts';
 import { differences, owed, standing } from './books.ts';
 import { POOL_BYTES } from './daemons.ts';
 import type { World } from './world.ts';
@@ -51,7 +52,7 @@ async function look(world: World, promised: readonly Promised[]): Promise<string
     found.push(...malformed(journal.changes(id)).map((text) => `changes of ${id}: ${text}`));
   }
   found.push(...differences(standing(world), owed(journal), lostWithPower(world, journal)));
-  found.push(...untold(world, journal));
+  found.push(...untold(world, journal), ...unended(journal.operations()));
   if (found.length > 0) return found;
   try {
     return [...(await miscounted(world, journal)), ...(await misreported(world, promised))];
@@ -100,6 +101,19 @@ export function malformed(changes: readonly Change[]): string[] {
     if (state === 'deleted') ended.add(key);
   }
   return found;
+}
+
+/** What was asked for has ended, with a cause where it failed and none where it did not. */
+export function unended(operations: readonly OperationRecord[]): string[] {
+  return operations.flatMap((one) => {
+    const { id, kind, deployment, state, error, startedAt, endedAt } = one;
+    const what = `operation ${id}, ${kind} of ${deployment},`;
+    if (state !== 'done' && state !== 'failed' && state !== 'superseded') return [`${what} is ${state}`];
+    if (endedAt === 0) return [`${what} is ${state} and has no end`];
+    if (state === 'done' && startedAt === 0) return [`${what} is done and was not begun`];
+    if (state === 'failed' && error === '') return [`${what} failed without a cause`];
+    return state === 'done' && error !== '' ? [`${what} is done with the error '${error}'`] : [];
+  });
 }
 
 /** A paused machine that the host lost with its power is made again when it goes on, not before. */
@@ -173,8 +187,13 @@ function story({ orchestrator, faults, bus }: World): string[] {
       JSON.stringify({ name, version, state, message, removal, held: held !== undefined, next: next?.version }),
     ),
     ...journal
+      .operations(id)
+      .map(({ id: operation, kind, state, attempts, crashes, error }) =>
+        JSON.stringify({ operation, kind, state, attempts, crashes, error }),
+      ),
+    ...journal
       .steps(id)
-      .slice(-25)
+      .slice(-12)
       .map(({ workload, step, state, message }) => `  ${workload} ${step} ${state} ${message}`),
   ]);
   return [`hits: ${faults.hits.join('; ')}; calls under way: ${bus.underWay}`, ...lines];

@@ -56,13 +56,13 @@ export class TappedOrchestrator {
   /** Lets it come back that was held back. */
   async release(): Promise<void> {
     this.isHeldBack = false;
-    if (this.#child?.exitCode !== null || this.#child.signalCode !== null) await this.#spawn();
+    await this.#spawn();
   }
 
   async stop(): Promise<void> {
     this.#isOver = true;
     const child = this.#child;
-    if (child !== undefined && child.exitCode === null && child.signalCode === null) {
+    if (child !== undefined && this.#isAlive()) {
       child.kill('SIGTERM');
       await Promise.race([once(child, 'exit'), sleep(END_DEADLINE_MS)]);
       child.kill('SIGKILL');
@@ -70,10 +70,15 @@ export class TappedOrchestrator {
     await this.tap.close();
   }
 
+  #isAlive(): boolean {
+    return this.#child?.exitCode === null && this.#child.signalCode === null;
+  }
+
   async #spawn(): Promise<void> {
-    if (this.#isOver || this.isHeldBack) return;
     const supervisor = await supervisorOf(this.#node.layout);
     if (supervisor === undefined) throw new Error('the node has no supervisor');
+    // One at a time, whoever asks for it: two would write one journal.
+    if (this.#isOver || this.isHeldBack || this.#isAlive()) return;
     const inside = ['--target', `${supervisor.pid}`, '--mount', '--net', '--root'];
     const child = spawn('nsenter', [...inside, ...this.#words], {
       env: { ...process.env, ...this.#env },

@@ -75,8 +75,10 @@ export class Sites {
 export function hitsAt(phase: Phase, sites: readonly string[]): Hit[] {
   return sites.flatMap((site, index) => {
     const asked = ASKED[site.split('.')[0] ?? ''];
-    const bystander = BYSTANDERS[index % BYSTANDERS.length];
-    const victims: readonly (Victim | undefined)[] = ['provisiond', asked, 'redis', bystander];
+    // While the tenant waits for an answer, whoever is on its way matters.
+    const isAcceptance = site.startsWith('provision.');
+    const bystanders = isAcceptance ? BYSTANDERS : [BYSTANDERS[index % BYSTANDERS.length]];
+    const victims: readonly (Victim | undefined)[] = ['provisiond', asked, 'redis', ...bystanders];
     const wanted = victims.filter(
       (one, at): one is Victim =>
         one !== undefined && victims.indexOf(one) === at && !(one === 'contract' && phase !== 'create'),
@@ -85,13 +87,20 @@ export function hitsAt(phase: Phase, sites: readonly string[]): Hit[] {
   });
 }
 
-/** `count` of them, as many of each phase, always the same ones: by number, which has to do with nothing else. */
+/**
+ * `count` of them, as many of each phase, always the same ones: each victim's first by number, which has to do
+ * with nothing else, then each one's second, and so on.
+ */
 export function spread(hits: readonly Hit[], count: number): Hit[] {
   const each = Math.ceil(count / PHASES.length);
-  return PHASES.flatMap((phase) =>
-    hits
-      .filter((one) => one.phase === phase)
-      .sort((a, b) => (numberOf(a) < numberOf(b) ? -1 : 1))
-      .slice(0, each),
-  );
+  return PHASES.flatMap((phase, shift) => {
+    const ofPhase = hits.filter((one) => one.phase === phase).sort((a, b) => (numberOf(a) < numberOf(b) ? -1 : 1));
+    const victims = [...new Set(ofPhase.map(({ victim }) => victim))].sort();
+    // Another victim is first in each phase, so that few points still have all of them.
+    const order = victims.map((_, index) => victims[(index + shift * each) % victims.length] as Victim);
+    const rounds = order.map((victim) => ofPhase.filter((one) => one.victim === victim));
+    const longest = Math.max(0, ...rounds.map((round) => round.length));
+    const mixed = Array.from({ length: longest }, (_, at) => rounds.flatMap((round) => round.slice(at, at + 1))).flat();
+    return mixed.slice(0, each);
+  });
 }
