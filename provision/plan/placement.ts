@@ -14,8 +14,8 @@ export interface Placement {
 export type OpenPools = ReadonlyArray<PoolAccount & { free: number }>;
 
 /**
- * Puts every allocation into the pool with the most room, largest first: the
- * order in which the engine asks storaged, and storaged's own choice of pool.
+ * Puts every allocation into the pool with the most room, largest first. storaged is told the pool
+ * before it makes the thing; one that takes no hint chooses the roomiest, too.
  */
 export function placeAllocations(
   workloads: readonly WorkloadRequest[],
@@ -46,7 +46,7 @@ export function placeAllocations(
   return { placed, refusals };
 }
 
-/** Every allocation of a deployment in the order the engine makes them: largest first, then by name. */
+/** Every allocation of a deployment, largest first, then by name: the order of its workloads changes nothing. */
 function allocationOrder(workloads: readonly WorkloadRequest[]): Array<{
   readonly workload: string;
   readonly allocation: WorkloadRequest['allocations'][number];

@@ -198,7 +198,7 @@ export interface Journal {
   pause(id: DeploymentId, paused: boolean, reason: string): boolean;
   /**
    * Every resource of the workload is confirmed gone: its reservation ends, and
-   * if it was to go away it is `deleted`.
+   * if it was to go away it is `deleted`. Nothing is done for what runs and is to stay.
    */
   release(id: DeploymentId, workload: string): void;
   /**
@@ -311,6 +311,11 @@ export function ownedResources(journal: Journal): string {
     .reservations()
     .flatMap(({ workloads }) => workloads.flatMap(({ allocations }) => allocations.map(({ resource }) => resource)));
   return names.sort().join('\n');
+}
+
+/** Nothing that runs is released: first it is wanted gone, or fails. */
+export function isReleasable({ state, removal }: WorkloadRecord): boolean {
+  return removal !== undefined || (state !== 'ok' && state !== 'paused');
 }
 
 /** What a settled workload still holds: committed when it runs, as before otherwise. */
