@@ -35,10 +35,11 @@ export class Alone {
   #serve(): void {
     if (this.#isRunning) return;
     this.#isRunning = true;
-    this.#runAll().finally(() => {
+    const served = (): void => {
       this.#isRunning = false;
       if (this.#waiting.size > 0 && !this.#stopping.aborted) this.#serve();
-    });
+    };
+    this.#runAll().then(served, served);
   }
 
   async #runAll(): Promise<void> {

@@ -12,29 +12,15 @@ import { Alone } from './alone.ts';
 import { Lane, type Urgency } from './lane.ts';
 import { Interrupted, isPoison, keptReason } from './later.ts';
 import { ENGINE_LIMITS, type EngineLimits } from './limits.ts';
+import { countLanes, type EngineNumbers, type LanePlaces, positionsIn } from './numbers.ts';
 import { outcomeOf } from './outcome.ts';
 import { Places, type Release } from './places.ts';
 import { Provisioning } from './provisioning.ts';
 import { isUnfinished } from './record.ts';
 import { Removal } from './removal.ts';
 import { type About, Settled } from './settled.ts';
-import { type EngineOptions, type StepNumbers, Steps } from './steps.ts';
+import { type EngineOptions, Steps } from './steps.ts';
 import { hasWork, takeTurn, urgencyOf } from './turn.ts';
-
-export interface EngineNumbers {
-  /** Deployments with something to do. */
-  readonly lanes: number;
-  readonly running: Readonly<Record<Urgency, number>>;
-  readonly queued: Readonly<Record<Urgency, number>>;
-  /** Waiting for their next try. */
-  readonly resting: number;
-  readonly parked: number;
-  /** Not looked for on the host yet. */
-  readonly unverified: number;
-  /** Workloads that vanished and were made again since the start. */
-  readonly repairs: number;
-  readonly steps: StepNumbers;
-}
 
 type Verdict = 'again' | 'over' | { readonly error: unknown };
 
@@ -42,7 +28,7 @@ export class Engine {
   readonly #options: EngineOptions;
   readonly #limits: EngineLimits;
   readonly #lanes = new Map<DeploymentId, Lane>();
-  readonly #places: Readonly<Record<Urgency, Places>>;
+  readonly #places: LanePlaces;
   readonly #alone: Alone;
   /** What was worked on each time the process died. */
   readonly #suspects = new Set<DeploymentId>();
@@ -197,33 +183,13 @@ export class Engine {
   }
 
   get numbers(): EngineNumbers {
-    const { urgent, work, verify } = this.#places;
-    const lanes = [...this.#lanes.values()];
-    return {
-      lanes: lanes.length,
-      running: { urgent: urgent.taken, work: work.taken, verify: verify.taken },
-      queued: { urgent: urgent.queued, work: work.queued, verify: verify.queued },
-      resting: lanes.filter((lane) => lane.isResting && !lane.isParked).length,
-      parked: lanes.filter((lane) => lane.isParked).length,
-      unverified: lanes.filter((lane) => lane.unverified).length,
-      repairs: this.#provisioning.restoring.repairs,
-      steps: this.#steps.numbers,
-    };
+    const { repairs } = this.#provisioning.restoring;
+    return { ...countLanes(this.#lanes.values(), this.#places), repairs, steps: this.#steps.numbers };
   }
 
   /** How many others are served before each deployment that waits for a place. */
   positions(): ReadonlyMap<DeploymentId, number> {
-    const found = new Map<DeploymentId, number>();
-    const { urgent, work, verify } = this.#places;
-    for (const keys of [urgent.order(), work.order(), verify.order(), this.#alone.keys]) {
-      let ahead = 0;
-      for (const id of keys) {
-        // The place of a lane that only waits for something is asked for without its name.
-        if (id !== '') found.set(id, ahead);
-        ahead += 1;
-      }
-    }
-    return found;
+    return positionsIn(this.#places, this.#alone.keys);
   }
 
   #isVerified(id: DeploymentId, workload: string): boolean {
@@ -283,7 +249,12 @@ export class Engine {
     }
     const urgency = urgencyOf(this.#options.journal.deployment(lane.id));
     const places = this.#places[urgency];
-    const leave = places.queue(lane.twin, (release) => void this.#run(lane, urgency, places, release), lane.id);
+    const granted = (release: Release): void => {
+      this.#run(lane, urgency, places, release).catch((error: unknown) => {
+        this.#options.log.error({ err: error, deployment: lane.id }, 'lane ended');
+      });
+    };
+    const leave = places.queue(lane.twin, granted, lane.id);
     if (lane.running === undefined) lane.wait(leave);
   }
 
