@@ -34,6 +34,8 @@ export class Stand {
   readonly tenant = new Tenant(7);
   readonly #servers: ZbusServer[] = [];
   readonly #daemons: Provisiond[] = [];
+  /** The servers of these. */
+  readonly #own: ZbusServer[] = [];
 
   private constructor(folder: string, redis: TestRedis) {
     this.folder = folder;
@@ -86,8 +88,18 @@ export class Stand {
     });
     this.#daemons.push(daemon);
     this.#servers.push(server);
+    this.#own.push(server);
     await server.start();
     return daemon;
+  }
+
+  /** Ends every provisiond of this process in good order, so that another may start. */
+  async stopHere(): Promise<void> {
+    for (const server of this.#own.splice(0)) {
+      this.#servers.splice(this.#servers.indexOf(server), 1);
+      await server.stop();
+    }
+    await Promise.all(this.#daemons.splice(0).map((daemon) => daemon.stop()));
   }
 
   deploy(deployment: Deployment, twin = 7): Promise<void> {
