@@ -61,11 +61,6 @@ export function newTrace(): string {
   return randomUUID();
 }
 
-/** Whether spans of the present work are kept. */
-export function isTraced(): boolean {
-  return tracer !== undefined && traces.getStore()?.isTraced === true;
-}
-
 /**
  * Runs a part of the present request's work as a span of its trace. Work that belongs to no
  * request runs without one. The span's id is given to `work`, undefined where none is kept.
