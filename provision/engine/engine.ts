@@ -313,8 +313,9 @@ export class Engine {
       if (this.#ending.signal.aborted) {
         if (verdict !== 'over') this.#options.journal.end(lane.id, 'queued', '');
         this.#leave(lane);
-      } else if (verdict === 'over') this.#leave(lane);
-      else if (verdict === 'again') this.#queue(lane);
+      } else if (verdict === 'over' && !lane.isInterrupted) this.#leave(lane);
+      // Also what was asked after the turn had decided that it was over.
+      else if (verdict === 'over' || verdict === 'again') this.#queue(lane);
       else this.#failed(lane, verdict.error);
     } catch (error) {
       this.#options.log.error({ err: error, deployment: lane.id }, 'the journal does not take how a lane ended');

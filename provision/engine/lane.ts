@@ -70,6 +70,11 @@ export class Lane {
     this.#interrupt.abort(new Interrupted('the deployment has something else to do'));
   }
 
+  /** Something was asked of it since its last look at the journal. */
+  get isInterrupted(): boolean {
+    return this.#interrupt.signal.aborted;
+  }
+
   /** For the next look at the journal. `stopped` ends all of it at once, `ending` at the next step. */
   hands(ending: AbortSignal, stopped: AbortSignal): Hands {
     this.#interrupt = new AbortController();
