@@ -1,5 +1,5 @@
 /** How many deployments run, wait and leave, as running totals. */
-import type { DeploymentId, DeploymentRecord } from './journal.ts';
+import type { Counts, DeploymentId, DeploymentRecord } from './journal.ts';
 import { isLeaving } from './unfinished.ts';
 
 /** What one deployment adds to the totals. */
@@ -15,7 +15,7 @@ interface Share {
 
 const NOTHING: Share = { running: 0, newest: 0, waiting: 0, since: 0, leaving: 0 };
 
-export class Census {
+export class Census implements Counts {
   /** Deployments with a workload that runs or stands still. */
   runningDeployments = 0;
   runningWorkloads = 0;

@@ -117,6 +117,17 @@ describe('a damaged record', () => {
     ],
     ['nothing signed', "DELETE FROM signed WHERE deployment = '7-1' AND workload = 'vm1'", 'signed'],
     ['a contract that is no number', "UPDATE deployments SET contract = 'x' WHERE id = '7-1'", 'deployments'],
+    [
+      'a number that JavaScript has none for',
+      "UPDATE workloads SET created = 1152921504606846976 WHERE deployment = '7-1'",
+      'workloads',
+    ],
+    ['a version that is none', "UPDATE deployments SET version = 1152921504606846976 WHERE id = '7-1'", 'deployments'],
+    [
+      'what runs holding nothing',
+      "UPDATE workloads SET held = NULL WHERE deployment = '7-1' AND name = 'vm1'",
+      'workloads',
+    ],
     ['the id of another', "UPDATE deployments SET contract = '5' WHERE id = '7-1'", 'deployments'],
     [
       'a change that is no JSON',
@@ -155,6 +166,18 @@ describe('a damaged record', () => {
     expect(again.reservations().map((one) => one.contract)).toEqual([2n]);
     expect(again.cancel('7-1', 'again')).toBe(false);
     again.accept(acceptance(1n));
+  });
+
+  it('of which a workload went astray is set aside with it', () => {
+    fillJournal(path, 3);
+    change(
+      "PRAGMA foreign_keys = OFF; UPDATE workloads SET deployment = 'x' WHERE deployment = '101-2' AND name = 'disk1'",
+    );
+    const journal = opened();
+    expect(journal.deployments().map((one) => one.id)).toEqual(['100-1', '102-3']);
+    expect(new Set(journal.quarantined().map((one) => one.deployment))).toEqual(new Set(['x', '101-2']));
+    expect(journal.knows(101, 2n)).toBe(false);
+    works(journal);
   });
 
   it('keeps the memory of a machine that does not say what it holds', () => {
@@ -304,7 +327,7 @@ describe('a damaged file', () => {
           for (const name of readdirSync(folder)) rmSync(join(folder, name));
         },
       ),
-      { numRuns: 60 },
+      { numRuns: 60, examples: [[[[170_471, Uint8Array.of(0)]]]] },
     );
   }, 120_000);
 

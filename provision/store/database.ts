@@ -93,11 +93,32 @@ export class Database {
   }
 
   get(sql: string, ...values: SQLInputValue[]): Row | undefined {
-    return this.#prepare(sql).get(...values);
+    try {
+      return this.#prepare(sql).get(...values);
+    } catch (error) {
+      return this.#exact(error, sql, values)[0];
+    }
   }
 
   all(sql: string, ...values: SQLInputValue[]): Row[] {
-    return this.#prepare(sql).all(...values);
+    try {
+      return this.#prepare(sql).all(...values);
+    } catch (error) {
+      return this.#exact(error, sql, values);
+    }
+  }
+
+  /** A number that JavaScript has none for comes as a `bigint`, instead of as an error of all rows. */
+  #exact(error: unknown, sql: string, values: readonly SQLInputValue[]): Row[] {
+    if (!(error instanceof Error && 'code' in error && error.code === 'ERR_OUT_OF_RANGE')) throw error;
+    const statement = this.#prepare(`/* exact */ ${sql}`);
+    statement.setReadBigInts(true);
+    const plain = (value: unknown): unknown => {
+      return typeof value === 'bigint' && Number.isSafeInteger(Number(value)) ? Number(value) : value;
+    };
+    return statement
+      .all(...values)
+      .map((row) => Object.fromEntries(Object.entries(row).map(([name, value]) => [name, plain(value)])));
   }
 
   /** Rows as lists of values. */

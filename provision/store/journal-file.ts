@@ -42,6 +42,7 @@ export class JournalFile {
   #open: Opened | undefined;
   #syncing: Promise<void> | undefined;
   #isClosed = false;
+  #areIndexesDoubtful = false;
 
   /** `now` gives milliseconds since 1970. */
   constructor(path: string, now: () => number, log: JournalLog) {
@@ -114,6 +115,7 @@ export class JournalFile {
   #leave(open: Opened, error: unknown): void {
     if (!isDamage(error) || this.#open !== open) return;
     this.#open = undefined;
+    this.#areIndexesDoubtful = true;
     this.#log.error({ err: error, path: this.#path }, 'the journal became damaged');
     open.database.close();
   }
@@ -125,9 +127,22 @@ export class JournalFile {
   }
 
   #load(): Opened {
+    try {
+      return this.#loadOnce();
+    } catch (error) {
+      if (!isDamage(error)) throw error;
+      this.#areIndexesDoubtful = true;
+      return this.#loadOnce();
+    }
+  }
+
+  #loadOnce(): Opened {
     const now = this.#now;
     const database = openJournal(this.#path, now, this.#log);
     try {
+      // Pages may be whole and an index still tell of other rows than its table has.
+      if (this.#areIndexesDoubtful) database.execute('REINDEX');
+      this.#areIndexesDoubtful = false;
       const reading = new Reading(
         database,
         // Records outlive an exchange of the file.

@@ -8,7 +8,6 @@
 import { growthOf, type Reservation, type ReservedWorkload } from '../plan/capacity.ts';
 import type { Ledger } from '../plan/ledger.ts';
 import type { PlannedWorkload } from '../plan/plan.ts';
-import type { Census } from './census.ts';
 import type { OperationEnd, OperationRecord } from './operations.ts';
 
 /** `<twin>-<contract>`. */
@@ -154,6 +153,17 @@ export interface Quarantined {
   readonly at: number;
 }
 
+/** What runs, waits and leaves, in workloads but for those named deployments. Unix seconds, 0 for none. */
+export interface Counts {
+  readonly runningDeployments: number;
+  readonly runningWorkloads: number;
+  readonly waitingDeployments: number;
+  readonly waitingWorkloads: number;
+  readonly leavingWorkloads: number;
+  readonly newestRunning: number;
+  readonly waitingSince: number;
+}
+
 /**
  * `accept`, `revise`, `decommission`, `cancel`, `pause` and `restoring` record an operation with what they
  * change; unfinished ones that it replaces are superseded. An `id` is a deployment's in every method.
@@ -238,7 +248,7 @@ export interface Journal {
   /** The books of what is held now. */
   readonly ledger: Ledger;
   /** How many deployments run, wait and leave. */
-  readonly census: Census;
+  readonly census: Counts;
   /** What is held now, by whom; a list of all of it. */
   reservations(): readonly Reservation[];
   /**

@@ -15,6 +15,7 @@ import {
   HISTORY_LIMIT,
   heldAfter,
   heldOfBoth,
+  isReleasable,
   type Journal,
   type Outcome,
   type Quarantined,
@@ -219,7 +220,7 @@ export class MemoryJournal implements Journal {
 
   release(id: DeploymentId, name: string): void {
     const workload = this.#workload(id, name);
-    if (workload === undefined) return;
+    if (workload === undefined || !isReleasable(workload)) return;
     const { held: _, ...rest } = workload;
     const isRemoved = workload.removal !== undefined && workload.state !== 'deleted';
     const next: WorkloadRecord = { ...rest, held: undefined };

@@ -110,7 +110,7 @@ export class Quarantine {
       deployment,
       reason,
       Math.max(1, this.#now()),
-      JSON.stringify(salvage),
+      JSON.stringify(salvage, (_, value: unknown) => (typeof value === 'bigint' ? value.toString() : value)),
       held === undefined ? null : JSON.stringify(held),
     );
   }

@@ -104,8 +104,10 @@ export class Reading {
       }
     }
     const records: DeploymentRecord[] = [];
+    const there = new Set<DeploymentId>();
     for (const row of this.#database.each(`SELECT ${DEPLOYMENT_COLUMNS} FROM deployments ORDER BY sequence`)) {
       const id = String(row[1]);
+      there.add(id);
       try {
         const record = this.#record(row, workloads.get(id) ?? []);
         if (!broken.has(id)) records.push(record);
@@ -113,7 +115,25 @@ export class Reading {
         damaged({ table: 'deployments', key: id, deployment: id, reason: reasonOf(error) });
       }
     }
-    return { records, damages };
+    const lost = [...workloads.keys()].filter((id) => !there.has(id));
+    for (const id of lost) {
+      damaged({ table: 'workloads', key: id, deployment: id, reason: 'it belongs to no deployment' });
+    }
+    // Each of them is missing somewhere: what its document lists tells where.
+    if (lost.length > 0) for (const damage of this.#unlisted(workloads)) damaged(damage);
+    return { records: records.filter((one) => !broken.has(one.id)), damages };
+  }
+
+  /** Workloads that a document lists and that have no row. */
+  #unlisted(workloads: ReadonlyMap<DeploymentId, readonly WorkloadRecord[]>): Damage[] {
+    return this.#database.all('SELECT id, document FROM deployments').flatMap(({ id, document }) => {
+      const deployment = String(id);
+      const known = new Set(workloads.get(deployment)?.map((one) => one.name));
+      const missing = namesIn(document).filter((name) => !known.has(name));
+      return missing.map((name) => {
+        return { table: 'workloads', key: `${deployment} ${name}`, deployment, reason: 'its row is lost' };
+      });
+    });
   }
 
   /** The deployment as the file has it now; `before` is its record until now. */
@@ -186,6 +206,16 @@ UNION ALL
 SELECT w.deployment, w.name, w.next_version FROM workloads w WHERE w.next IS NOT NULL AND NOT EXISTS
   (SELECT 1 FROM signed s WHERE s.deployment = w.deployment AND s.workload = w.name AND s.version = w.next_version)
 `;
+
+/** Names of the workloads in a document; none where it can not be read, which is found when it is asked for. */
+export function namesIn(document: unknown): string[] {
+  try {
+    const { workloads } = JSON.parse(String(document)) as { workloads: { name: unknown }[] };
+    return workloads.map((one) => String(one.name));
+  } catch {
+    return [];
+  }
+}
 
 /** What is wrong with a text that was signed. */
 function textFault(value: unknown): string | undefined {

@@ -4,7 +4,7 @@ import { formatWorkload, parseDeployment } from '../../schemas/deployment.ts';
 import { Database } from './database.ts';
 import type { DeploymentId } from './journal.ts';
 import { ownerOf, Quarantine } from './quarantine.ts';
-import type { Damage } from './reading.ts';
+import { type Damage, namesIn } from './reading.ts';
 import { migrate } from './schema.ts';
 import { signWorkload } from './writes.ts';
 
@@ -184,16 +184,6 @@ function unwhole(source: DatabaseSync | undefined, target: Database): Map<Deploy
     if (!there.has(id)) add(id, 'deployments', id, 'its row is lost');
   }
   return found;
-}
-
-/** Names of the workloads in a document; none where it can not be read, which is found when it is asked for. */
-function namesIn(document: unknown): string[] {
-  try {
-    const { workloads } = JSON.parse(String(document)) as { workloads: { name: unknown }[] };
-    return workloads.map((one) => String(one.name));
-  } catch {
-    return [];
-  }
 }
 
 /** Deployments that anything tells of: rows of theirs, what was asked, and the damaged file's own index of ids. */

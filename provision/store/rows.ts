@@ -19,9 +19,13 @@ export class DamagedRow extends Error {
   override readonly name = 'DamagedRow';
 }
 
-export const DEPLOYMENT_COLUMNS = 'sequence, id, twin, contract, version, hash, trace, accepted_at, cancelled, paused';
-export const WORKLOAD_COLUMNS =
-  'deployment, name, type, version, after, awaits_network, state, message, data, created, removal, held, next_version, next';
+/** A number that is none of ours is read as none: JavaScript has no room for all that SQLite does. */
+const counted = (column: string): string => `iif(${column} BETWEEN 0 AND ${Number.MAX_SAFE_INTEGER}, ${column}, NULL)`;
+
+export const DEPLOYMENT_COLUMNS = `sequence, id, ${counted('twin')}, contract, ${counted('version')}, hash, trace,
+  ${counted('accepted_at')}, cancelled, ${counted('paused')}`;
+export const WORKLOAD_COLUMNS = `deployment, name, type, ${counted('version')}, after, awaits_network, state, message, data,
+  ${counted('created')}, removal, held, ${counted('next_version')}, next`;
 
 /** A record without the texts that were signed. */
 export type StoredRecord = Omit<DeploymentRecord, 'document' | 'workloads'>;
@@ -51,6 +55,9 @@ export function workloadOf(row: Values): StoredWorkload {
   const [, name, type, version, after, awaits, state, message, data, created, removal, held, nextVersion, next] = row;
   const awaitsNetwork = optional(awaits, 'awaits_network');
   const heldText = optional(held, 'held');
+  // What runs holds something: without that its disk would look as if nobody owned it.
+  if (heldText === undefined && (state === 'ok' || state === 'paused'))
+    throw new DamagedRow('it runs and holds nothing');
   const named = { name: text(name, 'name'), type: text(type, 'type') };
   return {
     ...named,

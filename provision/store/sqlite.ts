@@ -14,6 +14,7 @@ import {
   deploymentId,
   HISTORY_LIMIT,
   heldAfter,
+  isReleasable,
   type Journal,
   type Outcome,
   type Quarantined,
@@ -216,7 +217,7 @@ export class SqliteJournal implements Journal {
   release(id: DeploymentId, name: string): void {
     this.#file.write(id, 'soon', ({ database, reading }) => {
       const workload = reading.workload(id, name);
-      if (workload === undefined) return;
+      if (workload === undefined || !isReleasable(workload)) return;
       database.run('UPDATE workloads SET held = NULL WHERE deployment = ? AND name = ?', id, name);
       if (workload.removal === undefined || workload.state === 'deleted') return;
       const { data, removal: message } = workload;
