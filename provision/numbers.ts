@@ -1,6 +1,7 @@
 /** What provisiond has and waits for, read when somebody asks. */
-import { Gauge } from 'prom-client';
+
 import type { DaemonMetrics } from '../modules/zbus/telemetry/metrics.ts';
+import { Gauge } from '../modules/zbus/telemetry/prometheus.ts';
 import type { LatestSnapshot } from './capacity-service.ts';
 import type { Engine } from './engine/engine.ts';
 import { gauge, Newest } from './observed.ts';

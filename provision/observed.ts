@@ -1,8 +1,8 @@
 /** What provisiond does, in numbers for who watches the node and in spans of each request; the work itself knows nothing of it. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Counter, Gauge, Histogram } from 'prom-client';
 import { measured } from '../modules/zbus/telemetry/measured.ts';
 import type { DaemonMetrics } from '../modules/zbus/telemetry/metrics.ts';
+import { Counter, Gauge, Histogram } from '../modules/zbus/telemetry/prometheus.ts';
 import { span } from '../modules/zbus/trace.ts';
 import { isGridError } from '../schemas/errors/index.ts';
 import type { Acceptor } from './accept.ts';

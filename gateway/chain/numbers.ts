@@ -1,5 +1,5 @@
 /** How the chain is heard, as numbers read when somebody asks. */
-import { Counter, Gauge, type Registry } from 'prom-client';
+import { Counter, Gauge, type Registry } from '../../modules/zbus/telemetry/prometheus.ts';
 import type { EndpointState } from './endpoints.ts';
 
 export interface WatchedConnection {

@@ -10,9 +10,9 @@
 import { mkdirSync, realpathSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { Gauge } from 'prom-client';
 import { AddressGuard } from '../host/addresses.ts';
 import { runDaemon } from '../zbus/daemon.ts';
+import { Gauge } from '../zbus/telemetry/prometheus.ts';
 import { AllowedFolders } from './drivers/allowed.ts';
 import { Bases } from './drivers/bases.ts';
 import { Mounts } from './drivers/mounts.ts';

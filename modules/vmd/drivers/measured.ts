@@ -1,6 +1,7 @@
 /** Machines whose starts, pauses and ends are measured, whatever runs them. */
-import { Gauge } from 'prom-client';
+
 import type { DaemonMetrics } from '../../zbus/telemetry/metrics.ts';
+import { Gauge } from '../../zbus/telemetry/prometheus.ts';
 import type { MachineDriver, VirtualMachine } from './driver.ts';
 
 export function measuredMachines(metrics: DaemonMetrics, driver: MachineDriver): MachineDriver {

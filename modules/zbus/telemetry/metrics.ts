@@ -1,9 +1,10 @@
 /** The numbers of one daemon. What all daemons have alike is here; each adds its own to the registry. */
-import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+
 import { span } from '../trace.ts';
 import { measured } from './measured.ts';
 import type { BusMeter, CallOutcome } from './meter.ts';
 import { registerProcessNumbers } from './process-numbers.ts';
+import { Counter, Gauge, Histogram, Registry } from './prometheus.ts';
 import { spanCounts } from './tracing.ts';
 
 /** How busy the serving side is, now. */

@@ -1,5 +1,5 @@
 /** CPU, memory, start and event loop of this process, read when somebody asks. */
-import { Counter, Gauge, type Registry } from 'prom-client';
+import { Counter, Gauge, type Registry } from './prometheus.ts';
 
 /** How often the event loop is looked at: rarely enough to cost nothing, often enough to see a stall of its length. */
 const LOOK_MS = 500;
