@@ -7,17 +7,10 @@ import type { ChainBlock, ChainClient, ChainEvent } from './client.ts';
 import { judgeCursor, marksAfter } from './cursor.ts';
 import type { NodeMembership } from './membership.ts';
 import { type Contract, records } from './records.ts';
-import type { ChainStore, Cursor, Mark } from './store.ts';
+import type { ChainStore, Cursor, KnownContract, Mark } from './store.ts';
 
 export type ContractEvent = Infer<typeof ContractEventType>;
 type Happening = Omit<ContractEvent, 'Generation' | 'Sequence'>;
-
-/** What is remembered of a contract to see a change after a gap. */
-export interface KnownContract {
-  readonly twinId: number;
-  readonly hash: string;
-  readonly inGrace: boolean;
-}
 
 const PALLET = 'smartContractModule';
 

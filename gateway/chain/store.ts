@@ -8,7 +8,6 @@ import { dirname } from 'node:path';
 import { DatabaseSync, type SQLInputValue } from 'node:sqlite';
 import { deserialize, serialize } from 'node:v8';
 import { z } from 'zod';
-import type { KnownContract } from './contract-watch.ts';
 
 /** A final block by which a history is known again. */
 const Mark = z.object({ number: z.int().nonnegative(), hash: z.string() });
@@ -26,6 +25,13 @@ const Cursor = z.object({
   nodeId: z.int().nonnegative(),
 });
 export type Cursor = z.infer<typeof Cursor>;
+
+/** What is remembered of a contract to see a change after a gap. */
+export interface KnownContract {
+  readonly twinId: number;
+  readonly hash: string;
+  readonly inGrace: boolean;
+}
 
 /** An answer of the chain as it was. */
 export interface View {
