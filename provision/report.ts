@@ -4,8 +4,7 @@ import type { Infer } from '../modules/zbus/wire.ts';
 import { type Channel, MissedError } from './channel.ts';
 import type { CapacityReport, Capacity as CapacityWire, Counters, StepEvent, Waiting } from './interface.ts';
 import { type Account, type Capacity, countCapacity, type Snapshot } from './plan/capacity.ts';
-import type { Census } from './store/census.ts';
-import type { DeploymentRecord, StepEntry } from './store/journal.ts';
+import type { Counts, DeploymentRecord, StepEntry } from './store/journal.ts';
 
 type Side = 'total' | 'system' | 'committed' | 'pending' | 'free';
 
@@ -20,7 +19,7 @@ function side(capacity: Capacity, of: Side): Infer<typeof CapacityWire> {
   };
 }
 
-export function capacityReport(snapshot: Snapshot, census: Census): Infer<typeof CapacityReport> {
+export function capacityReport(snapshot: Snapshot, census: Counts): Infer<typeof CapacityReport> {
   const capacity = countCapacity(snapshot);
   return {
     Total: side(capacity, 'total'),
@@ -45,7 +44,7 @@ export function capacityReport(snapshot: Snapshot, census: Census): Infer<typeof
 }
 
 /** What was asked for and is not done yet. */
-export function waitingOf(census: Census): Infer<typeof Waiting> {
+export function waitingOf(census: Counts): Infer<typeof Waiting> {
   return {
     Deployments: census.waitingDeployments,
     Workloads: census.waitingWorkloads,
@@ -72,7 +71,7 @@ export function usedOf(snapshot: Snapshot): Infer<typeof CapacityWire> {
   };
 }
 
-export function countersOf(snapshot: Snapshot, census: Census, connections: number): Infer<typeof Counters> {
+export function countersOf(snapshot: Snapshot, census: Counts, connections: number): Infer<typeof Counters> {
   return {
     Total: totalOf(snapshot),
     Used: usedOf(snapshot),

@@ -6,7 +6,7 @@
  * promised than there is (memory or a pool was taken out), free is 0 and the
  * rest is `deficit`.
  */
-import type { Holdings } from './holdings.ts';
+import type { AddressClaim, Holdings, NetworkClaim } from './holdings.ts';
 
 export type Media = 'ssd' | 'hdd';
 
@@ -36,21 +36,6 @@ export interface ReservedWorkload {
   readonly address?: AddressClaim;
   /** GPUs passed to a machine, by id. */
   readonly gpus?: readonly string[];
-}
-
-/** A network's name in its twin's name space and what it occupies on the node. */
-export interface NetworkClaim {
-  readonly name: string;
-  readonly subnet: string;
-  readonly range: string;
-  /** 0 when the network has no WireGuard port. */
-  readonly wireguardPort: number;
-}
-
-/** A machine's private address. */
-export interface AddressClaim {
-  readonly network: string;
-  readonly ip: string;
 }
 
 /** Everything one accepted deployment holds until its resources are confirmed gone. */

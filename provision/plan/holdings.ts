@@ -1,5 +1,19 @@
 /** What accepted deployments hold of the node, as the planner asks for it. No answer costs more than it is long. */
-import type { AddressClaim, NetworkClaim } from './capacity.ts';
+
+/** A network's name in its twin's name space and what it occupies on the node. */
+export interface NetworkClaim {
+  readonly name: string;
+  readonly subnet: string;
+  readonly range: string;
+  /** 0 when the network has no WireGuard port. */
+  readonly wireguardPort: number;
+}
+
+/** A machine's private address. */
+export interface AddressClaim {
+  readonly network: string;
+  readonly ip: string;
+}
 
 /** Of everything that is counted, one side of the books. */
 export interface Sums {

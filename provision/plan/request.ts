@@ -1,5 +1,6 @@
 /** What a deployment asks of the node, in the planner's words. */
-import type { AddressClaim, Allocation, NetworkClaim } from './capacity.ts';
+import type { Allocation } from './capacity.ts';
+import type { AddressClaim, NetworkClaim } from './holdings.ts';
 
 export interface WorkloadRequest {
   readonly name: string;
