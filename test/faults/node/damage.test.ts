@@ -6,7 +6,7 @@ import { expect, it } from 'vitest';
 import { tryAll } from './damage-runs.ts';
 
 const DAMAGES = 80;
-/** By hand, with `damages.ts`: docs/faults.md says what of it does not hold. */
+/** By hand, with `test/faults/damage/run.ts`: docs/faults.md says what of it does not hold. */
 const NOT_HERE = / in page |beyond all bounds|workloads\.(removal|held|deployment)|deployments\.id/;
 
 it('takes nothing from a tenant, counts all that stands and works on, whichever value is damaged', {

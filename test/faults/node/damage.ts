@@ -85,7 +85,7 @@ export function damagesOf(path: string): Damage[] {
   return damages;
 }
 
-export const journalOf = (world: World): string => join(world.folder, 'journal.sqlite');
+const journalOf = (world: World): string => join(world.folder, 'journal.sqlite');
 
 /** A node with two deployments, whose orchestrator dies; it comes back a moment after `during`. */
 export async function dieWith(world: World, during: (path: string) => void): Promise<readonly string[]> {

@@ -1,12 +1,12 @@
 /**
- * Damages a simulated node's journal in every way that `damage.ts` knows, one at a time.
+ * Damages a simulated node's journal in every way that `test/faults/node/damage.ts` knows, one at a time.
  *
- * `node test/faults/node/damages.ts [WORD]`: all, or those whose name has the word. Prints what does not hold.
+ * `node test/faults/damage/run.ts [WORD]`: all, or those whose name has the word. Prints what does not hold.
  */
 import { mkdtempSync, rmSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { tryAll } from './damage-runs.ts';
+import { tryAll } from '../node/damage-runs.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'gn-damage-'));
 const word = process.argv[2] ?? '';
