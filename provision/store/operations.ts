@@ -1,5 +1,4 @@
 /** What was asked of the engine, each as one object from its acceptance to its end. */
-import type { DeploymentId, DeploymentRecord } from './journal.ts';
 
 export type OperationKind = 'create' | 'update' | 'cancel' | 'pause' | 'resume' | 'decommission' | 'restore';
 
@@ -13,7 +12,8 @@ export type OperationEnd = 'done' | 'failed' | 'parked' | 'queued';
 export interface OperationRecord {
   /** `op-<n>`, counted on this node. */
   readonly id: string;
-  readonly deployment: DeploymentId;
+  /** `<twin>-<contract>`. */
+  readonly deployment: string;
   readonly twin: number;
   readonly contract: bigint;
   readonly kind: OperationKind;
@@ -63,10 +63,19 @@ export function isEnded({ state }: Pick<OperationRecord, 'state'>): boolean {
   return state === 'done' || state === 'failed' || state === 'superseded';
 }
 
+/** What an operation takes of its deployment's record. */
+interface Asked {
+  readonly id: string;
+  readonly twin: number;
+  readonly contract: bigint;
+  readonly version: number;
+  readonly trace: string;
+}
+
 /** A new operation of the deployment, as number `n`. */
 export function askedOperation(
   n: number,
-  { id: deployment, twin, contract, version, trace }: DeploymentRecord,
+  { id: deployment, twin, contract, version, trace }: Asked,
   asked: AskedOperation,
   askedAt: number,
 ): OperationRecord {

@@ -53,8 +53,8 @@ export const rooms: readonly Room[] = [
       /^modules\/vmd\/qemu\/kvm\.ts$/,
     ],
   },
-  // Composes a whole node over the daemons' simulated drivers; nothing imports it.
+  // Composes a whole node over the daemons' simulated drivers; only tests and benches import it.
   { folder: 'simulation', rooms: ['schemas', 'modules', 'provision', 'gateway'] },
   { folder: 'examples', rooms: ['schemas'], files: [/^gateway\/rmb\/index\.ts$/, /^gateway\/chain\/client\.ts$/] },
-  { folder: 'test', rooms: ['schemas', 'modules', 'provision', 'gateway', 'cli', 'examples'] },
+  { folder: 'test', rooms: ['schemas', 'modules', 'provision', 'gateway', 'cli', 'examples', 'simulation'] },
 ];
