@@ -18,6 +18,7 @@ export const deploymentDeploy = defineCommand({
   caller: 'own',
   input: Deployment,
   output: nothing,
+  errors: ['journal_unwritable'],
 });
 
 export const deploymentUpdate = defineCommand({
@@ -26,6 +27,7 @@ export const deploymentUpdate = defineCommand({
   caller: 'own',
   input: Deployment,
   output: nothing,
+  errors: ['journal_unwritable'],
 });
 
 export const deploymentDelete = defineCommand({
