@@ -116,7 +116,9 @@ describe('what a farmer sees of one deployment', { timeout: 180_000 }, () => {
     expect(families.get('provision_leaked')?.samples.reduce((sum, one) => sum + one.value, 0) ?? 0).toBe(0);
     // No twin, contract or deployment is a label: their number has no bound.
     const samples = [...families.values()].flatMap((family) => family.samples);
-    expect(samples.flatMap(({ labels }) => Object.keys(labels)).filter((one) => /twin|contract|deployment/.test(one))).toEqual([]);
+    expect(
+      samples.flatMap(({ labels }) => Object.keys(labels)).filter((one) => /twin|contract|deployment/.test(one)),
+    ).toEqual([]);
     const named = new RegExp(`^${contract}$|${tenant.twin}-${contract}|first`);
     const isNamed = ({ labels: { le: _, ...labels } }: (typeof samples)[number]): boolean =>
       Object.values(labels).some((text) => named.test(text));
