@@ -130,8 +130,9 @@ export class Engine {
     const lane = this.#lanes.get(id) ?? this.#newLane(record);
     lane.unverified = true;
     lane.seen.clear();
-    // What waits for its turn sees it then; what waits for time has its reason, and is asked to look now.
-    if (lane.running === undefined && (lane.isResting || !lane.isWaiting)) this.#ask(id);
+    // What waits for its turn sees it then, and what was put aside when its time has come.
+    const isToBeAsked = lane.isResting ? !lane.isParked : !lane.isWaiting;
+    if (lane.running === undefined && isToBeAsked) this.#ask(id);
   }
 
   /**
@@ -154,6 +155,7 @@ export class Engine {
       lane.running = undefined;
       ended.resolve();
       if (this.#ending.signal.aborted || (found === undefined && !ending.aborted)) this.#leave(lane);
+      else if (lane.isParked) this.#sleep(lane, Math.max(0, lane.parkedUntil - performance.now()));
       else this.#queue(lane);
     }
   }
@@ -179,7 +181,15 @@ export class Engine {
     await Promise.race([idle, sleep(stopGraceMs, undefined, { ref: false })]);
     this.#stopped.abort(new Interrupted('the engine stops'));
     await Promise.race([idle, sleep(stopDeadlineMs, undefined, { ref: false })]);
-    if (this.#lanes.size > 0) this.#options.log.error({ lanes: this.#lanes.size }, 'lanes did not end in time');
+    if (this.#lanes.size === 0) return;
+    const { journal, log } = this.#options;
+    log.error({ lanes: this.#lanes.size }, 'lanes did not end in time');
+    try {
+      // The process did not die of them.
+      for (const id of this.#lanes.keys()) journal.end(id, 'queued', '');
+    } catch (error) {
+      log.error({ err: error }, 'the journal does not take that lanes were stopped');
+    }
   }
 
   get numbers(): EngineNumbers {
@@ -236,8 +246,11 @@ export class Engine {
       this.#queue(lane);
       return;
     }
-    journal.begin(lane.id);
-    this.#park(lane, `the process ended ${crashes} times while this was worked on`);
+    try {
+      this.#park(lane, `the process ended ${crashes} times while this was worked on`);
+    } catch (error) {
+      this.#options.log.error({ err: error, deployment: lane.id }, 'the journal does not take that a lane is parked');
+    }
   }
 
   #queue(lane: Lane): void {
@@ -320,7 +333,7 @@ export class Engine {
     } catch (error) {
       this.#options.log.error({ err: error, deployment: lane.id }, 'the journal does not take how a lane ended');
       if (this.#ending.signal.aborted) this.#leave(lane);
-      else this.#rest(lane);
+      else if (!lane.isResting) this.#rest(lane);
     }
   }
 
@@ -347,13 +360,17 @@ export class Engine {
   /** The node goes on without it: what is parked is tried again after a long time, or when something is asked of it. */
   #park(lane: Lane, reason: string, error?: unknown): void {
     const { journal, log } = this.#options;
+    const { parkMs } = this.#limits.poison;
     lane.isParked = true;
-    this.#sleep(lane, this.#limits.poison.parkMs);
+    lane.parkedUntil = performance.now() + parkMs;
+    this.#sleep(lane, parkMs);
     log.error({ err: error, deployment: lane.id, reason, failures: lane.failures }, 'deployment parked');
+    journal.begin(lane.id);
     journal.end(lane.id, 'parked', reason);
   }
 
   #sleep(lane: Lane, ms: number): void {
+    lane.leave();
     lane.isResting = true;
     const timer = setTimeout(() => {
       // Untried for so long, it may do harm again.

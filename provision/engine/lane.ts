@@ -21,6 +21,8 @@ export class Lane {
   isResting = false;
   /** And for long: it is put aside. */
   isParked = false;
+  /** Until when, by the clock of the process, in milliseconds. */
+  parkedUntil = 0;
   /** Resolves when the present turn is over; undefined between two. */
   running: Promise<void> | undefined;
   /** Gives up waiting for a place or for time to pass. */
