@@ -1,5 +1,5 @@
 /** From a deployment and its new version to what is to be done, in the words of the grid's nodes. */
-import { deploymentHash, type Formula } from '../schemas/challenge.ts';
+import { changedPiece, deploymentHash, type Formula } from '../schemas/challenge.ts';
 import { type Deployment, findWorkload, formatDeployment, formatWorkload, noResult } from '../schemas/deployment.ts';
 import { GridError, isGridError } from '../schemas/errors/index.ts';
 import { type Operation, planUpgrade } from '../schemas/upgrade.ts';
@@ -37,11 +37,34 @@ export function operationsOf(record: DeploymentRecord, deployment: Deployment): 
   const leaving = new Set(record.workloads.filter((one) => one.removal !== undefined).map((one) => one.name));
   const standing = standingDeployment(record);
   const workloads = standing.workloads.filter(({ name }) => !leaving.has(name) || !wanted.has(name));
+  const operations = plannedUpgrade({ ...standing, workloads }, deployment);
+  refuseSilentChanges(record, deployment, operations);
+  return operations;
+}
+
+function plannedUpgrade(from: Deployment, to: Deployment): Operation[] {
   try {
-    return planUpgrade({ ...standing, workloads }, deployment);
+    return planUpgrade(from, to);
   } catch (error) {
     if (!SUFFIXED.some((code) => isGridError(error, code))) throw error;
     throw new GridError('upgrade_invalid', { reason: (error as GridError).message }, { cause: error });
+  }
+}
+
+/** What was signed for and paid is what runs, or is on its way: nodes pass over what changes under its old version. */
+function refuseSilentChanges(
+  { workloads }: DeploymentRecord,
+  { workloads: wanted }: Deployment,
+  operations: Operation[],
+) {
+  const asked = new Set(operations.map(({ workload }) => workload));
+  const known = new Map(workloads.map((one) => [one.name, one]));
+  for (const workload of wanted) {
+    const found = asked.has(workload.name) ? undefined : known.get(workload.name);
+    if (found === undefined) continue;
+    const field = changedPiece(signedWorkload(found.next ?? found), workload);
+    if (field === undefined) continue;
+    throw new GridError('upgrade_unversioned', { workload: workload.name, version: workload.version, field });
   }
 }
 

@@ -57,6 +57,20 @@ function addData(workload: Workload, formula: Formula, add: AddPiece): void {
   addAll(loadData(type, workload), add);
 }
 
+/** Path of the first part that the challenge has different of two workloads of one name and type; `undefined` if none. */
+export function changedPiece(before: Workload, after: Workload): string | undefined {
+  const [left, right] = [before, after].map((workload) =>
+    piecesOf((one: Workload, add) => {
+      add('metadata', one.metadata);
+      add('description', one.description);
+      addData(one, 'current', (path, value, ...at) => add(`data.${path}`, value, ...at));
+    }, workload),
+  ) as [Piece[], Piece[]];
+  const paths = [...left, ...right].map(([path]) => path);
+  const [known, wanted] = [new Map(left), new Map(right)];
+  return paths.find((path) => known.get(path) !== wanted.get(path));
+}
+
 /** The challenge text: the pieces without their paths. */
 export function challenge(deployment: Deployment, formula: Formula = 'current'): string {
   const { version, twin_id, metadata, description, expiration, workloads } = deployment;

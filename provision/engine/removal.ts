@@ -36,8 +36,9 @@ export class Removal {
 
   async #undo(job: Job, workload: WorkloadRecord, dependants: readonly Promise<boolean>[]): Promise<boolean> {
     if (!(await Promise.all(dependants)).every(Boolean)) return false;
-    const work = this.#steps.workOf(job, workload);
-    for (const step of [...work.steps].reverse()) {
+    // What failed and was given back may be another's by now, as a network's name.
+    const steps = workload.held === undefined ? [] : this.#steps.workOf(job, workload).steps;
+    for (const step of [...steps].reverse()) {
       if (!(await this.#steps.undo(job, workload, step))) return false;
     }
     this.#journal.release(job.record.id, workload.name);

@@ -1,5 +1,6 @@
 /** What the node counted and what it told the chain, in an SQLite file of its own: every method is one transaction. */
-import { existsSync, renameSync } from 'node:fs';
+import { existsSync, mkdirSync, renameSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { Database } from '../store/database.ts';
 import { CapacityTable } from './capacity-table.ts';
 import { Facts } from './facts.ts';
@@ -50,6 +51,7 @@ export class ReportStore {
    * begin at what they stand at.
    */
   static open(path: string): OpenedStore {
+    mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
     const isNew = !existsSync(path);
     try {
       return { store: ReportStore.#checked(path), damaged: undefined };

@@ -180,6 +180,15 @@ export const contractErrors = {
     message: (d) => `the node could not write its journal: ${d.reason}`,
     remedy: 'try again; nothing was changed. On the node: make room where provisiond keeps its journal',
   }),
+  journal_in_use: entry({
+    number: 2137,
+    stage: 'host',
+    fault: 'operator',
+    retryable: false,
+    details: z.object({ path: z.string(), pid: z.number() }),
+    message: (d) => `process ${d.pid} works by the journal ${d.path}, and only one may`,
+    remedy: 'stop the other process, or give this node a state folder of its own',
+  }),
   upgrade_invalid: entry({
     number: 2127,
     stage: 'deployment',
@@ -187,6 +196,16 @@ export const contractErrors = {
     retryable: false,
     details: z.object({ reason: z.string() }),
     message: (d) => `${d.reason}: upgrade validation error`,
+  }),
+  upgrade_unversioned: entry({
+    number: 2137,
+    stage: 'deployment',
+    fault: 'caller',
+    retryable: false,
+    details: z.object({ workload: z.string(), version: z.number(), field: z.string() }),
+    message: (d) =>
+      `workload '${d.workload}' says it is of version ${d.version} as before, and its ${d.field} differs: upgrade validation error`,
+    remedy: 'give the workload the version of the deployment to change it, or send it as the node has it',
   }),
   deployment_delete_disabled: entry({
     number: 2128,
