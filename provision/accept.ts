@@ -80,7 +80,21 @@ export class Acceptor {
       });
     });
     times.done('plannedMs');
+    await this.#kept(record);
+    times.done('keptMs');
     this.#accepted(record, { trace, version, signed, formula, ...times.all });
+  }
+
+  /** An answer waits for the disk; what does not reach it is taken back. */
+  async #kept({ id }: DeploymentRecord): Promise<void> {
+    const { journal, engine } = this.#options;
+    try {
+      await journal.synced();
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      engine.cancel(id, `the node could not write its journal: ${reason}`);
+      throw new GridError('journal_unwritable', { reason }, { cause: error });
+    }
   }
 
   /**

@@ -33,6 +33,8 @@ function numberOf(error: unknown): number {
 export class Database {
   readonly #database: DatabaseSync;
   readonly #statements = new Map<string, StatementSync>();
+  /** Each commit waits for the disk; else only what is taken over from the log. */
+  #isSynced = true;
 
   /** Opens the file at `path`, or makes it. */
   constructor(path: string) {
@@ -57,24 +59,27 @@ export class Database {
 
   /** One transaction: all of it is on disk when this returns, nothing of it when this throws. */
   transaction<T>(work: () => T): T {
-    this.#database.exec('BEGIN IMMEDIATE');
+    return this.#committed(true, work);
+  }
+
+  /** The same, which outlives this process, and which a loss of power may undo. */
+  unsynced<T>(work: () => T): T {
+    return this.#committed(false, work);
+  }
+
+  #committed<T>(isSynced: boolean, work: () => T): T {
+    if (this.#isSynced !== isSynced) {
+      this.#database.exec(`PRAGMA synchronous = ${isSynced ? 'FULL' : 'NORMAL'}`);
+      this.#isSynced = isSynced;
+    }
+    this.#prepare('BEGIN IMMEDIATE').run();
     try {
       const result = work();
-      this.#database.exec('COMMIT');
+      this.#prepare('COMMIT').run();
       return result;
     } catch (error) {
       if (this.#database.isTransaction) this.#database.exec('ROLLBACK');
       throw error;
-    }
-  }
-
-  /** Work whose writes outlive this process, and which a loss of power may undo. */
-  unsynced<T>(work: () => T): T {
-    this.#database.exec('PRAGMA synchronous = NORMAL');
-    try {
-      return work();
-    } finally {
-      this.#database.exec('PRAGMA synchronous = FULL');
     }
   }
 

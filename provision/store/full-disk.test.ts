@@ -68,16 +68,11 @@ it.runIf(process.getuid?.() === 0)('refuses what is asked, fails what the engine
   expect(refused).toMatchObject({ retryable: true, details: { reason: expect.stringMatching(/full|I\/O/) as string } });
   const before = structuredClone(seen(journal));
   const failures: string[] = [];
+  // Lines for people are lost without a word to who writes them.
+  const line = { workload: 'vm1', step: 's', state: 'done', message: 'm'.repeat(9000), at: 1, trace: '' } as const;
+  journal.recordStep(id, line);
+  expect(journal.steps(id)).toEqual([]);
   for (const act of [
-    () =>
-      journal.recordStep(id, {
-        workload: 'vm1',
-        step: 's',
-        state: 'done',
-        message: 'm'.repeat(9000),
-        at: 1,
-        trace: '',
-      }),
     () => journal.finish(id, 'vm1', { state: 'ok', data: JSON.stringify('d'.repeat(9000)) }),
     () => journal.end(id, 'failed', 'e'.repeat(9000)),
   ]) {
@@ -89,7 +84,7 @@ it.runIf(process.getuid?.() === 0)('refuses what is asked, fails what the engine
       failures.push((error as Error).message);
     }
   }
-  expect(failures).toHaveLength(3);
+  expect(failures).toHaveLength(2);
   expect(() => journal.cancel(id, 'c'.repeat(9000))).toThrow(/could not write its journal/);
   expect(seen(journal)).toEqual(before);
   expect(journal.deployment(`7-${contract - 1n}`)).toBeUndefined();

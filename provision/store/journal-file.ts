@@ -3,11 +3,10 @@
  * A record that can not be read is set aside as soon as that is seen; a damaged file is exchanged for what can
  * be read of it, also while the process runs.
  */
-import { open as openFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Database } from './database.ts';
 import { isDamage, isUnwritable } from './database.ts';
-import type { DeploymentId } from './journal.ts';
+import type { DeploymentId, DeploymentRecord, StepEntry } from './journal.ts';
 import { Logs } from './logs.ts';
 import { type JournalLog, openJournal } from './opening.ts';
 import { ownerOf, Quarantine } from './quarantine.ts';
@@ -15,6 +14,7 @@ import { type Damage, Reading } from './reading.ts';
 import { Records } from './records.ts';
 import { DamagedRow } from './rows.ts';
 import { SqliteOperations } from './sqlite-operations.ts';
+import { Syncing } from './syncing.ts';
 
 /**
  * What a write outlives when it returns: `power` a loss of power, `soon` that of the process and within
@@ -24,6 +24,11 @@ import { SqliteOperations } from './sqlite-operations.ts';
 export type Durability = 'kill' | 'soon' | 'power';
 
 const SYNC_MS = 20;
+/** Lines of the engine's log are gathered for so long, unless something else is written. */
+const LINES_MS = 5;
+
+/** What of a deployment a write changes, so that only that is read again. */
+export type Touched = 'all' | 'operations' | { readonly workload: string };
 
 export interface Opened {
   readonly database: Database;
@@ -32,6 +37,7 @@ export interface Opened {
   readonly reading: Reading;
   readonly logs: Logs;
   readonly records: Records;
+  readonly syncing: Syncing;
 }
 
 export class JournalFile {
@@ -40,7 +46,9 @@ export class JournalFile {
   readonly #log: JournalLog;
   /** Undefined from when the file was seen to be damaged until somebody asks again. */
   #open: Opened | undefined;
-  #syncing: Promise<void> | undefined;
+  #isSyncDue = false;
+  #lines: { readonly id: DeploymentId; readonly entry: StepEntry }[] = [];
+  #linesTimer: NodeJS.Timeout | undefined;
   #isClosed = false;
   #areIndexesDoubtful = false;
 
@@ -56,23 +64,35 @@ export class JournalFile {
     return this.#opened().records;
   }
 
-  /** One transaction; `changed` names the deployment whose record or operations it changes. */
-  write<T>(changed: DeploymentId | undefined, durability: Durability, work: (open: Opened) => T): T {
+  /**
+   * One transaction; `changed` names the deployment whose record or operations it changes, `touched` what of
+   * it. `then` is part of it, too, and gets the record as it is after `work`.
+   */
+  write<T>(
+    changed: DeploymentId | undefined,
+    durability: Durability,
+    work: (open: Opened) => T,
+    touched: Touched = 'all',
+    then?: (result: T, record: DeploymentRecord | undefined, open: Opened) => void,
+  ): T {
     const open = this.#opened();
-    const { database, reading, operations, records } = open;
-    const act = () =>
-      database.transaction(() => {
-        const result = work(open);
-        if (changed === undefined) return { result };
-        const record = reading.one(changed, records.get(changed));
-        return { result, now: { record, unfinished: operations.unfinished(changed) } };
-      });
+    const { database, operations, records } = open;
+    const lines = this.#takeLines();
+    const act = () => {
+      if (lines.length > 0) open.logs.recordSteps(lines);
+      const result = work(open);
+      if (changed === undefined) return { result };
+      const record = this.#recordNow(open, changed, touched);
+      then?.(result, record, open);
+      const unfinished = typeof touched === 'object' ? undefined : operations.unfinished(changed);
+      return { result, now: { record, unfinished } };
+    };
     try {
-      const { result, now } = durability === 'power' ? act() : database.unsynced(act);
+      const { result, now } = durability === 'power' ? database.transaction(act) : database.unsynced(act);
       if (durability === 'soon') this.#syncSoon();
       if (changed === undefined || now === undefined) return result;
-      records.replace(changed, now.record);
-      records.replaceOperations(changed, now.unfinished);
+      if (touched !== 'operations') records.replace(changed, now.record);
+      if (now.unfinished !== undefined) records.replaceOperations(changed, now.unfinished);
       return result;
     } catch (error) {
       if (error instanceof DamagedRow && changed !== undefined) {
@@ -81,6 +101,37 @@ export class JournalFile {
       this.#leave(open, error);
       throw error;
     }
+  }
+
+  #recordNow({ reading, records }: Opened, id: DeploymentId, touched: Touched): DeploymentRecord | undefined {
+    const before = records.get(id);
+    if (touched === 'operations') return before;
+    if (touched === 'all' || before === undefined) return reading.one(id, before);
+    return reading.withWorkload(before, touched.workload);
+  }
+
+  /** Writes a line of the engine's log, with the next write or a moment later. */
+  note(id: DeploymentId, entry: StepEntry): void {
+    this.#lines.push({ id, entry });
+    this.#linesTimer ??= setTimeout(() => this.writeLines(), LINES_MS).unref();
+  }
+
+  /** Those gathered until now. What can not be written is lost: it is a log for people. */
+  writeLines(): void {
+    if (this.#lines.length === 0 || this.#isClosed) return;
+    try {
+      this.write(undefined, 'kill', () => undefined);
+    } catch (error) {
+      this.#log.error({ err: error }, 'lines of the log of steps could not be written');
+    }
+  }
+
+  #takeLines(): readonly { readonly id: DeploymentId; readonly entry: StepEntry }[] {
+    clearTimeout(this.#linesTimer);
+    this.#linesTimer = undefined;
+    const lines = this.#lines;
+    if (lines.length > 0) this.#lines = [];
+    return lines;
   }
 
   read<T>(work: (open: Opened) => T): T {
@@ -94,19 +145,28 @@ export class JournalFile {
   }
 
   close(): void {
+    if (this.#open !== undefined) this.writeLines();
+    clearTimeout(this.#linesTimer);
     this.#isClosed = true;
+    this.#open?.syncing.close();
     this.#open?.database.close();
+  }
+
+  /** Resolves when all that was written until now outlives a loss of power. */
+  synced(): Promise<void> {
+    return this.#opened().syncing.synced();
   }
 
   /** One sync for all that was written within `SYNC_MS`; the process goes on meanwhile. */
   #syncSoon(): void {
-    if (this.#syncing !== undefined) return;
+    if (this.#isSyncDue) return;
+    this.#isSyncDue = true;
     const sync = async (): Promise<void> => {
       await sleep(SYNC_MS, undefined, { ref: false });
-      this.#syncing = undefined;
-      if (!this.#isClosed) await syncFile(`${this.#path}-wal`);
+      this.#isSyncDue = false;
+      if (!this.#isClosed) await this.synced();
     };
-    this.#syncing = sync().catch((error: unknown) => {
+    sync().catch((error: unknown) => {
       this.#log.error({ err: error }, 'the journal could not be synced; a loss of power may undo the last of it');
     });
   }
@@ -117,6 +177,7 @@ export class JournalFile {
     this.#open = undefined;
     this.#areIndexesDoubtful = true;
     this.#log.error({ err: error, path: this.#path }, 'the journal became damaged');
+    open.syncing.close();
     open.database.close();
   }
 
@@ -158,7 +219,8 @@ export class JournalFile {
       const quarantine = new Quarantine(database, now);
       const logs = new Logs(database, setLineAside);
       const operations = new SqliteOperations(database, now, setLineAside);
-      const open = { database, operations, quarantine, reading, logs, records: new Records() };
+      const syncing = new Syncing(`${this.#path}-wal`);
+      const open = { database, operations, quarantine, reading, logs, records: new Records(), syncing };
       this.#ifThereIsRoom(() => operations.cutShort());
       this.#fill(open);
       return open;
@@ -212,14 +274,5 @@ export class JournalFile {
       const held = quarantine.reservations().get(id);
       if (held !== undefined) records.setAside(id, held);
     }
-  }
-}
-
-async function syncFile(path: string): Promise<void> {
-  const file = await openFile(path, 'r');
-  try {
-    await file.datasync();
-  } finally {
-    await file.close();
   }
 }

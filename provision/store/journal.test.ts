@@ -313,6 +313,41 @@ describe('sqlite journal', () => {
     expect(again.deployments()).toEqual(journal.deployments());
   });
 
+  it('writes lines of the log of steps together, with the next write or a moment later', async () => {
+    const { journal, path } = sqlite();
+    const { id } = journal.accept(acceptance(1n));
+    const again = new SqliteJournal(path);
+    open.push(again);
+    const line = { workload: 'vm1', step: 'image', state: 'started', message: '', at: 1, trace: 't' } as const;
+    journal.recordStep(id, line);
+    expect(again.steps(id)).toEqual([]);
+    journal.recordStep(id, { ...line, at: 2 });
+    journal.begin(id);
+    expect(again.steps(id).map((one) => one.at)).toEqual([1, 2]);
+    journal.recordStep(id, { ...line, at: 3 });
+    await expect.poll(() => again.steps(id).map((one) => one.at)).toEqual([1, 2, 3]);
+    journal.recordStep(id, { ...line, at: 4 });
+    expect(journal.steps(id).map((one) => one.at)).toEqual([1, 2, 3, 4]);
+    journal.recordStep(id, { ...line, at: 5 });
+    journal.close();
+    open.splice(open.indexOf(journal), 1);
+    expect(again.steps(id).map((one) => one.at)).toEqual([1, 2, 3, 4, 5]);
+  });
+
+  it('is synced for all who wait, also while it is written and after it was closed', async () => {
+    const { journal } = sqlite();
+    const waits = [1n, 2n, 3n].map((contract) => {
+      journal.accept(acceptance(contract));
+      return journal.synced();
+    });
+    await Promise.all(waits);
+    journal.accept(acceptance(4n));
+    const last = journal.synced();
+    journal.close();
+    open.splice(open.indexOf(journal), 1);
+    await last;
+  });
+
   it('takes over a journal that knew no updates', () => {
     const { journal, path } = sqlite();
     const disk = { version: 0, name: 'd', type: 'zmount', data: '{"size":1}', metadata: 'm' };

@@ -171,7 +171,8 @@ export interface Counts {
 export interface Journal {
   /**
    * Records deployment, reservation and run at once: one `init` change a
-   * workload. Throws `deployment_exists` for a contract that is not gone.
+   * workload. Throws `deployment_exists` for a contract that is not gone. It outlives the process when this
+   * returns, and a loss of power once `synced` resolved: many that come at once share one wait for the disk.
    */
   accept(acceptance: Acceptance): DeploymentRecord;
   /**
@@ -182,8 +183,9 @@ export interface Journal {
    */
   revise(revision: Revision): DeploymentRecord;
   /**
-   * One line of the engine's log; kept while the deployment is, the newest `STEP_LIMIT` of them. A loss of
-   * power may undo it, however long ago it was.
+   * One line of the engine's log, which is for people; kept while the deployment is, the newest `STEP_LIMIT`
+   * of them. It is written with the next write or a few milliseconds later: what kills the process before
+   * that loses it, and so does a disk that is full. A loss of power may undo it, however long ago it was.
    */
   recordStep(id: DeploymentId, entry: StepEntry): void;
   /**
@@ -260,6 +262,8 @@ export interface Journal {
   steps(id: DeploymentId): readonly StepEntry[];
   /** Deployments that are gone, newest first, the newest `HISTORY_LIMIT` of them. */
   history(limit?: number): readonly Tombstone[];
+  /** Resolves when all that was written before outlives a loss of power; rejects with what the disk says. */
+  synced(): Promise<void>;
   close(): void;
 }
 
@@ -313,14 +317,6 @@ export function checkRevision(record: DeploymentRecord | undefined, { version, w
     const isGone = (state === 'error' || state === 'deleted') && held === undefined;
     if (!isRunning && !isGone) throw refuse(`workload '${name}' is not done with what it was asked before`);
   }
-}
-
-/** storaged's names of everything that has an owner now, to compare two moments. */
-export function ownedResources(journal: Journal): string {
-  const names = journal
-    .reservations()
-    .flatMap(({ workloads }) => workloads.flatMap(({ allocations }) => allocations.map(({ resource }) => resource)));
-  return names.sort().join('\n');
 }
 
 /** Nothing that runs is released: first it is wanted gone, or fails. */

@@ -46,25 +46,30 @@ export class Logs {
     return this.#database.get(sql, twin, contract.toString()) !== undefined;
   }
 
-  /** Inside of a transaction, as all that follows. */
-  recordStep(id: DeploymentId, { workload, step, state, message, at, trace }: StepEntry): void {
-    this.#database.run(
-      `INSERT INTO steps (deployment, workload, step, state, message, at, trace)
-       SELECT id,?,?,?,?,?,? FROM deployments WHERE id = ?`,
-      workload,
-      step,
-      state,
-      message,
-      at,
-      trace,
-      id,
-    );
-    this.#database.run(
-      `DELETE FROM steps WHERE deployment = ?1 AND sequence <=
-         (SELECT sequence FROM steps WHERE deployment = ?1 ORDER BY sequence DESC LIMIT 1 OFFSET ?2)`,
-      id,
-      STEP_LIMIT,
-    );
+  /** Inside of a transaction, as all that follows. Lines of what is gone are left out. */
+  recordSteps(lines: readonly { readonly id: DeploymentId; readonly entry: StepEntry }[]): void {
+    for (const { id, entry } of lines) {
+      const { workload, step, state, message, at, trace } = entry;
+      this.#database.run(
+        `INSERT INTO steps (deployment, workload, step, state, message, at, trace)
+         SELECT id,?,?,?,?,?,? FROM deployments WHERE id = ?`,
+        workload,
+        step,
+        state,
+        message,
+        at,
+        trace,
+        id,
+      );
+    }
+    for (const id of new Set(lines.map((line) => line.id))) {
+      this.#database.run(
+        `DELETE FROM steps WHERE deployment = ?1 AND sequence <=
+           (SELECT sequence FROM steps WHERE deployment = ?1 ORDER BY sequence DESC LIMIT 1 OFFSET ?2)`,
+        id,
+        STEP_LIMIT,
+      );
+    }
   }
 
   bury(

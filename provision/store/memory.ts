@@ -337,6 +337,10 @@ export class MemoryJournal implements Journal {
     return this.#tombstones.slice(0, limit);
   }
 
+  synced(): Promise<void> {
+    return Promise.resolve();
+  }
+
   close(): void {}
 
   #workload(id: DeploymentId, name: string): WorkloadRecord | undefined {

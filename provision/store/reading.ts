@@ -9,6 +9,7 @@ import {
   DEPLOYMENT_COLUMNS,
   recordOf,
   type StoredChange,
+  type StoredRecord,
   type StoredWorkload,
   type Values,
   WORKLOAD_COLUMNS,
@@ -145,6 +146,15 @@ export class Reading {
     return this.#record(row, workloads, before as Documented | undefined);
   }
 
+  /** The same where only one of its workloads changed. */
+  withWorkload(before: DeploymentRecord, name: string): DeploymentRecord {
+    const { id, twin, contract, sequence, version, hash, trace, acceptedAt, cancelled, paused } = before;
+    const now = this.workload(id, name);
+    const workloads = before.workloads.map((one) => (one.name === name && now !== undefined ? now : one));
+    const stored = { id, twin, contract, sequence, version, hash, trace, acceptedAt, cancelled, paused };
+    return this.#documented(stored, workloads, before as Documented);
+  }
+
   workload(id: DeploymentId, name: string): WorkloadRecord | undefined {
     const sql = `SELECT ${WORKLOAD_COLUMNS} FROM workloads WHERE deployment = ? AND name = ?`;
     const [row] = this.#database.arrays(sql, id, name);
@@ -158,7 +168,15 @@ export class Reading {
   }
 
   #record(row: Values, workloads: readonly WorkloadRecord[], before?: Documented): DeploymentRecord {
-    const record = { ...recordOf(row), workloads };
+    return this.#documented(recordOf(row), workloads, before);
+  }
+
+  #documented(
+    stored: StoredRecord,
+    workloads: readonly WorkloadRecord[],
+    before: Documented | undefined,
+  ): DeploymentRecord {
+    const record = { ...stored, workloads };
     const known = before?.[DOCUMENT];
     const document = known?.version === record.version ? known : { version: record.version };
     Object.defineProperty(record, DOCUMENT, { value: document });

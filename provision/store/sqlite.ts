@@ -3,7 +3,7 @@ import { GridError, isGridError } from '../../schemas/errors/index.ts';
 import type { Reservation } from '../plan/capacity.ts';
 import type { Ledger } from '../plan/ledger.ts';
 import type { Census } from './census.ts';
-import { isDamage, isUnwritable } from './database.ts';
+import { type Database, isDamage, isUnwritable } from './database.ts';
 import {
   type Acceptance,
   type Change,
@@ -23,8 +23,9 @@ import {
   type StepEntry,
   type Tombstone,
   VERSIONS_KEPT,
+  type WorkloadRecord,
 } from './journal.ts';
-import { JournalFile, type Opened } from './journal-file.ts';
+import { type Durability, JournalFile, type Opened } from './journal-file.ts';
 import type { JournalLog } from './opening.ts';
 import type { AskedOperation, OperationEnd, OperationRecord } from './operations.ts';
 import { ownerOf } from './quarantine.ts';
@@ -55,7 +56,7 @@ export class SqliteJournal implements Journal {
     const { twin, contract } = acceptance;
     const id = deploymentId(twin, contract);
     const created = this.#now();
-    return this.#asked(id, (open) => {
+    const write = (open: Opened): AskedOperation => {
       const { database, records } = open;
       if (records.get(id) !== undefined) {
         throw new GridError('deployment_exists', { twin, contract: contract.toString() });
@@ -79,7 +80,8 @@ export class SqliteJournal implements Journal {
         beginWorkload(database, id, workload, held, created);
       }
       return { kind: 'create' };
-    });
+    };
+    return this.#asked(id, write, 'soon');
   }
 
   revise(revision: Revision): DeploymentRecord {
@@ -115,14 +117,12 @@ export class SqliteJournal implements Journal {
   }
 
   recordStep(id: DeploymentId, entry: StepEntry): void {
-    // A log for people: it does not wait for the disk.
-    this.#file.write(undefined, 'kill', ({ logs }) => logs.recordStep(id, entry));
+    this.#file.note(id, entry);
   }
 
   finish(id: DeploymentId, name: string, outcome: Outcome): boolean {
-    return this.#file.write(id, 'soon', ({ database, reading }) => {
-      const workload = reading.workload(id, name);
-      if (workload === undefined || workload.state === 'deleted' || workload.state === outcome.state) return false;
+    return this.#change(id, name, (database, workload) => {
+      if (workload.state === 'deleted' || workload.state === outcome.state) return false;
       const { state } = outcome;
       const message = outcome.state === 'error' ? outcome.message : outcome.state === 'paused' ? 'paused' : '';
       const data = outcome.state === 'ok' ? outcome.data : workload.data;
@@ -144,10 +144,9 @@ export class SqliteJournal implements Journal {
   }
 
   settle(id: DeploymentId, name: string, outcome: ChangeOutcome): boolean {
-    return this.#file.write(id, 'soon', ({ database, reading }) => {
-      const workload = reading.workload(id, name);
-      const next = workload?.next;
-      if (workload?.state !== 'ok' || next === undefined) return false;
+    return this.#change(id, name, (database, workload) => {
+      const { next } = workload;
+      if (workload.state !== 'ok' || next === undefined) return false;
       const created = this.#now();
       database.run('UPDATE workloads SET next_version = NULL, next = NULL WHERE deployment = ? AND name = ?', id, name);
       if (outcome.state === 'unchanged') {
@@ -215,11 +214,10 @@ export class SqliteJournal implements Journal {
   }
 
   release(id: DeploymentId, name: string): void {
-    this.#file.write(id, 'soon', ({ database, reading }) => {
-      const workload = reading.workload(id, name);
-      if (workload === undefined || !isReleasable(workload)) return;
+    this.#change(id, name, (database, workload) => {
+      if (!isReleasable(workload)) return false;
       database.run('UPDATE workloads SET held = NULL WHERE deployment = ? AND name = ?', id, name);
-      if (workload.removal === undefined || workload.state === 'deleted') return;
+      if (workload.removal === undefined || workload.state === 'deleted') return true;
       const { data, removal: message } = workload;
       const created = this.#now();
       database.run(
@@ -230,6 +228,7 @@ export class SqliteJournal implements Journal {
         name,
       );
       logChange(database, id, { ...versionOf(workload), state: 'deleted', message, data, created });
+      return true;
     });
   }
 
@@ -252,20 +251,20 @@ export class SqliteJournal implements Journal {
     const record = records.get(id);
     if (record === undefined || record.cancelled !== undefined) return false;
     if (records.pending(id).some((one) => one.kind === 'restore')) return false;
-    this.#file.write(id, 'kill', ({ operations }) => operations.ask(record, { kind: 'restore', trace }));
+    this.#file.write(id, 'kill', ({ operations }) => operations.ask(record, { kind: 'restore', trace }), 'operations');
     return true;
   }
 
   begin(id: DeploymentId): readonly OperationRecord[] {
     if (this.pending(id).some((one) => one.state !== 'running')) {
-      this.#file.write(id, 'kill', ({ operations }) => operations.begin(id));
+      this.#file.write(id, 'kill', ({ operations }) => operations.begin(id), 'operations');
     }
     return this.pending(id);
   }
 
   end(id: DeploymentId, state: OperationEnd, error: string, operation?: string): boolean {
     if (!this.pending(id).some((one) => one.state === 'running')) return false;
-    return this.#file.write(id, 'kill', ({ operations }) => operations.end(id, state, error, operation));
+    return this.#file.write(id, 'kill', ({ operations }) => operations.end(id, state, error, operation), 'operations');
   }
 
   deployment(id: DeploymentId): DeploymentRecord | undefined {
@@ -317,6 +316,7 @@ export class SqliteJournal implements Journal {
   }
 
   steps(id: DeploymentId): readonly StepEntry[] {
+    this.#file.writeLines();
     return this.#file.read(({ logs }) => logs.steps(id));
   }
 
@@ -331,17 +331,30 @@ export class SqliteJournal implements Journal {
     return records.get(id) !== undefined || this.#file.read(({ logs }) => logs.isInHistory(twin, contract));
   }
 
+  synced(): Promise<void> {
+    return this.#file.synced();
+  }
+
   close(): void {
     this.#file.close();
   }
 
+  /** A change of one workload that is there; false where there is nothing to change. */
+  #change(id: DeploymentId, name: string, work: (database: Database, workload: WorkloadRecord) => boolean): boolean {
+    const isIt = (one: WorkloadRecord): boolean => one.name === name;
+    if (this.#file.records.get(id)?.workloads.some(isIt) !== true) return false;
+    const act = ({ database, reading }: Opened): boolean => {
+      const workload = reading.workload(id, name);
+      return workload !== undefined && work(database, workload);
+    };
+    return this.#file.write(id, 'soon', act, { workload: name });
+  }
+
   /** What somebody asks for: the change, and its operation. Gives the record as it is then. */
-  #asked(id: DeploymentId, work: (open: Opened) => AskedOperation): DeploymentRecord {
+  #asked(id: DeploymentId, work: (open: Opened) => AskedOperation, durability: Durability = 'power'): DeploymentRecord {
     try {
-      this.#file.write(id, 'power', (open) => {
-        const asked = work(open);
-        const { reading, records, operations } = open;
-        operations.ask(reading.one(id, records.get(id)) as DeploymentRecord, asked);
+      this.#file.write(id, durability, work, 'all', (asked, record, { operations }) => {
+        operations.ask(record as DeploymentRecord, asked);
       });
     } catch (error) {
       if (isGridError(error) || !(isUnwritable(error) || isDamage(error))) throw error;

@@ -67,7 +67,7 @@ export async function acceptOn(
     contractPublicIps: 0,
   });
   if (!plan.fits) throw new Error(JSON.stringify(plan.refusals));
-  return journal.accept({
+  const record = journal.accept({
     twin: deployment.twin_id,
     contract: deployment.contract_id,
     version: 0,
@@ -81,6 +81,8 @@ export async function acceptOn(
     })),
     reservation: plan.reservation,
   });
+  await journal.synced();
+  return record;
 }
 
 /** A network, a disk, a volume and a machine that uses them. */
