@@ -32,6 +32,7 @@ import { Reports } from './reports/reports.ts';
 import type { TrafficLimits } from './reports/traffic.ts';
 import { provisionService } from './service.ts';
 import type { Journal } from './store/journal.ts';
+import { lockJournal } from './store/lock.ts';
 import { SqliteJournal } from './store/sqlite.ts';
 import { Verifier } from './verify.ts';
 import { workloadDrivers } from './workloads/index.ts';
@@ -76,12 +77,15 @@ export interface Provisiond {
 const STEP_BACKLOG = 4096;
 const TWINS_RETRY_MS = 1_000;
 
+/** Throws `journal_in_use` where another process works by the journal in its folder. */
 export function startProvisiond(options: ProvisiondOptions): Provisiond {
   const { server, bus, log, root } = options;
   const stopping = new AbortController();
   const chainClient = bus.of(chain);
   const observed = options.metrics === undefined ? undefined : new Observed(options.metrics);
-  const opened = options.journal ?? new SqliteJournal(join(root, 'journal.sqlite'), { log });
+  const path = join(root, 'journal.sqlite');
+  const lock = options.journal === undefined ? lockJournal(path) : undefined;
+  const opened = options.journal ?? new SqliteJournal(path, { log });
   const journal = observed?.journal(opened) ?? opened;
   const { capacityLimits, trafficLimits } = options;
   const reports = new Reports({
@@ -201,6 +205,7 @@ export function startProvisiond(options: ProvisiondOptions): Provisiond {
       await Promise.allSettled(tasks);
       reports.close();
       journal.close();
+      lock?.release();
     },
   };
 }

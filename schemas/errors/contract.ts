@@ -181,7 +181,7 @@ export const contractErrors = {
     remedy: 'try again; nothing was changed. On the node: make room where provisiond keeps its journal',
   }),
   journal_in_use: entry({
-    number: 2137,
+    number: 2136,
     stage: 'host',
     fault: 'operator',
     retryable: false,

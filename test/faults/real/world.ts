@@ -209,7 +209,12 @@ export class RealWorld {
   async #came(contract: bigint, version: number, wanted: readonly string[]): Promise<void> {
     const until = Date.now() + DONE_DEADLINE_MS;
     for (;;) {
-      const changes = await this.#ask(deploymentChanges, { contract_id: Number(contract) });
+      const asked = this.#ask(deploymentChanges, { contract_id: Number(contract) });
+      const changes = await asked.catch((error: unknown) => {
+        if (this.#isCancelled) return [];
+        throw error;
+      });
+      if (this.#isCancelled) return;
       const told = changes.map(({ name, result }) => `${name} ${result.state}`).sort();
       const begun = told.filter((line) => line.endsWith(' init'));
       const found = told.filter((line) => !line.endsWith(' init'));
