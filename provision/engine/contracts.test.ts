@@ -1,3 +1,5 @@
+import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { beforeEach, describe, expect, it, vi } from 'vitest';
 import type { chain } from '../../modules/api-gateway/interface.ts';
@@ -5,6 +7,7 @@ import { silentLog } from '../../modules/zbus/broker.ts';
 import type { Client } from '../../modules/zbus/definition.ts';
 import type { Journal } from '../store/journal.ts';
 import { MemoryJournal } from '../store/memory.ts';
+import { SqliteJournal } from '../store/sqlite.ts';
 import { oks, states, tenant } from '../testing/engine.ts';
 import { engineWorld } from '../testing/engine-world.ts';
 import type { TestHost } from '../testing/host.ts';
@@ -147,9 +150,14 @@ describe('contract watch', () => {
   });
 
   /** A watch over the same node, whose chain answers as told. */
-  function watchWith(journal: Journal, answers: Partial<Client<typeof chain>>, more = {}): ContractWatch {
+  function watchWith(
+    journal: Journal,
+    answers: Partial<Client<typeof chain>>,
+    more = {},
+    until = signal,
+  ): ContractWatch {
     return new ContractWatch({
-      ...{ journal, engine: startEngine(journal), events: () => host.events.read(signal), log: silentLog },
+      ...{ journal, engine: startEngine(journal), events: () => host.events.read(until), log: silentLog },
       chain: new Proxy(host.chainClient, {
         get: (real, name) => Reflect.get(answers, name) ?? Reflect.get(real, name),
       }),
@@ -211,6 +219,78 @@ describe('contract watch', () => {
     const asked = (method: string): number => host.calls.filter((call) => call.method === method).length;
     expect([asked('ContractBatch'), asked('Contract')]).toEqual([3, 0]);
     expect(watch.last).toMatchObject({ held: 600, missing: 0, cancelled: 0, differences: [] });
+  });
+
+  it('an answer from before an event does not take its pause back, a later one does', async () => {
+    const { journal, engine } = await running([1n]);
+    const { chainClient } = host;
+    const end = new AbortController();
+    const gate = Promise.withResolvers<void>();
+    let answers = 0;
+    const watch = watchWith(
+      journal,
+      {
+        ContractBatch: async (args, options) => {
+          const facts = await chainClient.ContractBatch(args, options);
+          answers += 1;
+          if (answers === 2) await gate.promise;
+          if (answers > 1) return facts;
+          host.tell('grace_started', 1n);
+          await vi.waitFor(() => expect(journal.deployment('7-1')?.paused).toBe(true));
+          return facts;
+        },
+      },
+      {},
+      end.signal,
+    );
+    const follow = watch.run(end.signal);
+    await vi.waitFor(() => expect(watch.last).toBeDefined());
+    expect(journal.deployment('7-1')?.paused).toBe(true);
+    gate.resolve();
+    await vi.waitFor(() => expect(journal.deployment('7-1')?.paused).toBe(false));
+    end.abort();
+    await follow;
+    await engine.idle();
+  });
+
+  it.each([
+    ['by its event', true],
+    ['by a comparison', false],
+  ])('gives up what was set aside when its contract is over, %s', async (_, isTold) => {
+    const path = join(world.folder, 'journal.sqlite');
+    const whole = new SqliteJournal(path);
+    for (const contract of [1n, 2n]) {
+      await accept(whole, tenant.contracted(host, contract, [networkWorkload(`net${contract}`)]));
+    }
+    whole.close();
+    const file = new DatabaseSync(path);
+    file.exec(
+      "UPDATE workloads SET held = 'x' WHERE deployment = '7-1'; UPDATE deployments SET version = -1 WHERE id = '7-1'",
+    );
+    file.close();
+    const journal = new SqliteJournal(path);
+    expect(new Set(journal.quarantined().map(({ deployment }) => deployment))).toEqual(new Set(['7-1']));
+    const end = new AbortController();
+    const watch = watchWith(journal, {}, {}, end.signal);
+    expect(await watch.compare(signal)).toBe(0);
+    expect(journal.knows(7, 1n)).toBe(false);
+    if (isTold) {
+      const run = watch.run(end.signal);
+      host.tell('alive');
+      await vi.waitFor(() => expect(host.calls.filter((call) => call.method === 'ContractBatch')).toHaveLength(3));
+      host.cancelContract(1n);
+      await vi.waitFor(() => expect(journal.knows(7, 1n)).toBe(true));
+      end.abort();
+      await run;
+    } else {
+      host.contracts.delete(1n);
+      expect(await watch.compare(signal)).toBe(1);
+    }
+    expect(journal.knows(7, 1n)).toBe(true);
+    expect(journal.quarantined()).toEqual([]);
+    expect(journal.deployments().map(({ id }) => id)).toEqual(['7-2']);
+    expect(await watch.compare(signal)).toBe(0);
+    journal.close();
   });
 
   it('tells of another version, another payer and another tenant of the node, and does nothing about it', async () => {

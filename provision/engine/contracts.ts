@@ -9,7 +9,8 @@ import type { ContractFacts, chain } from '../../modules/api-gateway/interface.t
 import type { BusLog } from '../../modules/zbus/broker.ts';
 import type { Client, StreamValue } from '../../modules/zbus/definition.ts';
 import type { Infer } from '../../modules/zbus/wire.ts';
-import type { DeploymentId, DeploymentRecord, Journal } from '../store/journal.ts';
+import { type DeploymentId, type DeploymentRecord, deploymentId, type Journal } from '../store/journal.ts';
+import { ownerOf } from '../store/quarantine.ts';
 import type { Engine } from './engine.ts';
 
 export interface ContractWatchLimits {
@@ -70,6 +71,9 @@ export interface Comparison {
   readonly differences: readonly Difference[];
 }
 
+/** What a contract pays for; of one whose record is damaged nothing else is known. */
+type Held = Pick<DeploymentRecord, 'id' | 'twin' | 'contract'> & { readonly hash?: string };
+
 export interface ContractWatchOptions {
   readonly journal: Journal;
   readonly engine: Engine;
@@ -91,6 +95,8 @@ export class ContractWatch {
   #told = new Set<string>();
   /** When a contract was first seen at another node, by deployment: monotonic milliseconds. */
   readonly #movedSince = new Map<DeploymentId, number>();
+  /** The block of the newest event about a grace period, by contract: an older answer says nothing of that. */
+  readonly #graceTold = new Map<bigint, number>();
 
   constructor(options: ContractWatchOptions) {
     this.#options = options;
@@ -115,7 +121,7 @@ export class ContractWatch {
     this.#lookOnce(record, signal).catch(() => this.#due.abort());
   }
 
-  async #lookOnce(record: DeploymentRecord, signal: AbortSignal): Promise<void> {
+  async #lookOnce(record: Held, signal: AbortSignal): Promise<void> {
     const facts = await this.#read(record.contract, signal);
     if (isGone(facts)) this.#due.abort();
     else this.#follows(record, facts);
@@ -145,14 +151,18 @@ export class ContractWatch {
     this.#due.abort();
   }
 
-  #hear({ Kind, ContractID }: ContractEvent, signal: AbortSignal): void {
+  #hear({ Kind, ContractID, BlockNumber }: ContractEvent, signal: AbortSignal): void {
     const { engine, log, journal } = this.#options;
+    if (Kind !== 'grace_started' && Kind !== 'grace_ended' && Kind !== 'cancelled') return;
     // By the contract alone: who pays for it may be another twin than whose deployment it is.
-    const record = journal.holder(ContractID);
+    const record = journal.holder(ContractID) ?? this.#damaged().find(({ contract }) => contract === ContractID);
     if (record === undefined) return;
-    if (Kind === 'grace_started') engine.pause(record.id, true, GRACE);
-    if (Kind === 'grace_ended') engine.pause(record.id, false, OVER);
-    if (Kind !== 'cancelled') return;
+    if (Kind !== 'cancelled') {
+      const isGrace = Kind === 'grace_started';
+      this.#graceTold.set(ContractID, BlockNumber);
+      engine.pause(record.id, isGrace, isGrace ? GRACE : OVER);
+      return;
+    }
     this.#confirmEvent(record, signal).catch((error: unknown) => {
       if (signal.aborted) return;
       log.warn({ err: error, deployment: record.id }, 'event not confirmed, comparing with the chain');
@@ -161,7 +171,7 @@ export class ContractWatch {
   }
 
   /** The read may still show the block before the event: it is asked again for a few blocks. */
-  async #confirmEvent(record: DeploymentRecord, signal: AbortSignal): Promise<void> {
+  async #confirmEvent(record: Held, signal: AbortSignal): Promise<void> {
     const node = await this.#node(signal);
     const giveUpAt = performance.now() + 3 * this.#limits.confirmDelayMs;
     while (performance.now() < giveUpAt) {
@@ -209,7 +219,9 @@ export class ContractWatch {
   async compare(signal: AbortSignal): Promise<number> {
     const { journal } = this.#options;
     // Read first: what is accepted while the chain answers is newer than the answer.
-    const held = journal.deployments().filter((record) => record.cancelled === undefined);
+    const whole = journal.deployments().filter((record) => record.cancelled === undefined);
+    const held: readonly Held[] = [...whole, ...this.#damaged()];
+    this.#forgetAllBut(new Set(held.map(({ id }) => id)));
     const at = Date.now();
     if (held.length === 0) {
       this.#told.clear();
@@ -218,7 +230,7 @@ export class ContractWatch {
     }
     const node = await this.#node(signal);
     const differences: Difference[] = [];
-    const missing: DeploymentRecord[] = [];
+    const missing: Held[] = [];
     let block = 0;
     for (let begin = 0; begin < held.length; begin += BATCH) {
       const records = held.slice(begin, begin + BATCH);
@@ -238,19 +250,37 @@ export class ContractWatch {
         }
       }
     }
+    for (const [contract, told] of this.#graceTold) if (told <= block) this.#graceTold.delete(contract);
     this.#tell(differences);
     const cancelled = await this.#giveUp(missing, held.length, node, signal);
     this.#last = { at, block, held: held.length, missing: missing.length, cancelled, differences };
     return cancelled;
   }
 
-  #follows(record: DeploymentRecord, facts: Facts): void {
+  /** Set aside by the journal: what they hold stays until their contract is over. */
+  #damaged(): Held[] {
+    const { journal } = this.#options;
+    const ids = new Set(journal.quarantined().map(({ deployment }) => deployment));
+    return [...ids].flatMap((id) => {
+      const owner = ownerOf(id);
+      if (owner === undefined || deploymentId(owner.twin, owner.contract) !== id) return [];
+      const isWhole = journal.deployment(id) !== undefined || journal.knows(owner.twin, owner.contract);
+      return isWhole ? [] : [{ id, ...owner }];
+    });
+  }
+
+  #forgetAllBut(held: ReadonlySet<DeploymentId>): void {
+    for (const id of this.#movedSince.keys()) if (!held.has(id)) this.#movedSince.delete(id);
+  }
+
+  #follows(record: Held, facts: Facts): void {
+    if (facts.BlockNumber < (this.#graceTold.get(record.contract) ?? 0)) return;
     const isGrace = facts.State === 'grace';
     this.#options.engine.pause(record.id, isGrace, isGrace ? GRACE : OVER);
   }
 
   /** Pauses at once; true once it has been away so long that what is here may go. */
-  #moved(record: DeploymentRecord, facts: Facts, differences: Difference[]): boolean {
+  #moved(record: Held, facts: Facts, differences: Difference[]): boolean {
     const since = this.#movedSince.get(record.id) ?? performance.now();
     this.#movedSince.set(record.id, since);
     this.#options.engine.pause(record.id, true, MOVED);
@@ -270,15 +300,10 @@ export class ContractWatch {
   }
 
   /** Each is asked for alone, twice, with a block between; at most so many go in one run. */
-  async #giveUp(
-    missing: readonly DeploymentRecord[],
-    held: number,
-    node: number,
-    signal: AbortSignal,
-  ): Promise<number> {
+  async #giveUp(missing: readonly Held[], held: number, node: number, signal: AbortSignal): Promise<number> {
     const { log, engine } = this.#options;
     const { removalsPerRun, confirmDelayMs } = this.#limits;
-    const suspects: { record: DeploymentRecord; block: number }[] = [];
+    const suspects: { record: Held; block: number }[] = [];
     for (const record of missing.slice(0, removalsPerRun * ASKED_FOR_EACH)) {
       const facts = await this.#read(record.contract, signal);
       if (isElsewhere(facts, node)) suspects.push({ record, block: facts.BlockNumber });
@@ -301,7 +326,7 @@ export class ContractWatch {
   }
 
   /** Whether a later block than that says so, too. A chain that stands still says nothing. */
-  async #isGoneLater(record: DeploymentRecord, block: number, node: number, signal: AbortSignal): Promise<boolean> {
+  async #isGoneLater(record: Held, block: number, node: number, signal: AbortSignal): Promise<boolean> {
     const giveUpAt = performance.now() + 3 * this.#limits.confirmDelayMs;
     for (;;) {
       const facts = await this.#read(record.contract, signal);
@@ -320,7 +345,7 @@ export class ContractWatch {
     return this.#options.chain.Contract({ id: contract }, { deadlineMs: this.#limits.readDeadlineMs, signal });
   }
 
-  #readMany(records: readonly DeploymentRecord[], signal: AbortSignal): Promise<Facts[]> {
+  #readMany(records: readonly Held[], signal: AbortSignal): Promise<Facts[]> {
     const ids = records.map(({ contract }) => contract);
     const calling = { deadlineMs: this.#limits.readDeadlineMs, signal };
     return this.#options.chain.ContractBatch({ ids, mostAgeSeconds: 0 }, calling);
@@ -336,12 +361,12 @@ function isElsewhere(facts: Facts, node: number): boolean {
 }
 
 /** What a person should know and the node does nothing about: what was accepted runs on. */
-function differencesOf({ id, twin, hash }: DeploymentRecord, facts: Facts): Difference[] {
+function differencesOf({ id, twin, hash }: Held, facts: Facts): Difference[] {
   const found: Difference[] = [];
   const say = (kind: Difference['kind'], expected: string, actual: string): void => {
     found.push({ deployment: id, kind, expected, actual });
   };
-  if (facts.DeploymentHash !== hash) say('hash', hash, facts.DeploymentHash);
+  if (hash !== undefined && facts.DeploymentHash !== hash) say('hash', hash, facts.DeploymentHash);
   if (facts.TwinID !== twin) say('twin', `twin ${twin}`, `twin ${facts.TwinID}`);
   if (facts.RentedBy !== 0 && facts.RentedBy !== twin) say('rent', `twin ${twin}`, `twin ${facts.RentedBy}`);
   return found;

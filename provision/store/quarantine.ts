@@ -99,7 +99,9 @@ export class Quarantine {
 
   /** The deployment's contract is over: it is no longer set aside. False when it was not. Inside of a transaction. */
   discharge(id: DeploymentId): boolean {
-    return this.#database.run('DELETE FROM quarantine WHERE deployment = ? AND reservation IS NOT NULL', id) > 0;
+    const sql = 'SELECT 1 FROM quarantine WHERE deployment = ? AND reservation IS NOT NULL';
+    if (this.#database.get(sql, id) === undefined) return false;
+    return this.#database.run('DELETE FROM quarantine WHERE deployment = ?', id) > 0;
   }
 
   #write({ table, key, deployment, reason }: Damage, salvage: object, held: readonly ReservedWorkload[] | undefined) {

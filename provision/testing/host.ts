@@ -378,7 +378,9 @@ export class TestHost {
   /** One numbered event of the chain. */
   tell(Kind: string, ContractID = 0n, lost = false): void {
     this.sequence += 1;
-    const event = { Kind, ContractID, TwinID: 7, BlockNumber: 9, Generation: this.generation, Sequence: this.sequence };
+    this.block += 1;
+    const { block: BlockNumber } = this;
+    const event = { Kind, ContractID, TwinID: 7, BlockNumber, Generation: this.generation, Sequence: this.sequence };
     if (!lost) this.events.push(event);
   }
 
