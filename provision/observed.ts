@@ -86,8 +86,9 @@ export class Observed {
     return measured(
       journal,
       (write, run, args) => {
-        const [id, state] = args as readonly [string, string];
-        const ending = write === 'end' || write === 'tombstone' ? journal.pending(id) : [];
+        const [id, state, , only] = args as readonly [string, string, string?, string?];
+        const isEnding = write === 'end' || write === 'tombstone';
+        const ending = isEnding ? journal.pending(id).filter((one) => only === undefined || one.id === only) : [];
         const began = performance.now();
         const result = span('journal write', { 'gridnode.write': write }, () => run());
         this.#commitSeconds.observe({ write }, (performance.now() - began) / 1000);

@@ -43,8 +43,12 @@ function standingOf(
   return record !== undefined || journal.knows(twinId, contractId) ? 'ownerless' : 'unknown';
 }
 
+/** What is told there, nobody holds anything by. */
+const LOGS: ReadonlySet<string> = new Set(['changes', 'steps', 'operations', 'history']);
+
 /** What does not say whose it was may be anybody's, but for a whole journal that was lost: this one began after it. */
 function isAbout({ deployment, table }: Quarantined, id: DeploymentId): boolean {
+  if (LOGS.has(table)) return false;
   return deployment === '' ? table !== 'journal' : deployment === id;
 }
 

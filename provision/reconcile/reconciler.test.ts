@@ -136,6 +136,28 @@ describe('the comparison of the host with the journal', () => {
     expect(states(journal)).toEqual(allOk);
   });
 
+  it('removes what it once promised although lines of logs are damaged', async () => {
+    await history();
+    host.disks.set('7-5-old', { size: 1, formatted: false });
+    const lines = ['steps', 'changes', 'operations', 'history'].flatMap((table) =>
+      ['7-5', ''].map((deployment): Quarantined => ({ table, key: '1', deployment, reason: 'x', at: 1 })),
+    );
+    const compare = comparison({
+      journal: {
+        deployment: (id) => journal.deployment(id),
+        deployments: () => journal.deployments(),
+        knows: (twin, contract) => journal.knows(twin, contract),
+        quarantined: () => lines,
+      },
+    });
+    for (let run = 0; run < 3; run++) {
+      clock += graceMs;
+      await compare.run();
+    }
+    expect(host.disks.has('7-5-old')).toBe(false);
+    expect(states(journal)).toEqual(allOk);
+  });
+
   it('skips the kinds of daemons that are away, and what those may be using', async () => {
     const owned = await history();
     leak();
