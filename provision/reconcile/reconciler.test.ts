@@ -275,6 +275,29 @@ describe('the comparison of the host with the journal', () => {
     ]);
   });
 
+  it('goes on with repairs and with other leaks where removals hang', async () => {
+    await history();
+    for (let n = 0; n < 6; n++) host.disks.set(`7-5-d${n}`, { size: 1, formatted: false });
+    const compare = comparison({ limits: { ...RECONCILE_LIMITS, intervalMs: 60_000 } });
+    await compare.run();
+    clock += graceMs;
+    host.machines.delete('7-1-vm1');
+    const tried: unknown[] = [];
+    host.hook = ({ method, args }, when) => {
+      if (method !== 'Remove' || when !== 'before' || !/-d[0-2]$/.test(String(args.name))) return;
+      tried.push(args.name);
+      clock += 30_000;
+      throw new Error('no answer within 30000 ms');
+    };
+    await compare.run();
+    expect(tried).toHaveLength(2);
+    await compare.run();
+    await compare.run();
+    await engine.idle();
+    expect(host.machines.has('7-1-vm1')).toBe(true);
+    expect([...host.disks.keys()].filter((name) => name.startsWith('7-5-'))).toEqual(['7-5-d0', '7-5-d1', '7-5-d2']);
+  });
+
   it('does not care what the time of day does', async () => {
     await history();
     host.disks.set('7-5-old', { size: GIB, formatted: false });

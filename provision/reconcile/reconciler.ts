@@ -69,6 +69,8 @@ export class Reconciler {
   readonly #sightings = new Sightings();
   /** Of what is not there: once may be a moment's. */
   readonly #misses = new Sightings();
+  /** What could not be removed when that was last tried: it waits behind the others. */
+  readonly #failed = new Set<string>();
   /** Daemons that have answered once. */
   readonly #met = new Set<Module>();
   readonly #stopping = new AbortController();
@@ -174,7 +176,10 @@ export class Reconciler {
     for (const deployment of lost) lanes.recheck(deployment);
   }
 
-  /** In the order in which things can go; what is in use by something that stays, stays. */
+  /**
+   * In the order in which things can go; what is in use by something that stays, stays. No removal begins after
+   * as long as there is between two runs: repairs wait for it.
+   */
   async #removeAll(
     { away }: HostReading,
     strays: readonly Leak[],
@@ -182,7 +187,12 @@ export class Reconciler {
     tally: Tally,
   ): Promise<void> {
     const { log } = this.#options;
-    const ordered = [...strays, ...ownerless].sort((a, b) => rankOf(a.item) - rankOf(b.item));
+    const leaks = [...strays, ...ownerless];
+    const names = new Set(leaks.map(({ item }) => sightingOf(item)));
+    for (const name of this.#failed) if (!names.has(name)) this.#failed.delete(name);
+    const turnOf = ({ item }: Leak): number => 2 * rankOf(item) + Number(this.#failed.has(sightingOf(item)));
+    const ordered = leaks.sort((a, b) => turnOf(a) - turnOf(b));
+    const until = this.#now() + this.#limits.intervalMs;
     const held = new Map<DeploymentId, number>();
     let removed = 0;
     let beyond = 0;
@@ -193,7 +203,8 @@ export class Reconciler {
       const isHeld = deployment !== undefined && (held.get(deployment) ?? rank) < rank;
       const isDue = this.#sightings.remainingMs(sightingOf(item), this.#now()) === 0;
       const canTell = !usersOf(item.module).some((user) => away.has(user));
-      if (isDue && !isHeld && canTell && removed < this.#limits.removalsPerRun) {
+      const mayGo = removed < this.#limits.removalsPerRun && this.#now() < until;
+      if (isDue && !isHeld && canTell && mayGo) {
         if (await this.#remove(leak, strays.includes(leak))) {
           removed += 1;
           tally.removed(item);
@@ -228,11 +239,13 @@ export class Reconciler {
     } catch (error) {
       this.#stopping.signal.throwIfAborted();
       this.#count('failedInAll', kind);
+      this.#failed.add(sightingOf(item));
       log.error({ err: error, module, kind, name, owner }, 'could not remove what no deployment owns');
       return false;
     }
     if (!isRemoved) return false;
     this.#sightings.forget(sightingOf(item));
+    this.#failed.delete(sightingOf(item));
     this.#count('removedInAll', kind);
     log.warn({ module, kind, name, owner, bytes: item.bytes }, 'removed what no deployment owns');
     return true;
