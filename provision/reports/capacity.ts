@@ -100,18 +100,22 @@ export class CapacityReporter {
   async #tellAll(signal: AbortSignal): Promise<void> {
     const [firstDelayMs, maxDelayMs] = this.#limits.retryMs;
     let delayMs = firstDelayMs;
+    // Where something fails that is not known as a refusal, who is to blame comes to stand alone, and behind the others.
+    let most = BATCH;
     while (!signal.aborted) {
       if (this.#changed.size === 0) await this.#untilChanged(signal);
       await sleep(this.#limits.gatherMs, undefined, { signal }).catch(() => undefined);
       if (signal.aborted) return;
-      const ids = [...this.#changed].slice(0, BATCH);
+      const ids = [...this.#changed].slice(0, most);
       for (const id of ids) this.#changed.delete(id);
       try {
         await this.#report(ids, signal);
         delayMs = firstDelayMs;
+        most = Math.min(most * 2, BATCH);
       } catch (error) {
         for (const id of ids) this.#changed.add(id);
         if (signal.aborted) return;
+        most = Math.ceil(Math.min(most, ids.length) / 2);
         this.#failed += 1;
         this.#options.log.warn({ err: error, againInMs: delayMs }, 'the chain was not told what contracts use');
         await sleep(delayMs, undefined, { signal }).catch(() => undefined);
