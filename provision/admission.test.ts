@@ -194,7 +194,7 @@ function step(world: World, command: Exclude<Command, { kind: 'ask' | 'grow' }>)
 const isRunningDisk = ({ type, state, next, removal }: WorkloadRecord): boolean =>
   type === 'zmount' && state === 'ok' && next === undefined && removal === undefined;
 
-describe('admission (W20)', () => {
+describe('W20: admission', () => {
   it('takes what fits what is left and nothing else, step by step, as the dry run says', async () => {
     const seen = { accepted: 0, refused: 0, grown: 0, notGrown: 0 };
     await fc.assert(

@@ -42,7 +42,7 @@ describe('keys of twins', () => {
   });
   const reads = (): number => host.calls.filter((call) => call.method === 'Twin').length;
 
-  it('are kept, and read again when a twin signs with another one', async () => {
+  it('W27: are kept, and read again when a twin signs with another one', async () => {
     const before = new Tenant(7);
     const after = new Tenant(7);
     host.twins.set(7, before.publicKey);

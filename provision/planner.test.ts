@@ -116,7 +116,7 @@ describe('the dry run', () => {
     expect(daemon.journal.deployment('7-1')?.version).toBe(0);
   });
 
-  it('comes to what deploying comes to, with the same reasons', async () => {
+  it('W20: comes to what deploying comes to, with the same reasons', async () => {
     daemon = await stand.startHere({ host: { cpus: 2, memoryBytes: 6 * GIB } });
     let contract = 0n;
     const anyWorkloads = fc

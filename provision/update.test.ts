@@ -375,7 +375,7 @@ describe('an update', () => {
     expect((await got()).workloads).toHaveLength(4);
   });
 
-  it('believes no result that a client sends', async () => {
+  it('W25: believes no result that a client sends', async () => {
     await deployed();
     const forged = { ...at(1, diskWorkload('forged', GIB)), result: { ...noResult(), state: 'ok', data: '{"x":1}' } };
     await stand.update(next([...first(), forged]));

@@ -75,7 +75,7 @@ it('refuses with the sentences that existing clients know', () => {
   );
 });
 
-it('refuses what would lead out of a file name, a shell word, an option or a YAML string', () => {
+it('W28: refuses what would lead out of a file name, a shell word, an option or a YAML string', () => {
   for (const Name of ['../x', 'a/b', '.hidden', 'a b', 'x'.repeat(200), '-S'])
     expect(reason({ Name })).toMatch(/^invalid name/);
   for (const key of ['A B', 'A;reboot', '1A', '']) {

@@ -148,7 +148,7 @@ describe('engine', () => {
     expect(host.resources).toEqual(['network 7-1-net1', 'volume 7-1-vol1']);
   });
 
-  it('keeps a tombstone until the last resource is really gone', async () => {
+  it('W12: keeps a tombstone until the last resource is really gone', async () => {
     const journal = new MemoryJournal();
     const engine = startEngine(journal);
     engine.submit((await accept(journal, full())).id);

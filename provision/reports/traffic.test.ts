@@ -40,7 +40,7 @@ async function hour(bytes: number, machine = '7-1-vm'): Promise<void> {
   node.cut();
 }
 
-describe('the meter', () => {
+describe('W29: the meter', () => {
   it('counts the first minutes of a machine, both directions, and nothing of private networks', async () => {
     node.counters.set('7-1-vm', 700);
     node.counters.set('gpu-test', 5);
@@ -70,6 +70,50 @@ describe('the meter', () => {
     node.counters.set('7-1-vm', 200);
     await node.sample();
     expect(node.table.sums().counted).toBe(360);
+  });
+
+  it('counts once what a machine sent whose end came while others were sampled', async () => {
+    node.counters.set('7-1-vm', 100);
+    await node.sample();
+    let isEnding = false;
+    const end = Promise.withResolvers<void>();
+    node.ended = () => {
+      isEnding = true;
+      return end.promise;
+    };
+    const deleted = node.machines.Delete({ name: '7-1-vm' });
+    await expect.poll(() => isEnding).toBe(true);
+    // As the end of another machine asks for: it still sees this one, and says so after its end.
+    let isRead = false;
+    const answer = Promise.withResolvers<void>();
+    node.answered = () => {
+      isRead = true;
+      return answer.promise;
+    };
+    const sampled = node.sample();
+    await expect.poll(() => isRead).toBe(true);
+    end.resolve();
+    await deleted;
+    answer.resolve();
+    await sampled;
+    expect(node.table.sums().counted).toBe(100);
+    node.counters.set('7-1-vm', 30);
+    await node.sample();
+    expect(node.table.sums().counted).toBe(130);
+  });
+
+  it('ends a machine although nobody says how much it sent', async () => {
+    node.counters.set('7-1-vm', 100);
+    const gate = Promise.withResolvers<void>();
+    node.answered = () => gate.promise;
+    const scheduled = node.sample();
+    await node.machines.Delete({ name: '7-1-vm' });
+    expect(node.counters.has('7-1-vm')).toBe(false);
+    gate.resolve();
+    await scheduled;
+    node.counters.set('7-1-vm', 30);
+    await node.sample();
+    expect(node.table.sums().counted).toBe(30);
   });
 
   it('cuts half-open windows that follow each other, also where the clock goes back', async () => {

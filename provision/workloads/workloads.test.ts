@@ -42,7 +42,7 @@ describe('files of an image', () => {
     expect(await openBeneath(root, 'nowhere/other')).toBeUndefined();
   });
 
-  it('are refused behind a link at the end, on the way, upwards, and as a folder', async () => {
+  it('W24: are refused behind a link at the end, on the way, upwards, and as a folder', async () => {
     symlinkSync(join(folder, 'secret'), join(root, 'image.raw'));
     symlinkSync(folder, join(root, 'etc'));
     for (const path of ['image.raw', 'etc/secret', '../secret', 'boot', '']) {
@@ -65,7 +65,7 @@ describe('files of an image', () => {
     expect(await imageBoot('vm1', root, out, guest, signal)).toEqual({ ...guest, ownKernel: false });
   });
 
-  it('are refused as a typed error when they link out of the image, or ask for another way to boot', async () => {
+  it('W24: are refused as a typed error when they link out of the image, or ask for another way to boot', async () => {
     symlinkSync(join(folder, 'secret'), join(root, 'boot', 'vmlinuz'));
     const code = async (): Promise<unknown> =>
       imageBoot('vm1', root, out, guest, signal).catch((error: unknown) => error instanceof GridError && error.code);
@@ -75,7 +75,7 @@ describe('files of an image', () => {
     expect(await code()).toBe('vm_mode_unsupported');
   });
 
-  it('lose their host keys, and nothing behind a link', async () => {
+  it('W24: lose their host keys, and nothing behind a link', async () => {
     mkdirSync(join(root, 'etc', 'ssh'), { recursive: true });
     for (const name of ['ssh_host_rsa_key', 'ssh_host_rsa_key.pub', 'sshd_config']) {
       writeFileSync(join(root, 'etc', 'ssh', name), 'x');

@@ -140,7 +140,7 @@ describe.skipIf(!isRoot)('images that cannot become a machine', () => {
     await expectUnchanged(user, before);
   });
 
-  it('an image with a disk image or a link in the place of its kernel', { timeout: 120_000 }, async () => {
+  it('W24: an image with a disk image or a link in the place of its kernel', { timeout: 120_000 }, async () => {
     const raw = await hub.pack('raw', (folder) => writeFile(join(folder, 'image.raw'), 'disk'));
     expect(await failure(raw)).toBe(
       "workload 'x1vm': the flist holds /image.raw, this node boots flists in container mode only; use an flist with a root file system",

@@ -73,7 +73,7 @@ it('writes the environment and the entrypoint as the grid does, byte for byte', 
   );
 });
 
-it('keeps any environment and any argument through a real shell', () => {
+it('W28: keeps any environment and any argument through a real shell', () => {
   const text = fc
     .string({ unit: 'binary', maxLength: 40 })
     .filter((value) => !value.includes('\0') && value.isWellFormed());
