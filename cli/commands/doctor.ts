@@ -16,7 +16,7 @@ import {
 } from '../doctor/checks.ts';
 import { checkKvm } from '../doctor/kvm.ts';
 import { checkLeaks } from '../doctor/leaks.ts';
-import { checkGateway } from '../doctor/node.ts';
+import { checkGateway, checkNumbers } from '../doctor/node.ts';
 import { loadConfig } from '../node/config.ts';
 import { layoutOf, stateFolder } from '../node/layout.ts';
 import { supervisorOf } from '../node/lifecycle.ts';
@@ -32,6 +32,7 @@ export const command: Command = {
   usage,
   async run(args) {
     const values = readFlags(args, { state: { type: 'string' }, json: { type: 'boolean' } }, usage);
+    const runs = (await supervisorOf(layoutOf(values.state))) !== undefined;
     const findings: Finding[] = [
       checkRoot(),
       checkNode(),
@@ -44,11 +45,9 @@ export const command: Command = {
       await checkCgroups(),
       await checkKvm(),
       checkMemory(),
-      await checkDisk(stateFolder(values.state)),
-      await checkPort(chainPort, 'development chain'),
-      await checkPort(relayPort, 'embedded relay'),
-      await checkPort(httpPort, 'metrics and health page'),
-      ...(await checkRunning(values.state)),
+      await checkDisk(stateFolder(values.state), runs),
+      // A node that runs may itself be what listens.
+      ...(runs ? await checkRunning(values.state) : await checkPorts()),
     ];
     if (values.json) {
       process.stdout.write(`${JSON.stringify(findings)}\n`);
@@ -60,9 +59,17 @@ export const command: Command = {
   },
 };
 
-/** Findings about the node of that state folder, none where none runs. */
+async function checkPorts(): Promise<Finding[]> {
+  return [
+    await checkPort(chainPort, 'development chain'),
+    await checkPort(relayPort, 'embedded relay'),
+    await checkPort(httpPort, 'metrics and health page'),
+  ];
+}
+
+/** Findings about the node that runs in that state folder. */
 async function checkRunning(state: string | undefined): Promise<Finding[]> {
   const layout = layoutOf(state);
-  if ((await supervisorOf(layout)) === undefined) return [];
-  return [...(await checkGateway(await loadConfig(layout))), ...(await checkLeaks(layout))];
+  const config = await loadConfig(layout);
+  return [...(await checkGateway(config)), ...(await checkNumbers(config)), ...(await checkLeaks(layout))];
 }

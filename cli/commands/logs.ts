@@ -3,6 +3,7 @@ import { open, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CliError, type Command, readOptions } from '../command.ts';
+import { loadConfig } from '../node/config.ts';
 import { layoutOf } from '../node/layout.ts';
 import { toldLine, traceLines } from '../node/trace-log.ts';
 import { unitNames } from '../node/units.ts';
@@ -26,10 +27,13 @@ export const command: Command = {
     } as const;
     const { values, positionals } = readOptions(args, options, usage);
     const layout = layoutOf(values.state);
+    await loadConfig(layout);
     if (values.trace !== undefined) {
       const lines = await traceLines(join(layout.state, 'log'), values.trace);
       if (lines.length === 0)
-        throw new CliError(`no log below ${layout.state} has a line of the request ${values.trace}`);
+        throw new CliError(
+          `no log of the node in ${layout.state} has a line of the request ${values.trace}; old lines go when logs are rotated`,
+        );
       for (const line of lines) process.stdout.write(`${values.json === true ? line.text : toldLine(line)}\n`);
       return 0;
     }

@@ -53,7 +53,19 @@ describe('gridnode ps', () => {
     );
     expect(text.split('\n').map((line) => line.split(/ {2,}/))).toEqual(
       [
-        ['id', 'twin', 'contract', 'kind', 'version', 'state', 'queue', 'step', 'time', 'attempts', 'last error'],
+        [
+          'id',
+          'twin',
+          'contract',
+          'kind',
+          'version',
+          'state',
+          'queue',
+          'step',
+          'time',
+          'attempts',
+          'last error, or reason',
+        ],
         ['op-4', '7', '5', 'create', '0', 'queued', '3', '-', '1m 10s', '1'],
         [
           'op-3',
@@ -72,6 +84,10 @@ describe('gridnode ps', () => {
     );
     expect(text).not.toContain('\u001b');
     expect(operationsTable([], NOW)).toContain('gridnode ps --all');
+    expect(text).not.toContain('parked:');
+    const paused = operation({ Kind: 'pause', Reason: 'the contract is in its grace period' });
+    expect(operationsTable([paused], NOW)).toContain('in its grace period');
+    expect(operationsTable([operation({ State: 'parked' })], NOW)).toContain('parked: tried again after ten minutes');
   });
 
   it.each([

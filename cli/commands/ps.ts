@@ -72,9 +72,9 @@ export function operationsTable(operations: readonly Operation[], now: number): 
     'step',
     'time',
     'attempts',
-    'last error',
+    'last error, or reason',
   ];
-  return table(
+  const rows = table(
     head,
     operations.map((one) => [
       one.ID,
@@ -87,9 +87,11 @@ export function operationsTable(operations: readonly Operation[], now: number): 
       stepOf(one),
       duration((one.EndedAt || now) - (one.StartedAt || one.AskedAt)),
       one.Crashes === 0 ? `${one.Attempts}` : `${one.Attempts} (${one.Crashes} crashed)`,
-      oneLine(one.LastError),
+      oneLine(one.LastError || one.Reason),
     ]),
   );
+  if (!operations.some(({ State: state }) => state === 'parked')) return rows;
+  return `${rows}\nparked: tried again after ten minutes, or at once when it is updated or cancelled; the whole error: gridnode ps --json`;
 }
 
 /** The first of what is under way, and how many beside it. */

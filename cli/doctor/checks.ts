@@ -19,6 +19,8 @@ const GiB = 1024 ** 3;
 const DEADLINE_MS = 10_000;
 const MEMORY_NEEDED = 2 * GiB;
 const DISK_NEEDED = 4 * GiB;
+/** Of a node that runs: for journal, logs and what is unpacked. */
+const DISK_KEPT = GiB / 4;
 
 const ok = (check: string, found: string): Finding => ({ check, state: 'ok', found, remedy: '' });
 const fail = (check: string, found: string, remedy: string): Finding => ({ check, state: 'fail', found, remedy });
@@ -152,15 +154,17 @@ export function checkMemory(): Finding {
 }
 
 /** Free space where the state folder is, or would be. */
-export async function checkDisk(state: string): Promise<Finding> {
+/** Room for a new node, or for one that runs there. */
+export async function checkDisk(state: string, runs: boolean): Promise<Finding> {
   let place = state;
   for (;;) {
     const stats = await statfs(place).catch(() => undefined);
     if (stats !== undefined) {
       const free = stats.bavail * stats.bsize;
       const found = `${size(free)} free at ${place}`;
-      return free >= DISK_NEEDED
-        ? ok('disk', found)
+      if (free >= (runs ? DISK_KEPT : DISK_NEEDED)) return ok('disk', found);
+      return runs
+        ? fail('disk', found, `make room, ${size(DISK_KEPT)} at least: on a full disk nothing new is accepted`)
         : fail('disk', found, `a pool file needs at least ${size(DISK_NEEDED)}: free some, or choose another --state`);
     }
     place = dirname(place);

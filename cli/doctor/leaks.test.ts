@@ -21,8 +21,8 @@ it('says that nothing leaked, and what did, by kind and with its bytes', () => {
   expect(told.map(({ found }) => found)).toEqual([
     'not compared: it failed',
     'no answer from vmd',
-    expect.stringMatching(/^of no deployment: 2 disk, 1 tap \(3.*GiB\)$/),
-    expect.stringMatching(/^never known to this node: 1 disk \(1.*GiB\)$/),
+    expect.stringMatching(/^left over: 2 disk, 1 tap \(3.*GiB\)$/),
+    expect.stringMatching(/^not in the journal: 1 disk \(1.*GiB\)$/),
     'missing: 1 machine',
   ]);
 });

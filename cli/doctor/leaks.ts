@@ -36,16 +36,21 @@ export function findings({ Runs, Kinds: kinds, Away: away, Error: error }: Infer
     ...(away.length === 0 ? [] : [warn(`no answer from ${away.join(', ')}`, 'see: gridnode status')]),
     ...(kept === ''
       ? []
-      : [warn(`of no deployment: ${kept}`, 'removed after ten minutes; why it stays: gridnode logs provisiond')]),
+      : [warn(`left over: ${kept}`, 'removed after ten minutes; why it stays: gridnode logs provisiond')]),
     ...(unknown === ''
       ? []
-      : [warn(`never known to this node: ${unknown}`, 'left alone; the names are in: gridnode logs provisiond')]),
+      : [
+          warn(
+            `not in the journal: ${unknown}`,
+            'left alone, a damaged record may own it; names: gridnode logs provisiond',
+          ),
+        ]),
     ...(missing === ''
       ? []
       : [warn(`missing: ${missing}`, 'made again where no data is lost: gridnode logs provisiond')]),
   ];
   if (found.length > 0) return found;
-  const ok = Runs === 0 ? 'not compared yet' : 'nothing on the host is of no deployment';
+  const ok = Runs === 0 ? 'not compared yet' : 'nothing is left over on the host';
   return [{ check: CHECK, state: 'ok', found: ok, remedy: '' }];
 }
 

@@ -48,14 +48,22 @@ function timeOf(text: string, trace: string): number | undefined {
   }
 }
 
-const HIDDEN = new Set(['level', 'time', 'pid', 'hostname', 'name', 'msg', 'trace']);
+/** Of every line, and of a step its time, which the line has. */
+const HIDDEN = new Set(['level', 'time', 'pid', 'hostname', 'name', 'msg', 'trace', 'at']);
+
+/** An error is its message: its stack is for `--json`. */
+function plain(value: unknown): string {
+  if (typeof value === 'string') return value;
+  const message = value instanceof Object && 'message' in value ? value.message : undefined;
+  return typeof message === 'string' ? message : JSON.stringify(value);
+}
 
 /** `12:00:01.123 provisiond accepted deployment=7-5 …`. */
 export function toldLine({ unit, time, text }: TraceLine): string {
   const line = JSON.parse(text) as Record<string, unknown>;
   const facts = Object.entries(line)
-    .filter(([key]) => !HIDDEN.has(key))
-    .map(([key, value]) => `${key}=${typeof value === 'string' && value !== '' ? value : JSON.stringify(value)}`);
+    .filter(([key, value]) => !HIDDEN.has(key) && value !== '')
+    .map(([key, value]) => `${key}=${plain(value)}`);
   const who = typeof line.name === 'string' ? line.name : unit;
   const told = [new Date(time).toISOString().slice(11, 23), who.padEnd(10), line.msg ?? '', ...facts].join(' ');
   // biome-ignore lint/suspicious/noControlCharactersInRegex: what tenants sent may not reach a terminal as it is.

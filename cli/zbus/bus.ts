@@ -1,16 +1,24 @@
 /** The bus that a command was pointed at. */
 import { ZbusClient, ZbusError } from '../../modules/zbus/index.ts';
 import { CliError } from '../command.ts';
+import { loadConfig } from '../node/config.ts';
 import { layoutOf } from '../node/layout.ts';
+import { supervisorOf } from '../node/lifecycle.ts';
 
 export const busOptions = { state: { type: 'string' }, broker: { type: 'string' } } as const;
 
-/** Runs with a client that is closed afterwards; failures of the bus become texts for people. */
+/** Runs with a client that is closed afterwards; no node, a stopped one and failures of the bus become texts for people. */
 export async function withBus<T>(
   values: { readonly state?: string | undefined; readonly broker?: string | undefined },
   work: (bus: ZbusClient) => Promise<T>,
 ): Promise<T> {
-  const broker = values.broker ?? layoutOf(values.state).broker;
+  const layout = layoutOf(values.state);
+  if (values.broker === undefined) {
+    await loadConfig(layout);
+    if ((await supervisorOf(layout)) === undefined)
+      throw new CliError(`the node in ${layout.state} is stopped; start it with: gridnode up --state ${layout.state}`);
+  }
+  const broker = values.broker ?? layout.broker;
   const bus = new ZbusClient({ broker });
   try {
     return await work(bus);
@@ -20,7 +28,7 @@ export async function withBus<T>(
       error.remote === undefined
         ? ''
         : `\ncode: ${error.remote.code}\ndetails: ${JSON.stringify(error.remote.details)}`;
-    const hint = error.kind === 'bus_lost' ? `\nthe bus is ${broker}; is the node running? gridnode status tells` : '';
+    const hint = HINTS[error.kind]?.(broker) ?? '';
     throw new CliError(`${KINDS[error.kind]}: ${error.message}${code}${hint}`);
   } finally {
     await bus.close();
@@ -35,6 +43,11 @@ const KINDS: Readonly<Record<ZbusError['kind'], string>> = {
   deadline: 'no answer in time',
   cancelled: 'cancelled',
   protocol: 'caller and module disagree',
+};
+
+const HINTS: Readonly<Partial<Record<ZbusError['kind'], (broker: string) => string>>> = {
+  bus_lost: (broker) => `\nthe bus is ${broker}; is the node running? gridnode status tells`,
+  deadline: () => '\nwhich parts of the node answer: gridnode doctor',
 };
 
 /** Seconds as a person types them. */

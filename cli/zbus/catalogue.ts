@@ -13,13 +13,18 @@ export function fullName({ module, object, version }: InterfaceDefinition): stri
   return `${module}.${object}@${version}`;
 }
 
-/** The object of that name; throws `CliError` with the choices where there is none or more than one. */
+/**
+ * The object of that name; of a module's name its standard one, `storage.storage`, where it has that. Throws `CliError`
+ * with the choices where there is none or more than one.
+ */
 export async function findObject(name: string): Promise<InterfaceDefinition> {
   const all = await catalogue();
   const found = all.filter((definition) => {
     const { module, object } = definition;
     return [fullName(definition), `${module}.${object}`, module].includes(name);
   });
+  const standard = found.find(({ module, object }) => module === name && object === name);
+  if (standard !== undefined) return standard;
   const [only, ...more] = found;
   if (only !== undefined && more.length === 0) return only;
   if (only === undefined) {

@@ -101,7 +101,7 @@ describe('gridnode zbus', { timeout: 120_000 }, () => {
     expect(typo.stderr).toContain(`label is not JSON: disk; a text needs its quotes: '"disk"'`);
     const missing = await gridnode('call', 'storage', 'Cache', '--deadline', '1', ...broker);
     expect(missing.stderr).toMatch(/^gridnode: no such module: storage\.storage@0\.0\.1\.Cache: nothing took the call/);
-    const unknown = await gridnode('call', 'storage', 'Caches');
+    const unknown = await gridnode('call', 'storage', 'Caches', ...broker);
     expect(unknown.stderr).toContain('storage.storage@0.0.1 has no method');
   });
 
