@@ -117,7 +117,7 @@ export function flistService({ trees, mounts, records, bus, log }: FlistParts): 
         const { sha256 } = tree;
         const path = await mountTree(name, tree, { url, sha256, readOnly: opt.ReadOnly }, opt, signal);
         const milliseconds = Math.round(performance.now() - started);
-        const said = { trace, name, url: tree.shown, sha256, readOnly: opt.ReadOnly, milliseconds };
+        const said = { trace, mount: name, url: tree.shown, sha256, readOnly: opt.ReadOnly, milliseconds };
         log.info(said, tree.kept ? 'flist mounted again from the cache, as first mounted' : 'flist mounted');
         return path;
       });
@@ -126,7 +126,7 @@ export function flistService({ trees, mounts, records, bus, log }: FlistParts): 
     async Unmount({ name }, { trace }) {
       checkMountName(name);
       await unmountName({ mounts, records, bus }, name);
-      log.info({ trace, name }, 'flist unmounted');
+      log.info({ trace, mount: name }, 'flist unmounted');
     },
 
     async UpdateMountSize({ name, limit }) {
