@@ -364,7 +364,8 @@ export class Engine {
     lane.isParked = true;
     lane.parkedUntil = performance.now() + parkMs;
     this.#sleep(lane, parkMs);
-    log.error({ err: error, deployment: lane.id, reason, failures: lane.failures }, 'deployment parked');
+    const trace = journal.deployment(lane.id)?.trace;
+    log.error({ err: error, trace, deployment: lane.id, reason, failures: lane.failures }, 'deployment parked');
     journal.begin(lane.id);
     journal.end(lane.id, 'parked', reason);
   }
