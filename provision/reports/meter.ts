@@ -1,5 +1,6 @@
 /** Samples the counters of public traffic: by schedule, and around the end of each machine. */
 import { readFile } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { MachineMetrics, vmd } from '../../modules/vmd/interface.ts';
 import type { BusLog } from '../../modules/zbus/broker.ts';
 import type { Client } from '../../modules/zbus/definition.ts';
@@ -9,7 +10,6 @@ import type { TrafficReading, TrafficTable } from './traffic-table.ts';
 
 export type Machines = Client<typeof vmd>;
 
-/** Milliseconds that a sample before the end of a machine may take: it does not hold up the end. */
 const FINAL_SAMPLE_MS = 5_000;
 const SAMPLE_MS = 60_000;
 
@@ -21,6 +21,8 @@ export interface MeterOptions {
   readonly epoch?: () => Promise<string>;
   /** Seconds since 1970, which do not jump. */
   readonly now?: () => number;
+  /** Milliseconds that a sample before the end of a machine may take: it does not hold up the end. */
+  readonly finalSampleMs?: number;
 }
 
 /** The deployment of a machine's name; undefined for machines that are no workloads. */
@@ -34,6 +36,8 @@ export class Meter {
   #sampling: Promise<void> = Promise.resolve();
   /** A sample that has not begun serves everyone who asks until it does. */
   #coming: Promise<void> | undefined;
+  /** Machines that ended since the sample under way began: it may tell of them as they were. */
+  #ended = new Set<string>();
   /** Workloads of the last sample. */
   #present: ReadonlySet<string> = new Set();
 
@@ -47,9 +51,11 @@ export class Meter {
     if (this.#coming !== undefined) return this.#coming;
     const turn = this.#sampling.then(async () => {
       this.#coming = undefined;
+      const ended = new Set<string>();
+      this.#ended = ended;
       const metrics = await this.#options.machines.Metrics({}, { deadlineMs: SAMPLE_MS, ...calling });
       const epoch = await (this.#options.epoch ?? bootId)();
-      const readings = readingsOf(metrics, epoch);
+      const readings = readingsOf(metrics, epoch).filter(({ workload }) => !ended.has(workload));
       this.#options.table.sample(readings, this.#now());
       this.#present = new Set(readings.map(({ workload }) => workload));
     });
@@ -72,6 +78,7 @@ export class Meter {
       Delete: async (args, calling) => {
         await this.#lastSample(args.name);
         await machines.Delete(args, calling);
+        this.#ended.add(args.name);
         try {
           // One of that name that comes later begins at zero.
           this.#options.table.forgetCounter(args.name);
@@ -85,8 +92,17 @@ export class Meter {
   /** A machine goes whether it could be sampled or not. */
   async #lastSample(machine: string): Promise<void> {
     if (deploymentOf(machine) === undefined) return;
+    const { finalSampleMs: deadlineMs = FINAL_SAMPLE_MS } = this.#options;
     try {
-      await this.sample({ deadlineMs: FINAL_SAMPLE_MS });
+      const late = new AbortController();
+      const tooLate = sleep(deadlineMs, undefined, { signal: late.signal }).then(() => {
+        throw new Error(`its counter was not read within ${deadlineMs} ms`);
+      });
+      // One that began before may take longer.
+      await Promise.race([this.sample({ deadlineMs }), tooLate]).finally(() => {
+        tooLate.catch(() => undefined);
+        late.abort();
+      });
     } catch (error) {
       this.#options.log.error({ err: error, machine }, 'the last traffic of a machine is not counted');
     }

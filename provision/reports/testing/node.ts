@@ -30,6 +30,10 @@ export class TestNode {
   readonly alive = new Set<string>();
   epoch = 1;
   seconds: number;
+  /** How long what the counters stood at is on its way. */
+  answered: () => Promise<void> = async () => undefined;
+  /** How long a machine's end takes. */
+  ended: () => Promise<void> = async () => undefined;
   /** Asked before and after each write. */
   kills: (write: Write, when: 'before' | 'after') => boolean = () => false;
 
@@ -58,6 +62,7 @@ export class TestNode {
       Metrics: async () => this.#metrics(),
       Delete: async ({ name }: { readonly name: string }) => {
         if (this.#isDead) throw new Killed('Delete');
+        await this.ended();
         this.counters.delete(name);
       },
     };
@@ -123,10 +128,17 @@ export class TestNode {
     const { store } = ReportStore.open(this.#path);
     const table = this.#guarded(store.traffic);
     const meter = new Meter({
-      machines: { Metrics: async () => this.#metrics() },
+      machines: {
+        Metrics: async () => {
+          const metrics = this.#metrics();
+          await this.answered();
+          return metrics;
+        },
+      },
       table,
       log: silentLog,
       epoch: async () => String(this.epoch),
+      finalSampleMs: 50,
       now: () => this.seconds,
     });
     const reporter = new TrafficReporter({
