@@ -1,0 +1,20 @@
+/**
+ * Preloaded into a process that is measured: how long its event loop was kept from going on, a line of
+ * `{at, ms}` in the file `TURNS_FILE` for each moment in which that was longer than `TOLD_MS`.
+ */
+import { appendFileSync } from 'node:fs';
+import { monitorEventLoopDelay } from 'node:perf_hooks';
+
+const RESOLUTION_MS = 1;
+const LOOK_MS = 20;
+const TOLD_MS = 25;
+
+const file = process.env.TURNS_FILE;
+if (file === undefined) throw new Error('TURNS_FILE is not set');
+const delay = monitorEventLoopDelay({ resolution: RESOLUTION_MS });
+delay.enable();
+setInterval(() => {
+  const ms = delay.max / 1e6;
+  delay.reset();
+  if (ms >= TOLD_MS) appendFileSync(file, `${JSON.stringify({ at: Date.now(), ms })}\n`);
+}, LOOK_MS).unref();
