@@ -11,6 +11,7 @@ import { fullDeployment } from '../../provision/testing/provisiond.ts';
 import { bus, host, stand, tenant } from '../../provision/testing/stand.ts';
 import { at, diskWorkload, machineWorkload, networkWorkload, volumeWorkload } from '../../provision/testing/tenant.ts';
 import {
+  changeContract,
   changes,
   deployed,
   die,
@@ -283,6 +284,35 @@ it('W16: what is paused stays so over a loss of power, whatever it is made of, a
   await settles([...ALL_OK, 'vol1 0 ok']);
   expect([...host.machines.keys()].sort()).toEqual(['7-1-vm1', '7-2-vm2']);
   await eachOkOnce();
+});
+
+it('W16: a grace period that began or ended while the node was away is followed once it is back', async () => {
+  await start();
+  await deployed(1n, ...fullDeployment());
+  await losePower();
+  changeContract({ State: 'grace' });
+  await start();
+  await settles(['net1 0 paused', 'disk1 0 paused', 'vm1 0 paused']);
+  await losePower();
+  changeContract({ State: 'created' });
+  await start();
+  await settles(ALL_OK);
+  expect([...host.machines.keys()]).toEqual(['7-1-vm1']);
+  expect([...host.locked]).toEqual([]);
+});
+
+it('W16: a paused machine that its daemon gives up does not come back when the pause is over', async () => {
+  await start();
+  await deployed(1n, ...fullDeployment());
+  grace(1n, true);
+  await settles(['net1 0 paused', 'disk1 0 paused', 'vm1 0 paused']);
+  await bus.of(provision).DecommissionCached({ id: '7-1-vm1', reason: 'so many crashes' });
+  await settles(['net1 0 paused', 'disk1 0 paused']);
+  grace(1n, false);
+  await settles(['net1 0 ok', 'disk1 0 ok']);
+  expect([...host.machines]).toEqual([]);
+  await ends();
+  expect(host.resources).toEqual([]);
 });
 
 describe('W17: names and addresses', () => {

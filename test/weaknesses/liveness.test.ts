@@ -183,6 +183,27 @@ describe('what was accepted', () => {
   );
 });
 
+it.each(['SetupPrivTap', 'Mount', 'Run'])(
+  'W2: a death in the midst of coming back, at %s, is one more start and no more',
+  async (method) => {
+    await start();
+    await deployed(1n, ...fullDeployment());
+    await deployed(2n, machineWorkload('vm2', { ip: '10.1.2.9' }));
+    const before = [await changes(1n), await changes(2n)];
+    await losePower();
+    const back = gate(named(method));
+    await start();
+    await back.reached;
+    // From now on it is no first start of the host any more.
+    await die();
+    back.cut();
+    await start();
+    await expect.poll(() => [...host.machines.keys()].sort()).toEqual(['7-1-vm1', '7-2-vm2']);
+    await expect.poll(() => operations(0n).then((all) => all.every(({ State }) => State === 'done'))).toBe(true);
+    expect([await changes(1n), await changes(2n)]).toEqual(before);
+  },
+);
+
 describe('W3: a bad update leaves running machines alone', () => {
   const bad: Readonly<Record<string, () => void>> = {
     'whose hash the contract does not carry': () => undefined,
@@ -335,6 +356,17 @@ describe('W7: slow third parties', () => {
     for (const end of hanging) end();
     expect(await waiting).toMatchObject({ remote: { code: 'twin_verification_failed' } });
     expect(await isGone(1n)).toBe(true);
+  });
+
+  it('W7: a chain that says nothing of one twin delays nobody else', async () => {
+    await start();
+    const hangs = gate(({ method, args }) => method === 'Twin' && args.id === 7);
+    const waiting = stand.deploy(tenant.contracted(host, 1n, fullDeployment()));
+    await hangs.reached;
+    await deployedBy(other, 2n, networkWorkload('net1'), machineWorkload('vm1'));
+    hangs.open();
+    await waiting;
+    await stand.running(1n);
   });
 
   it('W7: reads and numbers are served while storaged does not answer', async () => {
