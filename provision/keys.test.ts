@@ -83,6 +83,26 @@ describe('keys of twins', () => {
     await verify(after.deployment(5n, [networkWorkload('n')]));
     expect(reads()).toBe(3);
   });
+
+  it('that were told from memory are asked for again soon', async () => {
+    const [before, after] = [new Tenant(7), new Tenant(7)];
+    host.twins.set(7, before.publicKey);
+    const { chainClient } = host;
+    const remembered = new Proxy(chainClient, {
+      get: (target, name) =>
+        name === 'Twin'
+          ? async (args: { id: number }) => ({ ...(await target.Twin(args)), AgeSeconds: 60 })
+          : Reflect.get(target, name),
+    });
+    const keys = new TwinKeys(remembered);
+    const verify = (deployment: Deployment): Promise<unknown> =>
+      verifySignatures(deployment, keys.verifier({ deadlineMs: 1_000 }));
+    await verify(before.deployment(1n, [networkWorkload('n')]));
+    host.twins.set(7, after.publicKey);
+    await sleep(5_100);
+    await expect(verify(before.deployment(2n, [networkWorkload('n')]))).rejects.toThrow(/^failed to verify signature/);
+    expect(reads()).toBe(2);
+  });
 });
 
 describe('deployments on the bus', () => {

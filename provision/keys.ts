@@ -13,6 +13,8 @@ const require = createRequire(import.meta.url);
 const KEYS_KEPT = 1024;
 const KEY_TTL_MS = 60 * 60 * 1000;
 const REREAD_MS = 1_000;
+/** What was told from memory, as the chain is away, is asked for again soon: the twin may have another by now. */
+const REMEMBERED_TTL_MS = 5_000;
 const KEY_BYTES = 32;
 const SIGNATURE_BYTES = 64;
 /** DER of an ed25519 public key up to its 32 bytes (RFC 8410). */
@@ -70,8 +72,9 @@ export class TwinKeys {
     const { deadlineMs } = options;
     // Without the signal of the first who asks: others wait for it, too.
     const reading: Promise<Uint8Array> = this.#ask(twin, deadlineMs === undefined ? {} : { deadlineMs })
-      .then((key) => {
-        if (this.#reading.get(twin) === reading) this.#keys.set(twin, { key, readAt: performance.now() });
+      .then(({ key, isRemembered }) => {
+        const ttl = isRemembered ? REMEMBERED_TTL_MS : KEY_TTL_MS;
+        if (this.#reading.get(twin) === reading) this.#keys.set(twin, { key, readAt: performance.now() }, { ttl });
         return key;
       })
       .finally(() => {
@@ -81,13 +84,13 @@ export class TwinKeys {
     return reading;
   }
 
-  async #ask(twin: number, options: CallOptions): Promise<Uint8Array> {
+  async #ask(twin: number, options: CallOptions): Promise<{ key: Uint8Array; isRemembered: boolean }> {
     const facts = await this.#chain.Twin({ id: twin }, options).catch((error: unknown) => {
       const reason = error instanceof Error ? error.message : String(error);
       throw new GridError('twin_unreadable', { twin, reason }, { cause: error });
     });
     if (!facts.Found) throw new GridError('twin_unreadable', { twin, reason: 'the chain has no such twin' });
-    return facts.Account;
+    return { key: facts.Account, isRemembered: facts.AgeSeconds > 0 };
   }
 }
 
