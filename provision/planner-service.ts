@@ -11,6 +11,7 @@ import type { NodeReader } from './node.ts';
 import { operationsOf, type Queue } from './operations.ts';
 import { type Changes, waitForVersion } from './progress.ts';
 import { capacityReport, stepEvent } from './report.ts';
+import { absent } from './store/absent.ts';
 import { deploymentId, type Journal } from './store/journal.ts';
 import { deploymentFromStruct } from './wire.ts';
 import { nodeFeatures } from './workloads/index.ts';
@@ -44,9 +45,7 @@ export function plannerService(options: PlannerServiceOptions): Service<typeof p
     },
     Steps: ({ twin, contractID }) => {
       const record = journal.deployment(deploymentId(twin, contractID));
-      if (record === undefined) {
-        throw new GridError('deployment_not_found', { twin, contract: contractID.toString() });
-      }
+      if (record === undefined) throw absent(journal, twin, contractID);
       return journal.steps(record.id).map((entry) => stepEvent(record, entry));
     },
     Wait: ({ twin, contractID, version, timeoutMs }, { signal }) =>

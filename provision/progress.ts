@@ -3,6 +3,7 @@ import type { Infer } from '../modules/zbus/wire.ts';
 import { GridError } from '../schemas/errors/index.ts';
 import { isUnfinished } from './engine/record.ts';
 import type { Progress } from './interface.ts';
+import { absent } from './store/absent.ts';
 import {
   type Change,
   type DeploymentId,
@@ -38,7 +39,7 @@ export interface WaitOptions {
 
 /**
  * Answers when the version has settled, when the deployment is gone, or when the time is over, with how
- * far it got. Throws `deployment_not_found` where there is none at the beginning, `wait_ended` when the
+ * far it got. Throws `deployment_not_found` or `deployment_quarantined` where there is none at the beginning, `wait_ended` when the
  * process stops.
  */
 export async function waitForVersion(
@@ -48,7 +49,7 @@ export async function waitForVersion(
 ): Promise<Infer<typeof Progress>> {
   const id = deploymentId(twin, contract);
   let last = journal.deployment(id);
-  if (last === undefined) throw new GridError('deployment_not_found', { twin, contract: contract.toString() });
+  if (last === undefined) throw absent(journal, twin, contract);
   const late = AbortSignal.timeout(timeoutMs);
   let isGone = false;
   const isOver = (): boolean => {

@@ -1,10 +1,10 @@
 /** What provisiond answers on the bus. Reads come from the journal alone and never wait for the engine. */
 import type { Service } from '../modules/zbus/definition.ts';
-import { GridError } from '../schemas/errors/index.ts';
 import { parseWorkloadId } from '../schemas/ids.ts';
 import type { Acceptor } from './accept.ts';
 import type { Engine } from './engine/engine.ts';
 import type { provision } from './interface.ts';
+import { absent } from './store/absent.ts';
 import { type Change, type DeploymentRecord, deploymentId, type Journal } from './store/journal.ts';
 import { signedWorkload, standingDeployment } from './store/signed.ts';
 import { deploymentFromStruct, deploymentToStruct, type WorkloadStruct, workloadToStruct } from './wire.ts';
@@ -21,7 +21,7 @@ export interface ProvisionServiceOptions {
 export function provisionService({ journal, engine, acceptor }: ProvisionServiceOptions): Service<typeof provision> {
   const need = (twin: number, contract: bigint): DeploymentRecord => {
     const record = journal.deployment(deploymentId(twin, contract));
-    if (record === undefined) throw new GridError('deployment_not_found', { twin, contract: contract.toString() });
+    if (record === undefined) throw absent(journal, twin, contract);
     return record;
   };
   const workloadOf = (id: string) => {
