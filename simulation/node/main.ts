@@ -13,6 +13,7 @@ import { noded } from '../../modules/noded/main.ts';
 import { beginDaemon, type DaemonDefinition, defineDaemon, stopOnSignal } from '../../modules/zbus/daemon.ts';
 import { openLog } from '../../modules/zbus/process-log.ts';
 import { finishStartup } from '../../modules/zbus/startup.ts';
+import { beginTracing } from '../../modules/zbus/telemetry/tracing.ts';
 import { startProvisiond } from '../../provision/provisiond.ts';
 import { hostOptions, readHost, readSize, sizeOptions } from '../options.ts';
 import { simulatedFlistd, simulatedNetworkd, simulatedStoraged, simulatedVmd } from './daemons.ts';
@@ -46,6 +47,8 @@ process.title = 'gridnode-sim';
 const logLevel = values['log-level'];
 const log = openLog({ name: 'simulation', level: logLevel });
 const place = { state: needed('state'), broker: needed('broker'), logLevel };
+// One process is one service, whichever of its daemons begins first.
+await beginTracing('node');
 const adminTwins = values['admin-twins'];
 const size = readSize(values);
 const host = readHost(values);
