@@ -64,3 +64,13 @@ it('takes back what does not reach the disk', async () => {
   expect(onAccepted).not.toHaveBeenCalled();
   expect(journal.deployment('7-1')?.cancelled).toMatch(/could not write its journal.*EIO/);
 });
+
+it('leaves nothing without a lane where the disk does not take that it is taken back either', async () => {
+  const { journal, engine, answer } = accepting();
+  engine.cancel.mockImplementation(() => {
+    throw new Error('EIO: i/o error, write');
+  });
+  journal.disk.reject(new Error('EIO: i/o error, fdatasync'));
+  await expect(answer).rejects.toMatchObject({ code: 'journal_unwritable' });
+  expect(engine.submit).toHaveBeenCalledWith('7-1');
+});

@@ -87,12 +87,18 @@ export class Acceptor {
 
   /** An answer waits for the disk; what does not reach it is taken back. */
   async #kept({ id }: DeploymentRecord): Promise<void> {
-    const { journal, engine } = this.#options;
+    const { journal, engine, log } = this.#options;
     try {
       await journal.synced();
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
-      engine.cancel(id, `the node could not write its journal: ${reason}`);
+      try {
+        engine.cancel(id, `the node could not write its journal: ${reason}`);
+      } catch (failure) {
+        // The journal has it, as when the process dies before the answer: it runs rather than only holding its place.
+        log.error({ err: failure, deployment: id }, 'what did not reach the disk can not be taken back either');
+        engine.submit(id);
+      }
       throw new GridError('journal_unwritable', { reason }, { cause: error });
     }
   }
