@@ -92,6 +92,27 @@ it('mends a network whose making the host refused at the start', async () => {
   expect(await kinds()).toEqual(['network cuta 1-1-a']);
 });
 
+it('W-small: gives the port of a network back whose removal was cut short, where it is made again with another', async () => {
+  const service = await start();
+  await service.CreateNR({ wl: '1-1-a', network: networkRequest('cuta', { WGListenPort: 4301 }) }, context);
+  const removed = async (): Promise<void> => {
+    refused = 'networkd removeNetwork';
+    await expect(service.DeleteNR({ wl: '1-1-a' }, context)).rejects.toThrow('the host does not');
+  };
+  await removed();
+  refused = '';
+  await service.CreateNR({ wl: '1-1-a', network: networkRequest('cuta', { WGListenPort: 4302 }) }, context);
+  expect(await service.WireguardPorts({}, context)).not.toContain(4301);
+  await removed();
+  refused = 'networkd createNetwork';
+  const again = networkRequest('cuta', { WGListenPort: 4303 });
+  await expect(service.CreateNR({ wl: '1-1-a', network: again }, context)).rejects.toThrow();
+  refused = '';
+  await service.DeleteNR({ wl: '1-1-a' }, context);
+  const ports = await service.WireguardPorts({}, context);
+  expect([4301, 4302, 4303].filter((port) => ports.includes(port))).toEqual([]);
+});
+
 it('W17: keeps a network of books, too, while machines of other deployments are on it', async () => {
   const { service, inventory } = await open();
   await service.CreateNR({ wl: '1-1-a', network: networkRequest('cuta') }, context);

@@ -68,11 +68,11 @@ export class Networks {
         // The text for the one who asked leaves out what only this log may hold.
         this.#log.error({ err: error, network: spec.netid, workload }, 'network could not be made');
         await this.#revert(record, known ? before : undefined);
+        // One that was to go has no record any more that holds its port.
+        if (!known) this.#leavePort(before, spec);
         throw setupFailure(spec, error);
       }
-      if (known && before.spec.listenPort !== spec.listenPort) {
-        this.#ports.release(before.spec.listenPort, spec.netid);
-      }
+      this.#leavePort(before, spec);
     });
   }
 
@@ -221,6 +221,11 @@ export class Networks {
       if (before?.spec.listenPort !== spec.listenPort) this.#ports.release(spec.listenPort, spec.netid);
       throw error;
     }
+  }
+
+  #leavePort(before: NetworkRecord | undefined, { listenPort, netid }: NetworkSpec): void {
+    if (before !== undefined && before.spec.listenPort !== listenPort)
+      this.#ports.release(before.spec.listenPort, netid);
   }
 
   #specs(): NetworkSpec[] {
