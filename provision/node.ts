@@ -69,10 +69,10 @@ export class NodeReader {
     const isOnlyPlace = (media: Pool['media']): boolean => pools.filter((one) => one.media === media).length <= 1;
     const isCertain = ({ Name, Used }: Infer<typeof PoolMetrics>): boolean =>
       space.isSettled(mark, Name) && space.pool(Name).committed <= Used;
-    return {
-      pools,
-      isExact: metrics.every(isCertain) && (space.isPlaced || (isOnlyPlace('ssd') && isOnlyPlace('hdd'))),
-    };
+    // What was only signed for is in no pool until it is seen in one.
+    const { committed, pending } = space.pool('');
+    const isEvident = committed + pending === 0 && isOnlyPlace('ssd') && isOnlyPlace('hdd');
+    return { pools, isExact: metrics.every(isCertain) && (space.isPlaced || isEvident) };
   }
 
   /**

@@ -180,13 +180,33 @@ describe('a damaged record', () => {
     works(journal);
   });
 
-  it('keeps the memory of a machine that does not say what it holds', () => {
+  it('counts with all that it was signed for where it does not say what it holds', () => {
     fillJournal(path, 2);
     change("UPDATE workloads SET held = 'x' WHERE deployment = '100-1'");
     const journal = opened();
     expect(journal.deployments()).toHaveLength(1);
-    const [held] = journal.reservations().find((one) => one.contract === 1n)?.workloads ?? [];
-    expect(held).toMatchObject({ name: 'vm1', vcpus: 1, memoryBytes: 512 * 1024 ** 2 });
+    const held = journal.reservations().find((one) => one.contract === 1n)?.workloads ?? [];
+    expect(held.find(({ name }) => name === 'vm1')).toMatchObject({ vcpus: 1, memoryBytes: 512 * 1024 ** 2 });
+    const names = held.flatMap(({ allocations }) => allocations.map(({ resource }) => resource)).sort();
+    expect(names).toEqual(['100-1-disk1', 'rootfs:100-1-vm1']);
+    // It comes to the pool in which storaged has it.
+    const { space } = journal.ledger;
+    expect(space.isPlaced).toBe(false);
+    for (const name of names) space.place(name, 'pool-b');
+    expect(space.pool('pool-b').committed).toBe(space.bytesOf('100-1-disk1') + space.bytesOf('rootfs:100-1-vm1'));
+  });
+
+  it('does not lose what it has for a removal that nobody asked for', () => {
+    const journal = two();
+    journal.decommission('7-2', 'vm1', 'asked for');
+    closed();
+    change("UPDATE workloads SET removal = 'x' WHERE deployment = '7-1' AND name = 'vm1'");
+    const again = opened();
+    expect(again.deployments().map((one) => one.id)).toEqual(['7-2']);
+    expect(again.deployment('7-2')?.workloads.find((one) => one.name === 'vm1')?.removal).toBe('asked for');
+    expect(again.quarantined()).toMatchObject([{ table: 'workloads', key: '7-1 vm1', deployment: '7-1' }]);
+    expect(again.knows(7, 1n)).toBe(false);
+    works(again);
   });
 
   it.each([
@@ -336,7 +356,6 @@ describe('a damaged file', () => {
     ['is empty', () => truncateSync(path, 0)],
     ['is one page', () => truncateSync(path, PAGE_BYTES)],
     ['is cut in a page', () => truncateSync(path, 1000)],
-    ['begins with zeros', () => overwrite(path, 0, new Uint8Array(PAGE_BYTES))],
   ])('that %s is kept beside an empty one, and that is told', (_, damage) => {
     fillJournal(path, 5);
     damage();
@@ -345,6 +364,19 @@ describe('a damaged file', () => {
     expect(asideOf()).toHaveLength(1);
     expect(told).toHaveLength(1);
     expect(journal.knows(100, 1n)).toBe(false);
+    works(journal);
+  });
+
+  it.each([
+    ['zeros', 0],
+    ['noise', 0xa5],
+  ])('that begins with %s keeps all behind its first page', (_, filling) => {
+    fillJournal(path, 5);
+    overwrite(path, 0, Buffer.alloc(PAGE_BYTES, filling));
+    const journal = opened();
+    expect(journal.quarantined()).toMatchObject([{ table: 'journal', deployment: '' }]);
+    expect(journal.deployments()).toHaveLength(5);
+    expect(asideOf()).toHaveLength(1);
     works(journal);
   });
 

@@ -1,5 +1,5 @@
 /** An SQLite file: write-ahead log, synced at every commit, readable by the node's owner only. */
-import { chmodSync, closeSync, existsSync, openSync } from 'node:fs';
+import { chmodSync, closeSync, existsSync, openSync, rmSync } from 'node:fs';
 import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite';
 
 export type Row = Record<string, unknown>;
@@ -28,6 +28,11 @@ function numberOf(error: unknown): number {
   const number = error instanceof Error && 'errcode' in error ? error.errcode : undefined;
   // The low byte is the kind.
   return typeof number === 'number' ? number & 0xff : -1;
+}
+
+/** The file at `path` with all that SQLite keeps beside it. */
+export function removeDatabase(path: string): void {
+  for (const part of ['', '-wal', '-shm']) rmSync(`${path}${part}`, { force: true });
 }
 
 export class Database {

@@ -4,7 +4,7 @@
  */
 import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
-import { Database, isDamage } from './database.ts';
+import { Database, isDamage, removeDatabase } from './database.ts';
 import { rescue } from './rescue.ts';
 import { migrate, schemaFaults } from './schema.ts';
 import { lostCommits } from './wal.ts';
@@ -108,8 +108,4 @@ function freeTime(path: string, now: number): string {
     const name = n === 1 ? time : `${time}-${n}`;
     if (!existsSync(`${path}${DAMAGED}${name}`)) return name;
   }
-}
-
-function removeDatabase(path: string): void {
-  for (const part of ['', '-wal', '-shm']) rmSync(`${path}${part}`, { force: true });
 }

@@ -3,10 +3,13 @@
  * they hold on the host stays, and stays counted, until their contract is over.
  */
 import type { Reservation, ReservedWorkload } from '../plan/capacity.ts';
+import { reserve } from '../plan/plan.ts';
+import { requestOfWorkload } from '../workloads/index.ts';
 import type { Database, Row } from './database.ts';
 import type { DeploymentId, Quarantined } from './journal.ts';
-import type { Damage } from './reading.ts';
+import { type Damage, namesIn } from './reading.ts';
 import { reservedOf } from './rows.ts';
+import { signedWorkload } from './signed.ts';
 
 /** Damaged lines of logs that are remembered; deployments all are. */
 const LINES_KEPT = 1000;
@@ -52,7 +55,9 @@ export class Quarantine {
 
   /** What a deployment holds whose record can not be read, as far as that can. */
   heldBy(id: DeploymentId): ReservedWorkload[] {
-    return heldBy(id, this.#rows('workloads', 'deployment', id), this.#rows('signed', 'deployment', id));
+    const documents = this.#rows('deployments', 'id', id).map(({ document }) => document);
+    const signed = this.#database.all('SELECT workload, text FROM signed WHERE deployment = ? ORDER BY version', id);
+    return heldBy(id, documents, this.#rows('workloads', 'deployment', id), signed);
   }
 
   /** Takes one line out of a log. Inside of a transaction. */
@@ -129,14 +134,22 @@ export function ownerOf(id: DeploymentId): { readonly twin: number; readonly con
 }
 
 /** What the workloads hold; of one that does not say so any more, what it was signed for. */
-function heldBy(id: DeploymentId, workloads: readonly Row[], signed: readonly Row[]): ReservedWorkload[] {
+function heldBy(
+  id: DeploymentId,
+  documents: readonly unknown[],
+  workloads: readonly Row[],
+  signed: readonly Row[],
+): ReservedWorkload[] {
   const found = new Map<string, ReservedWorkload>();
+  const listed = new Set([...documents.flatMap(namesIn), ...workloads.map(({ name }) => String(name))]);
   for (const { workload, text } of signed) {
-    const machine = machineOf(id, String(workload), text);
-    if (machine !== undefined) found.set(machine.name, machine);
+    // What earlier versions had may be long gone.
+    if (listed.size > 0 && !listed.has(String(workload))) continue;
+    const asked = signedFor(id, text);
+    if (asked !== undefined) found.set(asked.name, asked);
   }
-  for (const { name, held } of workloads) {
-    if (held === null) found.delete(String(name));
+  for (const { name, held, state } of workloads) {
+    if (held === null && (state === 'error' || state === 'deleted')) found.delete(String(name));
     if (typeof held !== 'string') continue;
     try {
       found.set(String(name), reservedOf(JSON.parse(held)));
@@ -147,13 +160,14 @@ function heldBy(id: DeploymentId, workloads: readonly Row[], signed: readonly Ro
   return [...found.values()];
 }
 
-/** Memory and processors of a machine; what it has in pools is on the host and counts there. */
-function machineOf(id: DeploymentId, name: string, text: unknown): ReservedWorkload | undefined {
+/** In no pool until storaged shows where it is. */
+function signedFor(id: DeploymentId, text: unknown): ReservedWorkload | undefined {
+  const owner = ownerOf(id);
+  if (owner === undefined) return undefined;
   try {
-    const { type, data } = JSON.parse(String(text)) as { type: string; data: Record<string, unknown> };
-    const { cpu, memory } = data.compute_capacity as { cpu: number; memory: number };
-    const held = { name, type, state: 'committed', vcpus: cpu, memoryBytes: memory, publicIps: 0, allocations: [] };
-    return ownerOf(id) === undefined ? undefined : reservedOf(held);
+    const request = requestOfWorkload(owner.twin, owner.contract, signedWorkload({ signed: String(text) }));
+    const allocations = request.allocations.map((one) => ({ ...one, pool: '' }));
+    return { ...reserve(request, allocations), state: 'committed' };
   } catch {
     return undefined;
   }

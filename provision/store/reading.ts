@@ -3,7 +3,7 @@
  * ten thousand deployments keeps no document of any in memory.
  */
 import type { Database, Row } from './database.ts';
-import type { DeploymentId, DeploymentRecord, WorkloadRecord } from './journal.ts';
+import { type DeploymentId, type DeploymentRecord, REMOVED_BY_UPDATE, type WorkloadRecord } from './journal.ts';
 import {
   DamagedRow,
   DEPLOYMENT_COLUMNS,
@@ -89,6 +89,11 @@ export class Reading {
       const reason = 'the workload as it was signed is missing';
       const id = String(deployment);
       damaged({ table: 'signed', key: `${id} ${String(name)} ${String(version)}`, deployment: id, reason });
+    }
+    for (const { deployment, name } of this.#database.all(UNASKED, REMOVED_BY_UPDATE)) {
+      const id = String(deployment);
+      const reason = 'it is to go away, and nobody asked for that';
+      damaged({ table: 'workloads', key: `${id} ${String(name)}`, deployment: id, reason });
     }
     const workloads = new Map<DeploymentId, WorkloadRecord[]>();
     for (const row of this.#database.arrays(
@@ -223,6 +228,13 @@ SELECT w.deployment, w.name, w.version FROM workloads w WHERE NOT EXISTS
 UNION ALL
 SELECT w.deployment, w.name, w.next_version FROM workloads w WHERE w.next IS NOT NULL AND NOT EXISTS
   (SELECT 1 FROM signed s WHERE s.deployment = w.deployment AND s.workload = w.name AND s.version = w.next_version)
+`;
+
+/** Workloads that are to go away with something of theirs, for no reason that was recorded. */
+const UNASKED = `
+SELECT w.deployment, w.name FROM workloads w JOIN deployments d ON d.id = w.deployment
+WHERE w.removal IS NOT NULL AND w.held IS NOT NULL AND w.removal <> ? AND d.cancelled IS NULL AND NOT EXISTS
+  (SELECT 1 FROM operations o WHERE o.deployment = w.deployment AND o.kind = 'decommission' AND o.workload = w.name AND o.reason = w.removal)
 `;
 
 /** Names of the workloads in a document; none where it can not be read, which is found when it is asked for. */

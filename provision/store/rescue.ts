@@ -1,7 +1,8 @@
 /** Reads a damaged journal row by row into a new file, and names what is lost. */
 import { DatabaseSync, type SQLInputValue } from 'node:sqlite';
 import { formatWorkload, parseDeployment } from '../../schemas/deployment.ts';
-import { Database } from './database.ts';
+import { Database, removeDatabase } from './database.ts';
+import { openWithHead } from './first-page.ts';
 import type { DeploymentId } from './journal.ts';
 import { ownerOf, Quarantine } from './quarantine.ts';
 import { type Damage, namesIn } from './reading.ts';
@@ -27,7 +28,8 @@ export interface RescueOptions {
 /** On disk and closed when this returns. */
 export function rescue({ from, to, aside, faults, now }: RescueOptions): void {
   const target = new Database(to);
-  const source = openToRead(from);
+  const head = `${to}-head`;
+  const source = openToRead(from) ?? openWithHead(from, head);
   try {
     migrate(target, to);
     const quarantine = new Quarantine(target, now);
@@ -48,6 +50,7 @@ export function rescue({ from, to, aside, faults, now }: RescueOptions): void {
   } finally {
     source?.close();
     target.close();
+    removeDatabase(head);
   }
 }
 

@@ -22,7 +22,7 @@ export class DamagedRow extends Error {
 /** A number that is none of ours is read as none: JavaScript has no room for all that SQLite does. */
 const counted = (column: string): string => `iif(${column} BETWEEN 0 AND ${Number.MAX_SAFE_INTEGER}, ${column}, NULL)`;
 
-export const DEPLOYMENT_COLUMNS = `sequence, id, ${counted('twin')}, contract, ${counted('version')}, hash, trace,
+export const DEPLOYMENT_COLUMNS = `${counted('sequence')}, id, ${counted('twin')}, contract, ${counted('version')}, hash, trace,
   ${counted('accepted_at')}, cancelled, ${counted('paused')}`;
 export const WORKLOAD_COLUMNS = `deployment, name, type, ${counted('version')}, after, awaits_network, state, message, data,
   ${counted('created')}, removal, held, ${counted('next_version')}, next`;

@@ -2,6 +2,7 @@
 import { DatabaseSync } from 'node:sqlite';
 import { formatWorkload, parseDeployment } from '../../schemas/deployment.ts';
 import type { Database } from './database.ts';
+import { REMOVED_BY_UPDATE } from './journal.ts';
 import { signWorkload } from './writes.ts';
 
 export const SCHEMA_VERSION = 3;
@@ -163,6 +164,13 @@ export function migrate(database: Database, path: string): void {
          coalesce(cancelled, ''), 'queued', accepted_at * 1000, 0, 0, 0, 0, ''
        FROM deployments d WHERE cancelled IS NOT NULL OR EXISTS
          (SELECT 1 FROM workloads w WHERE w.deployment = d.id AND (w.state = 'init' OR w.next IS NOT NULL)) ORDER BY sequence`,
+    );
+    database.run(
+      `INSERT INTO operations (deployment, twin, contract, kind, workload, version, trace, reason, state, asked_at, started_at, ended_at, attempts, crashes, error)
+       SELECT d.id, d.twin, d.contract, 'decommission', w.name, d.version, d.trace, w.removal, 'queued', d.accepted_at * 1000, 0, 0, 0, 0, ''
+       FROM workloads w JOIN deployments d ON d.id = w.deployment
+       WHERE d.cancelled IS NULL AND w.removal <> ? AND w.held IS NOT NULL ORDER BY d.sequence, w.position`,
+      REMOVED_BY_UPDATE,
     );
   });
 }

@@ -1,5 +1,5 @@
 /** A twin that deploys, for tests: makes documents, signs them, and has its contracts on the test chain. */
-import { generateKeyPairSync, type KeyObject, sign } from 'node:crypto';
+import { createPublicKey, generateKeyPairSync, type KeyObject, sign } from 'node:crypto';
 import { deploymentHash, type Formula, signedMessage } from '../../schemas/challenge.ts';
 import { type Deployment, noResult, type Workload } from '../../schemas/deployment.ts';
 import type { TestHost } from './host.ts';
@@ -12,11 +12,10 @@ export class Tenant {
   readonly publicKey: Uint8Array;
   readonly #key: KeyObject;
 
-  constructor(twin: number) {
+  constructor(twin: number, key: KeyObject = generateKeyPairSync('ed25519').privateKey) {
     this.twin = twin;
-    const { publicKey, privateKey } = generateKeyPairSync('ed25519');
-    this.#key = privateKey;
-    this.publicKey = publicKey.export({ format: 'der', type: 'spki' }).subarray(-32);
+    this.#key = key;
+    this.publicKey = createPublicKey(key).export({ format: 'der', type: 'spki' }).subarray(-32);
   }
 
   /** A signed deployment. */

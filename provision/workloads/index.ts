@@ -1,9 +1,9 @@
 /** Every workload type this node runs: a file each, a line here each. */
 
-import type { Deployment } from '../../schemas/deployment.ts';
+import type { Deployment, Workload } from '../../schemas/deployment.ts';
 import { GridError } from '../../schemas/errors/index.ts';
 import { workloadId } from '../../schemas/ids.ts';
-import type { DeploymentRequest } from '../plan/request.ts';
+import type { DeploymentRequest, WorkloadRequest } from '../plan/request.ts';
 import { networkDriver } from './network.ts';
 import { volumeDriver } from './volume.ts';
 import type { WorkloadDriver } from './workload.ts';
@@ -30,11 +30,14 @@ export function requestOf(deployment: Deployment): DeploymentRequest {
   return {
     twin,
     contract,
-    workloads: deployment.workloads.map((workload) => {
-      const { name, type } = workload;
-      const driver = workloadDrivers.get(type);
-      if (driver !== undefined) return driver.request(workload, workloadId(twin, contract, name));
-      return { name, type, vcpus: 0, memoryBytes: 0, publicIps: 0, allocations: [], mounts: [], features: [] };
-    }),
+    workloads: deployment.workloads.map((workload) => requestOfWorkload(twin, contract, workload)),
   };
+}
+
+/** What one of its workloads asks for. */
+export function requestOfWorkload(twin: number, contract: bigint, workload: Workload): WorkloadRequest {
+  const { name, type } = workload;
+  const driver = workloadDrivers.get(type);
+  if (driver !== undefined) return driver.request(workload, workloadId(twin, contract, name));
+  return { name, type, vcpus: 0, memoryBytes: 0, publicIps: 0, allocations: [], mounts: [], features: [] };
 }
