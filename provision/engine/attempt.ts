@@ -3,7 +3,7 @@ import { isZbusError } from '../../modules/zbus/errors.ts';
 import { span } from '../../modules/zbus/trace.ts';
 import { GridError, isGridError, reviveError } from '../../schemas/errors/index.ts';
 import { tenantReason } from '../tenant-reason.ts';
-import type { Step } from '../workloads/workload.ts';
+import type { Calling, Step } from '../workloads/workload.ts';
 
 export interface RetryBudget {
   /** Milliseconds after the first attempt in which another one may begin. */
@@ -69,10 +69,9 @@ export async function attemptStep(
 
 /** What went wrong, nothing when nothing did. */
 async function attemptOnce(workload: string, step: Step, signal: AbortSignal): Promise<Error | undefined> {
-  const deadline = AbortSignal.timeout(step.deadlineMs);
   try {
     await span(`step ${step.name}`, { 'gridnode.workload': workload, 'gridnode.stage': step.stage }, () =>
-      step.ensure({ deadlineMs: step.deadlineMs, signal: AbortSignal.any([signal, deadline]) }),
+      withDeadline(step, signal, step.ensure),
     );
     return undefined;
   } catch (error) {
@@ -81,9 +80,28 @@ async function attemptOnce(workload: string, step: Step, signal: AbortSignal): P
 }
 
 /** Undoes a step once, within its deadline. */
-export async function undoStep(step: Step, signal: AbortSignal): Promise<void> {
-  const deadline = AbortSignal.timeout(step.deadlineMs);
-  await step.undo({ deadlineMs: step.deadlineMs, signal: AbortSignal.any([signal, deadline]) });
+export function undoStep(step: Step, signal: AbortSignal): Promise<void> {
+  return withDeadline(step, signal, step.undo);
+}
+
+/** Nothing of it outlives the work: a node makes tens of thousands of steps in a minute, with deadlines of many. */
+async function withDeadline(
+  { deadlineMs }: Step,
+  signal: AbortSignal,
+  work: (calling: Calling) => Promise<void>,
+): Promise<void> {
+  const ending = new AbortController();
+  const end = (): void => ending.abort(signal.reason);
+  if (signal.aborted) end();
+  signal.addEventListener('abort', end, { once: true });
+  const late = setTimeout(() => ending.abort(new DOMException('the step took too long', 'TimeoutError')), deadlineMs);
+  late.unref();
+  try {
+    await work({ deadlineMs, signal: ending.signal });
+  } finally {
+    clearTimeout(late);
+    signal.removeEventListener('abort', end);
+  }
 }
 
 function failure(workload: string, step: Step, attempts: number, elapsedMs: number, error: Error): GridError {

@@ -38,8 +38,6 @@ export class Engine {
   readonly #removal: Removal;
   /** No step begins after it. */
   readonly #ending = new AbortController();
-  /** Nothing goes on after it. */
-  readonly #stopped = new AbortController();
   #whenIdle: (() => void)[] = [];
 
   constructor(options: EngineOptions) {
@@ -145,7 +143,7 @@ export class Engine {
     const lane = found ?? this.#newLane({ id, twin: Number(id.split('-')[0]) });
     lane.leave();
     lane.enter();
-    const { ending } = lane.hands(this.#ending.signal, this.#stopped.signal);
+    const { ending } = lane.hands();
     const ended = Promise.withResolvers<void>();
     lane.running = ended.promise;
     try {
@@ -171,15 +169,17 @@ export class Engine {
    */
   async stop(): Promise<void> {
     const { stopGraceMs, stopDeadlineMs } = this.#limits;
-    this.#ending.abort(new Interrupted('the engine stops'));
+    const reason = new Interrupted('the engine stops');
+    this.#ending.abort(reason);
     for (const lane of [...this.#lanes.values()]) {
+      lane.stop(reason, false);
       if (lane.running !== undefined) continue;
       lane.leave();
       this.#leave(lane);
     }
     const idle = this.idle();
     await Promise.race([idle, sleep(stopGraceMs, undefined, { ref: false })]);
-    this.#stopped.abort(new Interrupted('the engine stops'));
+    for (const lane of this.#lanes.values()) lane.stop(reason, true);
     await Promise.race([idle, sleep(stopDeadlineMs, undefined, { ref: false })]);
     if (this.#lanes.size === 0) return;
     const { journal, log } = this.#options;
@@ -290,7 +290,7 @@ export class Engine {
     // Not before its caller knows that it runs.
     await undefined;
     for (;;) {
-      const hands = lane.hands(this.#ending.signal, this.#stopped.signal);
+      const hands = lane.hands();
       try {
         if (this.#ending.signal.aborted) return 'again';
         const record = this.#options.journal.deployment(lane.id);

@@ -27,7 +27,10 @@ export class Lane {
   running: Promise<void> | undefined;
   /** Gives up waiting for a place or for time to pass. */
   #leave: (() => void) | undefined;
-  #interrupt = new AbortController();
+  /** Of the present turn: its own, as one that followed the engine's would outlive it. */
+  #signal = new AbortController();
+  #ending = new AbortController();
+  #isInterrupted = false;
   #places: Places | undefined;
   #release: Release | undefined;
   #resting = 0;
@@ -69,25 +72,38 @@ export class Lane {
 
   /** Ends what the lane does now: it looks at the journal again. */
   interrupt(): void {
-    this.#interrupt.abort(new Interrupted('the deployment has something else to do'));
+    this.#isInterrupted = true;
+    this.#end(new Interrupted('the deployment has something else to do'));
   }
 
   /** Something was asked of it since its last look at the journal. */
   get isInterrupted(): boolean {
-    return this.#interrupt.signal.aborted;
+    return this.#isInterrupted;
   }
 
-  /** For the next look at the journal. `stopped` ends all of it at once, `ending` at the next step. */
-  hands(ending: AbortSignal, stopped: AbortSignal): Hands {
-    this.#interrupt = new AbortController();
-    const { signal } = this.#interrupt;
-    const soon = AbortSignal.any([ending, signal]);
+  /** The engine stops: no step begins any more, and with `isNow` the one under way ends, too. */
+  stop(reason: Error, isNow: boolean): void {
+    if (isNow) this.#end(reason);
+    else this.#ending.abort(reason);
+  }
+
+  /** For the next look at the journal. */
+  hands(): Hands {
+    this.#isInterrupted = false;
+    this.#signal = new AbortController();
+    this.#ending = new AbortController();
+    const { signal: ending } = this.#ending;
     return {
-      signal: AbortSignal.any([stopped, signal]),
-      ending: soon,
-      rest: (waiting) => this.#rest(waiting, soon),
+      signal: this.#signal.signal,
+      ending,
+      rest: (waiting) => this.#rest(waiting, ending),
       seen: (workload) => this.seen.add(workload),
     };
+  }
+
+  #end(reason: Error): void {
+    this.#ending.abort(reason);
+    this.#signal.abort(reason);
   }
 
   async #rest<T>(waiting: () => Promise<T>, ending: AbortSignal): Promise<T> {
