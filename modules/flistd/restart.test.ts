@@ -97,7 +97,7 @@ describe.skipIf(!isRoot)('flistd after a restart of the host', () => {
     rmSync(top, { recursive: true, force: true });
   });
 
-  it('mounts again what was mounted, with nobody on the network', async () => {
+  it('W4: mounts again what was mounted, with nobody on the network', async () => {
     const url = await packed('web', (folder) => {
       for (let i = 0; i < 10; i++) writeFileSync(join(folder, `f${i}`), noise(30_000, `web${i}`));
     });

@@ -2,6 +2,8 @@
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
+import { storage } from '../../modules/storaged/interface.ts';
+import { attemptStep } from '../../provision/engine/attempt.ts';
 import { planner, provision, statistics } from '../../provision/interface.ts';
 import { fullDeployment } from '../../provision/testing/provisiond.ts';
 import { bus, host, stand, tenant } from '../../provision/testing/stand.ts';
@@ -23,6 +25,7 @@ import {
   gate,
   grace,
   isGone,
+  LIMITS,
   losePower,
   named,
   next,
@@ -99,6 +102,25 @@ describe('one deployment never stops the node', () => {
     hangs.open();
     await expect.poll(() => isGone(1n)).toBe(true);
     expect(host.resources).toEqual([]);
+  });
+
+  it('W1: a call that nobody answers ends at its deadline, its step within its budget, and the error names both', async () => {
+    gate(named('DiskExists'));
+    const { deadlineMs, stage } = { deadlineMs: 30, stage: 'storage' as const };
+    const ensure = async (): Promise<void> => {
+      await bus.of(storage).DiskExists({ name: '7-1-disk1' }, { deadlineMs });
+    };
+    const step = { name: 'disk', stage, deadlineMs, ensure, undo: ensure };
+    const heard: string[] = [];
+    const attempts = attemptStep('disk1', step, LIMITS.retry, {
+      signal: new AbortController().signal,
+      inPlace: (attempt) => attempt(),
+      pause: async () => undefined,
+      heard: (state) => heard.push(state),
+    });
+    const details = { workload: 'disk1', step: 'disk', stage, attempts: expect.any(Number) };
+    await expect(attempts).rejects.toMatchObject({ code: 'step_failed', details });
+    expect(heard.slice(0, 3)).toEqual(['started', 'failed', 'failed']);
   });
 
   it('W6: a chain that takes no reports holds up no deployment, however many wait to be told', async () => {

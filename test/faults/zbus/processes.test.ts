@@ -48,7 +48,7 @@ async function kill(): Promise<void> {
   if (child !== undefined && child.exitCode === null && child.kill('SIGKILL')) await once(child, 'exit');
 }
 
-it('no call of a killed process runs twice or is forgotten', async () => {
+it('W1: no call of a killed process runs twice or is forgotten', async () => {
   const ledger = new Ledger();
   const client = new ZbusClient({ broker: redis.broker });
   const calls: Promise<void>[] = [];
