@@ -71,5 +71,14 @@ async function checkPorts(): Promise<Finding[]> {
 async function checkRunning(state: string | undefined): Promise<Finding[]> {
   const layout = layoutOf(state);
   const config = await loadConfig(layout);
-  return [...(await checkGateway(config)), ...(await checkNumbers(config)), ...(await checkLeaks(layout))];
+  const findings = [...(await checkGateway(config)), ...(await checkNumbers(config)), ...(await checkLeaks(layout))];
+  return config.simulated === null ? findings : findings.map(ofSimulated);
+}
+
+/** A simulated node's daemons share the log of its unit `node`, but for the chain's. */
+function ofSimulated(finding: Finding): Finding {
+  const remedy = finding.remedy
+    .replace('gridnode logs chaind', 'gridnode logs chain')
+    .replace(/gridnode logs (?:provisiond|gateway)/, 'gridnode logs node');
+  return { ...finding, remedy };
 }

@@ -41,19 +41,19 @@ const NUMBERS: readonly (readonly [check: string, series: RegExp, found: (count:
     [
       'journal',
       /^provision_journal_damaged(?:\{[^}]*\})? /,
-      (count) => `${count} damaged entries are set aside; what they hold stays as it is`,
+      (count) => `damaged entries set aside: ${count}; what they hold stays as it is`,
       'names and reasons: gridnode logs provisiond; see docs/operating.md',
     ],
     [
       'operations',
       /^provision_lanes\{[^}]*state="parked"[^}]*\} /,
-      (count) => `${count} deployments are parked: they failed again and again`,
+      (count) => `deployments parked for failing again and again: ${count}`,
       'why: gridnode ps; tried again every ten minutes',
     ],
     [
       'reports',
       /^provision_reports\{[^}]*state="dead"[^}]*\} /,
-      (count) => `the chain refuses ${count} reports of use`,
+      (count) => `reports of use that the chain refuses: ${count}`,
       'why: gridnode logs provisiond; see docs/operating.md',
     ],
   ];
