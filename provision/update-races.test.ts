@@ -77,6 +77,25 @@ describe('an update', () => {
     });
   });
 
+  it('takes what could not be had before, as it was signed then and as it is', async () => {
+    await deployed(net1, disk1, vm1);
+    const larger = at(1, diskWorkload('disk1', 2 * GIB));
+    await stand.update(next([net1, larger, vm1]));
+    await daemon.engine.idle();
+    expect(await logOf('disk1')).toContain('1 unchanged disk is mounted, please delete the VM first');
+    const vol1 = at(2, volumeWorkload('vol1', GIB));
+    await stand.update(next([net1, larger, vm1, vol1], 2));
+    await stand.update(next([net1, disk1, vm1, vol1], 3));
+    await daemon.engine.idle();
+    expect(await stand.stateOf()).toEqual(['ok', 'ok', 'ok', 'ok']);
+    expect(host.disks.get('7-1-disk1')).toMatchObject({ size: GIB });
+    const other = at(1, diskWorkload('disk1', 3 * GIB));
+    expect(await stand.refused(next([net1, other, vm1, vol1], 4), 7, true)).toMatchObject({
+      code: 'upgrade_unversioned',
+      details: { workload: 'disk1', field: 'data.size' },
+    });
+  });
+
   it('takes a network away when the last machine of another deployment is off it, and not before', async () => {
     await deployed(net1, disk1);
     await stand.deploy(tenant.contracted(host, 2n, [machineWorkload('far', { ip: '10.1.2.9' })]));

@@ -1,6 +1,13 @@
 /** From a deployment and its new version to what is to be done, in the words of the grid's nodes. */
 import { changedPiece, deploymentHash, type Formula } from '../schemas/challenge.ts';
-import { type Deployment, findWorkload, formatDeployment, formatWorkload, noResult } from '../schemas/deployment.ts';
+import {
+  type Deployment,
+  findWorkload,
+  formatDeployment,
+  formatWorkload,
+  noResult,
+  parseDeployment,
+} from '../schemas/deployment.ts';
 import { GridError, isGridError } from '../schemas/errors/index.ts';
 import { type Operation, planUpgrade } from '../schemas/upgrade.ts';
 import { network } from '../schemas/workloads/network.ts';
@@ -51,19 +58,25 @@ function plannedUpgrade(from: Deployment, to: Deployment): Operation[] {
   }
 }
 
-/** What was signed for and paid is what runs, or is on its way: nodes pass over what changes under its old version. */
+/**
+ * What was signed for and paid is what runs, is on its way, or could not be had: nodes pass over what changes
+ * under its old version.
+ */
 function refuseSilentChanges(
-  { workloads }: DeploymentRecord,
+  { workloads, document }: DeploymentRecord,
   { workloads: wanted }: Deployment,
   operations: Operation[],
 ) {
   const asked = new Set(operations.map(({ workload }) => workload));
   const known = new Map(workloads.map((one) => [one.name, one]));
+  const signed = parseDeployment(document);
   for (const workload of wanted) {
     const found = asked.has(workload.name) ? undefined : known.get(workload.name);
     if (found === undefined) continue;
-    const field = changedPiece(signedWorkload(found.next ?? found), workload);
-    if (field === undefined) continue;
+    const before = signedWorkload(found.next ?? found);
+    const last = findWorkload(signed, workload.name) ?? before;
+    const [field, ...others] = [before, last].map((one) => changedPiece(one, workload));
+    if (field === undefined || others.includes(undefined)) continue;
     throw new GridError('upgrade_unversioned', { workload: workload.name, version: workload.version, field });
   }
 }
