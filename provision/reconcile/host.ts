@@ -40,10 +40,12 @@ export interface HostReading {
 export async function readHost(inventories: Inventories, calling: Calling): Promise<HostReading> {
   const items: HostItem[] = [];
   const away = new Map<Module, string>();
-  const readings = MODULES.map(async (module) => {
+  // One list after another: each is decoded in one turn, and several of a full node at once would keep others waiting.
+  for (const module of MODULES) {
     try {
       const found = await inventories[module].Owned({}, calling);
       const turns = new Turns();
+      await turns.next();
       for (const { Kind, Name, Owner, Bytes, Residue } of found) {
         if (turns.isOver) await turns.next();
         items.push({ module, kind: Kind, name: Name, owner: Owner, bytes: Bytes, residue: Residue });
@@ -51,9 +53,8 @@ export async function readHost(inventories: Inventories, calling: Calling): Prom
     } catch (error) {
       away.set(module, error instanceof Error ? error.message : String(error));
     }
-  });
-  await Promise.all(readings);
-  calling.signal.throwIfAborted();
+    calling.signal.throwIfAborted();
+  }
   return { items, away };
 }
 

@@ -1,6 +1,6 @@
 /** Samples the counters of public traffic: by schedule, and around the end of each machine. */
 import { readFile } from 'node:fs/promises';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 import type { MachineMetrics, vmd } from '../../modules/vmd/interface.ts';
 import type { BusLog } from '../../modules/zbus/broker.ts';
 import type { Client } from '../../modules/zbus/definition.ts';
@@ -55,7 +55,10 @@ export class Meter {
       this.#ended = ended;
       const metrics = await this.#options.machines.Metrics({}, { deadlineMs: SAMPLE_MS, ...calling });
       const epoch = await (this.#options.epoch ?? bootId)();
-      const readings = readingsOf(metrics, epoch).filter(({ workload }) => !ended.has(workload));
+      const read = readingsOf(metrics, epoch);
+      // Of a full node each of these takes its time.
+      await nextTurn();
+      const readings = read.filter(({ workload }) => !ended.has(workload));
       this.#options.table.sample(readings, this.#now());
       this.#present = new Set(readings.map(({ workload }) => workload));
     });

@@ -3,7 +3,7 @@
  * One transaction at a time, whose reports are noted before it is sent, and whose end is read from final blocks:
  * the chain keeps the timestamp of a contract's newest report.
  */
-import { setTimeout as sleep } from 'node:timers/promises';
+import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 import { type chain, TRAFFIC_LIFE_BLOCKS } from '../../modules/api-gateway/interface.ts';
 import type { BusLog } from '../../modules/zbus/broker.ts';
 import type { Client } from '../../modules/zbus/definition.ts';
@@ -86,10 +86,12 @@ export class TrafficReporter {
     while (!signal.aborted) {
       try {
         await meter.sample({ signal });
+        await nextTurn();
         meter.sweep(isAlive);
       } catch (error) {
         if (!signal.aborted) log.warn({ err: error }, 'public traffic could not be sampled');
       }
+      await nextTurn();
       try {
         table.cut(this.#limits.windowSeconds, (id) => !isAlive(id), Date.now());
       } catch (error) {
