@@ -24,6 +24,7 @@ import { span } from '../modules/zbus/trace.ts';
 import type { Infer } from '../modules/zbus/wire.ts';
 import { planner, provision, statistics } from '../provision/interface.ts';
 import { checkRelays, relayHosts, type UpdateMode, updateModes } from './chain/own-twin.ts';
+import { addressFromAccount } from './chain/ss58.ts';
 import { TwinWatch } from './chain/twin-watch.ts';
 import { boundsOf } from './commands/apart.ts';
 import { COMMAND_DEADLINE_MS, Dispatcher } from './commands/dispatch.ts';
@@ -89,6 +90,7 @@ export const gateway = defineDaemon({
     const ownTwin = new TwinWatch({
       chain: chainClient,
       own: { relays: twinWishes.relays, encryptionKey: identity.encryptionKey },
+      address: addressFromAccount(identity.publicKey),
       create: twinWishes.create,
       update: twinWishes.update,
       log,

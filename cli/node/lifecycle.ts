@@ -1,7 +1,7 @@
 /** Starts a node's supervisor, waits for its units, and takes everything down again. */
 import { spawn } from 'node:child_process';
 import { existsSync, openSync } from 'node:fs';
-import { mkdir, readdir, rm } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { readJson } from '../../modules/host/files.ts';
@@ -16,6 +16,8 @@ import { nodeOptions } from './unit-file.ts';
 import { writeUnits } from './units.ts';
 
 const PURGE_DEADLINE_MS = 60_000;
+/** Characters at the end of a log that are looked through. */
+const LOG_TAIL = 65_536;
 
 /** The process that supervises this node, if it lives. */
 export async function supervisorOf(layout: Layout): Promise<ProcessMark | undefined> {
@@ -62,6 +64,8 @@ export async function waitForUnits(
   client: ZinitClient,
   options: {
     readonly deadlineMs: number;
+    /** Folder of the units' logs: the last warning of the first that does not start is told. */
+    readonly logs: string;
     readonly signal?: AbortSignal;
     readonly only?: readonly string[];
     readonly onUnit?: (status: UnitStatus) => void;
@@ -81,12 +85,29 @@ export async function waitForUnits(
     if (waiting.length === 0) return;
     if (Date.now() > until) {
       const list = waiting.map((unit) => `${unit.name} (${unit.state}${unit.reason === '' ? '' : `: ${unit.reason}`})`);
+      const name = waiting[0]?.name ?? '';
+      const said = await lastWarning(join(options.logs, `${name}.log`));
+      const why = said === '' ? '' : `\n${name} says: ${said}`;
       throw new CliError(
-        `not ready within ${options.deadlineMs / 1000} s: ${list.join(', ')}; see: gridnode logs ${waiting[0]?.name}`,
+        `not ready within ${options.deadlineMs / 1000} s: ${list.join(', ')}; see: gridnode logs ${name}${why}`,
       );
     }
     await sleep(50);
   }
+}
+
+/** Text of the newest warning or error in the last lines of a log; empty where there is none. */
+async function lastWarning(path: string): Promise<string> {
+  const text = await readFile(path, 'utf8').catch(() => '');
+  for (const line of text.slice(-LOG_TAIL).split('\n').reverse()) {
+    if (!/^\{"level":[456]0,/.test(line)) continue;
+    try {
+      return String((JSON.parse(line) as { readonly msg?: unknown }).msg ?? '');
+    } catch {
+      // Cut off at its beginning or end.
+    }
+  }
+  return '';
 }
 
 /** What each daemon left on the host, taken away by the daemon's own clean-up, last made first. */

@@ -116,6 +116,6 @@ export async function startSimulated(
   const config = await decideConfig(layout, wishes);
   await ensureKey(layout, 'node');
   const client = await startSupervisor(layout, config);
-  await waitForUnits(client, { deadlineMs: UNITS_DEADLINE_MS, signal });
+  await waitForUnits(client, { deadlineMs: UNITS_DEADLINE_MS, logs: join(layout.state, 'log'), signal });
   return config;
 }

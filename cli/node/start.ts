@@ -1,4 +1,5 @@
 /** Everything `up` and the demo do to bring a node to life. */
+import { join } from 'node:path';
 import { readKeyFile } from '../../gateway/rmb/index.ts';
 import { CliError } from '../command.ts';
 import { loadConfig, type NodeConfig, saveConfig } from './config.ts';
@@ -93,14 +94,16 @@ export async function startNode(
   else await readKeyFile(config.keyFile);
   // The web services ask nodes as the farmer.
   if (config.development) await ensureKey(layout, 'farmer');
+  const logs = join(layout.state, 'log');
   const client = await stage('supervisor', () => startSupervisor(layout, config));
   if (config.development) {
-    await stage('chain', () => waitForUnits(client, { deadlineMs: UNITS_DEADLINE_MS, signal, only: ['chain'] }));
+    await stage('chain', () => waitForUnits(client, { deadlineMs: UNITS_DEADLINE_MS, logs, signal, only: ['chain'] }));
     await stage('farm, node and twins', () => register(layout, config));
   }
   await stage('daemons', (note) =>
     waitForUnits(client, {
       deadlineMs: UNITS_DEADLINE_MS,
+      logs,
       signal,
       onUnit: (unit) => {
         if (unit.state === 'running' || unit.state === 'error') note(`${unit.name} ${unit.state}`);

@@ -29,7 +29,7 @@ function watchOn(answers: TwinWatchOptions['chain'], options: Partial<TwinWatchO
     },
   });
   const registry = new Registry();
-  const base = { own, create: false, update: 'never', log: pino(sink), registry } as const;
+  const base = { own, address: '5Own', create: false, update: 'never', log: pino(sink), registry } as const;
   const watch = new TwinWatch({ ...base, chain: answers, ...options });
   const running = watch.run(stop.signal);
   const metric = async (): Promise<number | undefined> =>

@@ -13,6 +13,8 @@ export interface TwinWatchOptions {
   readonly chain: Pick<Client<typeof chain>, 'OwnTwin' | 'EnsureTwin'>;
   /** Hosts of this gateway's relays and its encryption key. */
   readonly own: TwinText;
+  /** SS58, for who has to fund it. */
+  readonly address: string;
   readonly create: boolean;
   readonly update: UpdateMode;
   readonly log: Logger;
@@ -112,7 +114,7 @@ export class TwinWatch {
   #judge(facts: Infer<typeof TwinFacts>): number {
     this.#known = true;
     if (!facts.Found) {
-      this.#problems = ['the account of this key has no twin on the chain'];
+      this.#problems = [`account ${this.#options.address} of this key has no twin on the chain`];
       if (Date.now() - this.#startedAt > ABSENT_PATIENCE_MS) {
         this.#say('warn', `${this.#problems[0]}: fund it and start with --create-twin, or make the twin elsewhere`);
       }
