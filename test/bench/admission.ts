@@ -22,6 +22,7 @@ import { Engine } from '../../provision/engine/engine.ts';
 import { TwinKeys } from '../../provision/keys.ts';
 import { NodeReader } from '../../provision/node.ts';
 import { capacityReport } from '../../provision/report.ts';
+import { signedWorkload } from '../../provision/store/signed.ts';
 import { SqliteJournal } from '../../provision/store/sqlite.ts';
 import { fillJournal } from '../../provision/testing/fill.ts';
 import { TestHost } from '../../provision/testing/host.ts';
@@ -137,11 +138,10 @@ async function decide(
   if (running === undefined) throw new Error('nothing runs');
   const grown = new Tenant(running.twin).deployment(
     running.contract,
-    [
-      networkWorkload('net1', 0, ['10.1.3.0/24', '10.1.4.0/24']),
-      { ...diskWorkload('disk1', 2 * GIB), version: 1 },
-      machineWorkload('vm1', { mounts: ['disk1'] }),
-    ],
+    // As it was signed, but for the disk.
+    running.workloads.map((one) =>
+      one.type === 'zmount' ? { ...diskWorkload(one.name, 2 * GIB), version: 1 } : signedWorkload(one),
+    ),
     1,
   );
   const fits = (plan: { readonly fits: boolean }): void => {
