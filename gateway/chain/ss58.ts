@@ -1,5 +1,5 @@
-/** SS58 addresses of 32-byte accounts. Needs `waitReady` of the crypto package to have resolved. */
-import { blake2b } from '../rmb/wasm-crypto.ts';
+/** SS58 addresses of 32-byte accounts. */
+import { createHash } from 'node:crypto';
 
 const DIGITS = '123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz';
 const CONTEXT = new TextEncoder().encode('SS58PRE');
@@ -9,7 +9,7 @@ const PREFIX = 42;
 const LENGTH = 35;
 
 function checksum(prefixed: Uint8Array): Uint8Array {
-  return blake2b(Buffer.concat([CONTEXT, prefixed]), new Uint8Array(0), 64).subarray(0, 2);
+  return createHash('blake2b512').update(CONTEXT).update(prefixed).digest().subarray(0, 2);
 }
 
 export function addressFromAccount(account: Uint8Array): string {
