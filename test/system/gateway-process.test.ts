@@ -126,7 +126,8 @@ describe('the gateway process', () => {
       // More where the relay had not learned in time that the first copies were taken.
       .toBeGreaterThanOrEqual(20);
     expect(line.received.length).toBe(21);
-    expect(await metric('gateway_door_admitted_total')).toBe(1);
+    // The page is collected once a second.
+    await expect.poll(() => metric('gateway_door_admitted_total')).toBe(1);
   });
 
   it('runs no request twice, whenever it is killed', DEADLINE, async () => {
@@ -190,7 +191,7 @@ describe('the gateway process', () => {
     const port = Number(new URL(relay.url).port);
     await end(relay.child);
     await expect.poll(health, { timeout: 10_000 }).toEqual([503, ['relay']]);
-    expect(await metric('gateway_relay_connected')).toBe(0);
+    await expect.poll(() => metric('gateway_relay_connected')).toBe(0);
     await startRelay(port);
     await expect.poll(health, { timeout: 20_000 }).toEqual([200, undefined]);
     await redis.restart(6000);
