@@ -165,7 +165,7 @@ function grownOf(
   const version = record.version + 1;
   const others = record.workloads
     .filter((one) => one.name !== workload.name && one.state !== 'deleted')
-    .map((one) => JSON.parse(one.signed) as Workload)
+    .map((one) => JSON.parse((one.next ?? one).signed) as Workload)
     .map((one) => ({ ...one, data: JSON.stringify(one.data) }));
   const larger = at(version, diskWorkload(workload.name, gib * GIB));
   return [tenant.deployment(record.contract, [...others, larger], version), gib * GIB - before];

@@ -191,7 +191,7 @@ export interface Journal {
   /**
    * The workload's run ended. `ok` commits its reservation. Writes a change
    * unless the workload already is in that state: one `ok` a name and version.
-   * Returns whether anything changed.
+   * Returns whether anything changed: nothing does where what it held was released.
    */
   finish(id: DeploymentId, workload: string, outcome: Outcome): boolean;
   /**

@@ -142,6 +142,7 @@ export class MemoryJournal implements Journal {
   finish(id: DeploymentId, name: string, outcome: Outcome): boolean {
     const workload = this.#workload(id, name);
     if (workload === undefined || workload.state === 'deleted' || workload.state === outcome.state) return false;
+    if (outcome.state !== 'error' && workload.held === undefined) return false;
     const isRepeatedOk =
       outcome.state === 'ok' &&
       this.#entries

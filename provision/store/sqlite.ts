@@ -123,6 +123,8 @@ export class SqliteJournal implements Journal {
   finish(id: DeploymentId, name: string, outcome: Outcome): boolean {
     return this.#change(id, name, (database, workload) => {
       if (workload.state === 'deleted' || workload.state === outcome.state) return false;
+      // What was released does not run, whatever comes late.
+      if (outcome.state !== 'error' && workload.held === undefined) return false;
       const { state } = outcome;
       const message = outcome.state === 'error' ? outcome.message : outcome.state === 'paused' ? 'paused' : '';
       const data = outcome.state === 'ok' ? outcome.data : workload.data;
