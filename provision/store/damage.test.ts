@@ -20,6 +20,7 @@ import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { fillJournal } from '../testing/fill.ts';
 import { acceptance, revision } from '../testing/journal.ts';
+import { isDamage } from './database.ts';
 import type { Journal } from './journal.ts';
 import { SqliteJournal } from './sqlite.ts';
 
@@ -86,15 +87,25 @@ function two(): SqliteJournal {
 
 /** The whole life of one more deployment. */
 function works(journal: Journal): void {
-  const { id } = journal.accept(acceptance(77n));
-  for (const name of ['net1', 'vm1']) journal.finish(id, name, { state: 'ok', data: '{}' });
-  journal.revise(revision(77n, 1, ['net1']));
-  expect(journal.settle(id, 'net1', { state: 'ok', data: '{}' })).toBe(true);
-  expect(journal.changes(id).filter((one) => one.state === 'ok')).toHaveLength(3);
-  journal.cancel(id, 'c');
-  for (const name of ['net1', 'vm1']) journal.release(id, name);
-  journal.tombstone(id);
-  expect(journal.knows(7, 77n)).toBe(true);
+  const { id } = twice(() => journal.accept(acceptance(77n)));
+  for (const name of ['net1', 'vm1']) twice(() => journal.finish(id, name, { state: 'ok', data: '{}' }));
+  twice(() => journal.revise(revision(77n, 1, ['net1'])));
+  expect(twice(() => journal.settle(id, 'net1', { state: 'ok', data: '{}' }))).toBe(true);
+  expect(twice(() => journal.changes(id)).filter((one) => one.state === 'ok')).toHaveLength(3);
+  twice(() => journal.cancel(id, 'c'));
+  for (const name of ['net1', 'vm1']) twice(() => journal.release(id, name));
+  twice(() => journal.tombstone(id));
+  expect(twice(() => journal.knows(7, 77n))).toBe(true);
+}
+
+/** As whoever asks does: what comes upon damage that the start did not see fails, and is asked again. */
+function twice<T>(act: () => T): T {
+  try {
+    return act();
+  } catch (error) {
+    if (!isDamage(error)) throw error;
+    return act();
+  }
 }
 
 describe('a damaged record', () => {
@@ -347,7 +358,7 @@ describe('a damaged file', () => {
           for (const name of readdirSync(folder)) rmSync(join(folder, name));
         },
       ),
-      { numRuns: 60, examples: [[[[170_471, Uint8Array.of(0)]]]] },
+      { numRuns: 60, examples: [[[[170_471, Uint8Array.of(0)]]], [[[35_849, Uint8Array.of(7)]]]] },
     );
   }, 120_000);
 

@@ -152,7 +152,9 @@ describe(`a relay and a gateway (seed ${seed})`, () => {
     const redis = new Redis({ path: stage.redis.socket });
     const monitor = await redis.monitor();
     monitor.on('monitor', (_time: string, [command = '', key = '']: string[]) => {
-      if (/^(r|l)push$/i.test(command) && key.startsWith('storage.')) calls.push(key);
+      // The page of numbers, which is asked for here, too, asks each daemon for its own.
+      const isNumbers = key === 'storage.zbus@1.0';
+      if (/^(r|l)push$/i.test(command) && key.startsWith('storage.') && !isNumbers) calls.push(key);
     });
     const admitted = await stage.metric('gateway_door_admitted_total');
     await Promise.all(SENDERS.map((twin) => sendWrongRequests(twin, FRAMES / 20)));
@@ -171,7 +173,7 @@ describe(`a relay and a gateway (seed ${seed})`, () => {
     expect([...checks]).toEqual(expect.arrayContaining(['shape', 'signature']));
     expect(checks.size).toBeGreaterThan(3);
     await ask(good);
-    expect(await stage.metric('gateway_door_admitted_total')).toBe(admitted + 1);
+    await expect.poll(() => stage.metric('gateway_door_admitted_total')).toBe(admitted + 1);
     await expect.poll(() => calls.length, { timeout: 20_000 }).toBe(1);
     monitor.disconnect();
     redis.disconnect();

@@ -100,7 +100,7 @@ describe('a simulated node', { timeout: 180_000 }, () => {
     expect((await tenant.ask(storagePools)).find(({ type }) => type === 'ssd')?.used).toBe(before.system.sru);
     for (const [file, empty] of [
       ['vmd/machines.json', {}],
-      ['networkd/links.json', { networks: {}, taps: {} }],
+      ['networkd/links.json', { networks: {}, taps: {}, owners: {} }],
       ['flistd/mounts.json', {}],
     ] as const) {
       expect(JSON.parse(await readFile(join(node.state, file), 'utf8'))).toEqual(empty);
