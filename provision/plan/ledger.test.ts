@@ -147,7 +147,7 @@ describe('ledger', () => {
         expect(asked(ledger)).toEqual(recount([], () => undefined));
         expect(ledger.space.isPlaced).toBe(true);
       }),
-      { numRuns: 500 },
+      { numRuns: 500, endOnFailure: true },
     );
   });
 
@@ -178,7 +178,7 @@ describe('ledger', () => {
           }
         }
       }),
-      { numRuns: 500 },
+      { numRuns: 500, endOnFailure: true },
     );
   });
 

@@ -222,7 +222,7 @@ describe('plan of an update', () => {
           expect(after.ssd).toMatchObject({ committed: stands, pending: 0, system: 0, deficit: 0 });
         }
       }),
-      { numRuns: 200 },
+      { numRuns: 200, endOnFailure: true },
     );
   });
 });

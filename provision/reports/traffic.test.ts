@@ -353,7 +353,7 @@ describe('for random counters, kills, forks and answers that are lost', () => {
         expect({ told, left, pending, dead }).toEqual({ told: sent, left: 0, pending: 0, dead: 0 });
         expect(toldBytes()).toBe(sent);
       }),
-      { numRuns: 150 },
+      { numRuns: 150, endOnFailure: true },
     );
     expect(kills).toBeGreaterThan(4);
   }, 120_000);

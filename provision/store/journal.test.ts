@@ -526,7 +526,7 @@ describe('sqlite journal', () => {
           open.splice(open.indexOf(journal), 1);
         }
       }),
-      { numRuns: 100 },
+      { numRuns: 100, endOnFailure: true },
     );
   }, 60_000);
 });
