@@ -1,23 +1,21 @@
 /** Serves objects of one module on the bus. */
-import { once } from 'node:events';
 import { type BusLog, closeConnection, parseBroker, pause, silentLog, whenReady } from './broker.ts';
 import { Cancels } from './cancels.ts';
-import { encode } from './codec.ts';
 import type { InterfaceDefinition, Service } from './definition.ts';
-import { type Call, Dispatcher, type ServedObject } from './dispatch.ts';
+import { type Call, Dispatcher } from './dispatch.ts';
 import { WireError } from './errors.ts';
 import { decodeRequest, encodeResponse, objectName, queueName, type Request, type Response } from './frames.ts';
 import { Instances } from './instances.ts';
 import { FRAME_MOST_BYTES, senderOf } from './limits.ts';
 import { endOthers, type Line, openLine } from './line.ts';
 import { Lanes, Places } from './order.ts';
+import { publishStreams } from './publishing.ts';
 import { Queue, type Taken } from './queue.ts';
 import { BrokerRefusal } from './resp.ts';
 import { StatusLoop } from './status.ts';
 import type { BusMeter } from './telemetry/meter.ts';
 import { served } from './telemetry/served.ts';
 import { newTrace } from './trace.ts';
-import type { Wire } from './wire.ts';
 
 export interface ZbusServerOptions {
   readonly module: string;
@@ -41,8 +39,6 @@ const STOP_DEADLINE_MS = 8_000;
 const ABORT_DEADLINE_MS = 500;
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
 const REPLY_TTL_SECONDS = 300;
-/** Between the failure of a stream and its next beginning. */
-const STREAM_PAUSE_MS = 1_000;
 /** How long an answer is kept for a broker that is away. */
 const ANSWER_DEADLINE_MS = 60_000;
 
@@ -138,7 +134,8 @@ export class ZbusServer {
     await Promise.all(this.#queues.map((queue) => queue.open(CONNECT_DEADLINE_MS)));
     await instances.join();
     for (const queue of this.#queues) queue.start();
-    this.#streams = objects.flatMap((served) => this.#startStreams(served));
+    const publishing = { module: this.#module, line: answers, log: this.#log, signal: this.#stopping.signal };
+    this.#streams = objects.flatMap((served) => publishStreams(served, publishing));
   }
 
   /**
@@ -352,50 +349,6 @@ export class ZbusServer {
       this.#log.warn({ work, method: request.method, id: request.id }, 'answering a call left by a crash');
       const message = 'server restarted before the call was finished';
       await this.#finish(work, payload, { request, response: this.#dispatcher.notRun(request, message) });
-    }
-  }
-
-  #startStreams({ definition, service }: ServedObject): Promise<void>[] {
-    const prefix = queueName(this.#module, { Name: definition.object, Version: definition.version });
-    return Object.entries(definition.streams).flatMap(([name, wire]) => {
-      const generator = service[`${name}$`];
-      if (typeof generator !== 'function') return [];
-      return [this.#publish(`${prefix}.${name}`, wire, () => generator.call(service, this.#stopping.signal))];
-    });
-  }
-
-  /** A stream that fails begins anew: its listeners would wait for ever, and nobody tells them. */
-  async #publish(channel: string, wire: Wire, start: () => AsyncIterable<unknown>): Promise<void> {
-    const { signal } = this.#stopping;
-    const stopped = once(signal, 'abort').catch(() => undefined);
-    while (!signal.aborted) {
-      try {
-        const values = start()[Symbol.asyncIterator]();
-        for (;;) {
-          const next = await Promise.race([values.next(), stopped.then(() => undefined)]);
-          if (next === undefined || next.done) return;
-          this.#publishOne(channel, wire, next.value);
-        }
-      } catch (error) {
-        this.#log.error({ err: error, channel, againInMs: STREAM_PAUSE_MS }, 'a stream failed and begins anew');
-        await pause(STREAM_PAUSE_MS, signal);
-      }
-    }
-  }
-
-  /** A malformed event would kill a listening Go process, so every value is encoded by its type first. */
-  #publishOne(channel: string, wire: Wire, value: unknown): void {
-    try {
-      const payload = encode(wire, value);
-      if (payload.length > FRAME_MOST_BYTES)
-        throw new WireError(`${payload.length} bytes, more than a message may have`);
-      this.#answers
-        ?.send('PUBLISH', channel, payload)
-        .catch((error: unknown) =>
-          this.#log.debug({ reason: String(error), channel }, 'an event was lost with the broker'),
-        );
-    } catch (error) {
-      this.#log.error({ err: error, channel }, 'an event cannot be sent and was not published');
     }
   }
 }
