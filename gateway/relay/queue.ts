@@ -46,6 +46,8 @@ export function openStore(broker: string, log: Logger, role: string): Redis {
     // The form of what streams answer with differs between the two.
     protocol: 2,
     autoResendUnfulfilledCommands: false,
+    // The driver's own new subscription ends the process when the store is lost once more meanwhile.
+    autoResubscribe: false,
     enableOfflineQueue: false,
     maxRetriesPerRequest: 0,
     commandTimeout: COMMAND_TIMEOUT_MS,

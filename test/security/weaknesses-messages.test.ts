@@ -224,25 +224,42 @@ describe('a peer of ours', () => {
 
   it('8: takes one reading of what was signed, of all that differ in nothing signed', async () => {
     await serve(hostile.url);
-    const first = request({ ...wish(), tags: 'ab' }, user.identity);
-    const { $typeName: _, ...fields } = first;
-    const readings = [
-      { ...fields, uid: `${first.uid}ab`, tags: undefined },
-      { ...fields, message: { case: 'response' as const, value: {} }, schema: `zos.x${first.schema}` },
-      { ...fields, payload: { case: 'cipher' as const, value: first.payload.value as Uint8Array } },
-      { ...fields, federation: 'nu', payload: { case: 'plain' as const, value: Buffer.from('ll') } },
-    ];
-    for (const reading of [first, ...readings]) {
-      const { tags, ...rest } = reading;
-      const made = createEnvelope(tags === undefined ? rest : { ...rest, tags });
-      delete (made as { $typeName?: string }).$typeName;
-      expect(challenge(createEnvelope(made))).toEqual(challenge(first));
-      hostile.send(encodeEnvelope(createEnvelope(made)));
-    }
-    const good = request(wish(), user.identity);
-    hostile.send(bytesOf(good));
-    await expect.poll(() => ran.at(-1), { timeout: 20_000 }).toBe(good.uid);
-    expect(ran).toEqual([first.uid, good.uid]);
+    const sendReadings = (of: ReturnType<typeof request>): string[] => {
+      const { $typeName: _, ...fields } = of;
+      const readings = [
+        { ...fields, uid: `${of.uid}ab`, tags: undefined },
+        { ...fields, message: { case: 'response' as const, value: {} }, schema: `zos.x${of.schema}` },
+        { ...fields, payload: { case: 'cipher' as const, value: of.payload.value as Uint8Array } },
+        { ...fields, federation: 'nu', payload: { case: 'plain' as const, value: Buffer.from('ll') } },
+      ];
+      for (const { tags, ...rest } of readings) {
+        const made = createEnvelope(tags === undefined ? rest : { ...rest, tags });
+        expect(challenge(made)).toEqual(challenge(of));
+        hostile.send(encodeEnvelope(made));
+      }
+      return [of.uid, ...readings.map(({ uid }) => uid)];
+    };
+    const until = async (uid: string): Promise<void> => {
+      await expect.poll(() => ran, { timeout: 20_000 }).toContain(uid);
+    };
+
+    const [first, next] = [request({ ...wish(), tags: 'ab' }, user.identity), request(wish(), user.identity)];
+    hostile.send(bytesOf(first));
+    await until(first.uid);
+    sendReadings(first);
+    hostile.send(bytesOf(next));
+    await until(next.uid);
+    expect(ran).toEqual([first.uid, next.uid]);
+
+    // At once, it is whichever was verified first: who carries them could have sent that one alone.
+    const [raced, last] = [request({ ...wish(), tags: 'ab' }, user.identity), request(wish(), user.identity)];
+    hostile.send(bytesOf(raced));
+    const readings = sendReadings(raced);
+    hostile.send(bytesOf(last));
+    await until(last.uid);
+    const taken = ran.slice(2).filter((uid) => uid !== last.uid);
+    expect(taken.length).toBeLessThanOrEqual(1);
+    expect(readings).toEqual(expect.arrayContaining(taken));
   });
 
   it('9: refuses what was signed for another twin or another session', async () => {
