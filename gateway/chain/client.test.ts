@@ -13,12 +13,13 @@ const log = pino({ level: 'silent' });
 redirectLibraryLog();
 const HASH = '9021d4dee05a661e2cb6838152c67f25';
 const OTHER_HASH = '0123456789abcdef0123456789abcdef';
+const PATIENCE = { timeout: 20_000 };
 const RESOURCES = { hru: 0n, sru: 512n * 2n ** 30n, cru: 8n, mru: 2n ** 34n };
 
 const open = new Set<ChainClient>();
 let running: RunningDevChain;
 
-async function person(keyType: KeyType, deadlineMs = 10_000): Promise<ChainClient> {
+async function person(keyType: KeyType, deadlineMs = 30_000): Promise<ChainClient> {
   const identity = await Identity.fromSecret(randomBytes(32).toString('hex'), keyType);
   const client = await ChainClient.connect({ endpoints: [running.url], identity, deadlineMs });
   open.add(client);
@@ -187,11 +188,11 @@ describe('a grid on the development chain', () => {
     // Final blocks of earlier tests still arrive: only this node's contracts count.
     const told = (): string[] =>
       blocks.flatMap((block) => block.events.flatMap((event) => contractEvent(event, nodeId)));
-    await expect.poll(() => blocks.length, { timeout: 10_000 }).toBeGreaterThan(0);
+    await expect.poll(() => blocks.length, PATIENCE).toBeGreaterThan(0);
 
     const first = await farmer.client.createNodeContract({ nodeId, hash: HASH });
     await farmer.client.cancelContract(first);
-    await expect.poll(told, { timeout: 20_000 }).toEqual([`created ${HASH}`, `cancelled ${first}`]);
+    await expect.poll(told, PATIENCE).toEqual([`created ${HASH}`, `cancelled ${first}`]);
 
     const admin = new WebSocket(running.url);
     await once(admin, 'open');
@@ -204,10 +205,8 @@ describe('a grid on the development chain', () => {
         error === undefined || (isGridError(error, 'chain_dispatch') && error.details.error === 'ContractIsNotUnique')
       );
     };
-    await expect.poll(again, { timeout: 20_000 }).toBe(true);
-    await expect
-      .poll(told, { timeout: 20_000 })
-      .toEqual([`created ${HASH}`, `cancelled ${first}`, `created ${OTHER_HASH}`]);
+    await expect.poll(again, PATIENCE).toBe(true);
+    await expect.poll(told, PATIENCE).toEqual([`created ${HASH}`, `cancelled ${first}`, `created ${OTHER_HASH}`]);
     const numbers = blocks.map((block) => block.number);
     expect(numbers).toEqual([...new Set(numbers)].sort((one, other) => one - other));
     stop.abort();
@@ -240,27 +239,29 @@ describe('what goes wrong', () => {
   it('gives up on endpoints that do not answer', async () => {
     const started = Date.now();
     const error = await failure(ChainClient.connect({ endpoints: ['ws://127.0.0.1:9'], deadlineMs: 700 }));
-    expect(isGridError(error, 'chain_lost')).toBe(true);
+    expect(isGridError(error, 'chain_lost') && error.message).toMatch(
+      /^the chain cannot be reached: no answer about its runtime from ws:\/\/127\.0\.0\.1:9; /,
+    );
     expect(Date.now() - started).toBeLessThan(5000);
   });
 
   it('uses the second endpoint when the first is dead', async () => {
-    const client = await ChainClient.connect({ endpoints: ['ws://127.0.0.1:9', running.url], deadlineMs: 10_000 });
+    const client = await ChainClient.connect({ endpoints: ['ws://127.0.0.1:9', running.url], deadlineMs: 30_000 });
     open.add(client);
     expect(await client.time()).toBeGreaterThanOrEqual(0);
-  }, 20_000);
+  }, 60_000);
 
   it('refuses a chain with another genesis', async () => {
     const genesis = `0x${'11'.repeat(32)}`;
-    const error = await failure(ChainClient.connect({ endpoints: [running.url], genesis, deadlineMs: 10_000 }));
+    const error = await failure(ChainClient.connect({ endpoints: [running.url], genesis, deadlineMs: 30_000 }));
     expect(isGridError(error, 'chain_genesis')).toBe(true);
-  }, 20_000);
+  }, 60_000);
 
   it('refuses to sign without an identity and hashes that are none', async () => {
-    const reader = await ChainClient.connect({ endpoints: [running.url], deadlineMs: 10_000 });
+    const reader = await ChainClient.connect({ endpoints: [running.url], deadlineMs: 30_000 });
     open.add(reader);
     expect(isGridError(await failure(reader.acceptTerms()), 'chain_key')).toBe(true);
     const { client } = await twinOf('sr25519');
     await expect(client.createNodeContract({ nodeId: 1, hash: `0x${HASH}` })).rejects.toThrow(RangeError);
-  }, 20_000);
+  }, 60_000);
 });

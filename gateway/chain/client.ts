@@ -84,7 +84,7 @@ export class ChainClient extends ChainReader {
   static async connect(options: ChainClientOptions): Promise<ChainClient> {
     const client = new ChainClient(options);
     try {
-      await client.connection.api('the connection');
+      await client.connection.api('its runtime');
       return client;
     } catch (error) {
       await client.close();

@@ -36,7 +36,7 @@ export const chainErrors = {
     fault: 'operator',
     retryable: true,
     details: z.object({ what: z.string(), endpoints: z.array(z.string()) }),
-    message: (d) => `no connection to the chain for ${d.what}; endpoints: ${d.endpoints.join(', ')}`,
+    message: (d) => `the chain cannot be reached: no answer about ${d.what} from ${d.endpoints.join(', ')}`,
     remedy: 'check that an endpoint can be reached; the node reconnects by itself',
   }),
   chain_deadline: entry({
