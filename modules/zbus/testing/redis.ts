@@ -13,7 +13,7 @@ export interface TestRedis {
   /** URL for `--broker` and for `ZbusClient` and `ZbusServer`. */
   readonly broker: string;
   readonly socket: string;
-  /** Kills the server and starts an empty one on the same socket, `downMs` later. */
+  /** Kills the server and starts an empty one on the same socket, `downMs` later; one after the other. */
   restart(downMs?: number): Promise<void>;
   /** Ends the server and removes its folder. May be called twice. */
   stop(): Promise<void>;
@@ -27,16 +27,24 @@ export async function startRedis(settings: readonly string[] = []): Promise<Test
     await rm(folder, { recursive: true, force: true });
     throw error;
   });
+  let last: Promise<unknown> = Promise.resolve();
+  const restart = async (downMs: number): Promise<void> => {
+    await end(server, 'SIGKILL');
+    await rm(socket, { force: true });
+    await sleep(downMs);
+    server = await launch(folder, socket, settings);
+  };
   return {
     broker: `unix://${socket}`,
     socket,
-    restart: async (downMs = 0) => {
-      await end(server, 'SIGKILL');
-      await rm(socket, { force: true });
-      await sleep(downMs);
-      server = await launch(folder, socket, settings);
+    restart: (downMs = 0) => {
+      // Two side by side would leave two servers: who is connected to the first one never hears of the second.
+      const restarted = last.then(() => restart(downMs));
+      last = restarted.catch(() => undefined);
+      return restarted;
     },
     stop: async () => {
+      await last;
       await end(server, 'SIGTERM');
       await rm(folder, { recursive: true, force: true });
     },

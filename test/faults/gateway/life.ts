@@ -90,7 +90,11 @@ async function inPhases(
       world.listener = listener(phase);
       const wanted = phase === 'update' ? updated : created;
       const before = phase === 'deploy' ? undefined : created;
-      await answered(world, requests[phase], wanted, before);
+      await answered(world, requests[phase], wanted, before).catch(async (error: unknown) => {
+        // What keeps somebody from living again is the cause.
+        await world.whole();
+        throw error;
+      });
       world.listener = () => Promise.resolve();
       await world.whole();
     }

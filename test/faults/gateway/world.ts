@@ -146,10 +146,10 @@ export class GatewayWorld {
     }
   }
 
-  /** Returns when the victim is dead; it is back a moment later. */
+  /** Returns when the victim is dead, and Redis also back; the others are it a moment later. */
   async strike(victim: Victim): Promise<void> {
     if (victim === 'redis') {
-      await this.#redis.restart(AWAY_MS);
+      await this.#revive(() => this.#redis.restart(AWAY_MS));
       return;
     }
     if (victim === 'relay') {
@@ -166,9 +166,15 @@ export class GatewayWorld {
       if (this.#isOver) return;
       await (victim === 'relay' ? this.#startRelay() : this.#startGateway());
     };
+    this.#revive(back).catch(() => undefined);
+  }
+
+  /** After whoever was struck before is back. */
+  async #revive(back: () => Promise<void>): Promise<void> {
     const after = this.#striking.then(back);
     after.catch(() => undefined);
     this.#striking = after;
+    await after;
   }
 
   /** Everybody who died lives again. Throws what kept one from it. */
