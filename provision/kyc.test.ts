@@ -2,8 +2,12 @@ import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { DaemonMetrics } from '../modules/zbus/telemetry/metrics.ts';
 import { isGridError } from '../schemas/errors/index.ts';
-import { VERIFIED_USERS_LIMITS, VerifiedUsers, type VerifiedUsersLimits } from './kyc.ts';
+import { type OnCheck, VERIFIED_USERS_LIMITS, VerifiedUsers, type VerifiedUsersLimits } from './kyc.ts';
+import { Observed } from './observed.ts';
+import { Stand } from './testing/provisiond.ts';
+import { networkWorkload } from './testing/tenant.ts';
 
 type Answer = (request: IncomingMessage, response: ServerResponse) => void;
 
@@ -19,9 +23,9 @@ const status =
     response.end(JSON.stringify({ result: { status: text } }));
   };
 
-function users(limits: Partial<VerifiedUsersLimits> = {}): VerifiedUsers {
+function users(limits: Partial<VerifiedUsersLimits> = {}, onCheck?: OnCheck): VerifiedUsers {
   const { port } = server.address() as AddressInfo;
-  return new VerifiedUsers(`http://127.0.0.1:${port}`, { ...VERIFIED_USERS_LIMITS, ...limits });
+  return new VerifiedUsers(`http://127.0.0.1:${port}`, { ...VERIFIED_USERS_LIMITS, ...limits }, onCheck);
 }
 
 const refusal = (work: Promise<void>): Promise<unknown> =>
@@ -113,5 +117,46 @@ describe('W7: verified users', () => {
     await more;
     for (const response of held) response.end('{"result":{"status":"VERIFIED"}}');
     await staying;
+  });
+
+  it('are counted by what a check came to, with how long it took', async () => {
+    const metrics = new DaemonMetrics('provision');
+    const known = users({ yesMs: 60_000, noMs: 60_000, deadlineMs: 20_000 }, new Observed(metrics).kycCheck);
+    await Promise.all([known.check(7, signal), known.check(7, signal)]);
+    await known.check(7, signal);
+    answer = status('PENDING');
+    await refusal(known.check(8, signal));
+    await refusal(known.check(8, signal));
+    answer = status('VERIFIED', 500);
+    await refusal(known.check(9, signal));
+    answer = () => undefined;
+    await refusal(known.check(10, AbortSignal.abort(new Error('left'))));
+    const lines = (await metrics.registry.metrics()).split('\n');
+    const counted = (name: string): string[] =>
+      lines.filter((line) => line.startsWith(`${name}{`)).map((line) => line.replace(/^[^{]*/, ''));
+    const wanted = [
+      '{result="cached"} 2',
+      '{result="left"} 1',
+      '{result="ok"} 2',
+      '{result="refused"} 1',
+      '{result="unreachable"} 1',
+    ];
+    expect(counted('provision_kyc_checks_total').sort()).toEqual(wanted);
+    expect(counted('provision_kyc_check_seconds_count').sort()).toEqual(wanted);
+  });
+
+  it("are in provisiond's numbers", async () => {
+    const stand = await Stand.open();
+    try {
+      const metrics = new DaemonMetrics('provision');
+      const { port } = server.address() as AddressInfo;
+      answer = status('PENDING');
+      await stand.startHere({ kycUrl: `http://127.0.0.1:${port}`, metrics });
+      const wanted = stand.tenant.deployment(1n, [networkWorkload('net1')]);
+      expect(await stand.refused(wanted)).toMatchObject({ code: 'twin_unverified' });
+      expect(await metrics.registry.metrics()).toContain('provision_kyc_checks_total{result="refused"} 1');
+    } finally {
+      await stand.close();
+    }
   });
 });

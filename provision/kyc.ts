@@ -1,6 +1,6 @@
 /** Whether the service that knows verified users knows a twin: asked once, with a limit, and remembered for a while. */
 import { LRUCache } from 'lru-cache';
-import { GridError } from '../schemas/errors/index.ts';
+import { GridError, isGridError } from '../schemas/errors/index.ts';
 
 export interface VerifiedUsersLimits {
   /** Milliseconds until the service must have answered. */
@@ -23,19 +23,34 @@ export const VERIFIED_USERS_LIMITS: VerifiedUsersLimits = {
   atOnce: 64,
 };
 
+/**
+ * What a check came to: the service said yes (`ok`) or no (`refused`), it gave no answer that counts
+ * (`unreachable`), what it said before was repeated (`cached`), or who asked did not wait (`left`).
+ */
+export type CheckResult = 'ok' | 'refused' | 'unreachable' | 'cached' | 'left';
+
+/** Hears of each check and how long it took. */
+export type OnCheck = (result: CheckResult, seconds: number) => void;
+
 /** The answer is one short JSON object. */
 const ANSWER_LIMIT_BYTES = 64 * 1024;
 
 export class VerifiedUsers {
   readonly #baseUrl: string;
   readonly #limits: VerifiedUsersLimits;
+  readonly #onCheck: OnCheck;
   readonly #known: LRUCache<number, boolean>;
   readonly #asking = new Map<number, Promise<boolean>>();
 
   /** `baseUrl` of the service. */
-  constructor(baseUrl: string, limits: VerifiedUsersLimits = VERIFIED_USERS_LIMITS) {
+  constructor(
+    baseUrl: string,
+    limits: VerifiedUsersLimits = VERIFIED_USERS_LIMITS,
+    onCheck: OnCheck = () => undefined,
+  ) {
     this.#baseUrl = baseUrl;
     this.#limits = limits;
+    this.#onCheck = onCheck;
     this.#known = new LRUCache({ max: limits.size });
   }
 
@@ -44,8 +59,23 @@ export class VerifiedUsers {
    * `twin_verification_failed` when the service does not say, within the limit.
    */
   async check(twin: number, signal: AbortSignal): Promise<void> {
-    const isVerified = this.#known.get(twin) ?? (await unless(signal, this.#ask(twin)));
+    const began = performance.now();
+    const told = (result: CheckResult): void => this.#onCheck(result, (performance.now() - began) / 1000);
+    const known = this.#known.get(twin);
+    const isVerified = known ?? (await this.#answer(twin, signal, told));
+    if (known !== undefined) told('cached');
     if (!isVerified) throw new GridError('twin_unverified', { twin });
+  }
+
+  async #answer(twin: number, signal: AbortSignal, told: (result: CheckResult) => void): Promise<boolean> {
+    try {
+      const isVerified = await unless(signal, this.#ask(twin));
+      told(isVerified ? 'ok' : 'refused');
+      return isVerified;
+    } catch (error) {
+      told(isGridError(error, 'twin_verification_failed') ? 'unreachable' : 'left');
+      throw error;
+    }
   }
 
   /** One question a twin, whoever waits for it. */

@@ -6,6 +6,7 @@ import { Counter, Gauge, Histogram } from '../modules/zbus/telemetry/prometheus.
 import { span } from '../modules/zbus/trace.ts';
 import { isGridError } from '../schemas/errors/index.ts';
 import type { Acceptor } from './accept.ts';
+import type { OnCheck } from './kyc.ts';
 import type { DeploymentRecord, Journal, StepEntry } from './store/journal.ts';
 import type { Verifier } from './verify.ts';
 
@@ -24,6 +25,8 @@ export class Observed {
   readonly #admissions: Counter<'kind' | 'outcome'>;
   readonly #admissionSeconds: Histogram<'kind' | 'outcome'>;
   readonly #contractSeconds: Histogram<'outcome'>;
+  readonly #kycChecks: Counter<'result'>;
+  readonly #kycSeconds: Histogram<'result'>;
   readonly #commitSeconds: Histogram<'write'>;
   readonly #ended: Counter<'kind' | 'state'>;
   readonly #stepSeconds: Histogram<'type' | 'step' | 'outcome'>;
@@ -50,6 +53,19 @@ export class Observed {
       name: 'provision_contract_check_seconds',
       help: 'How long it took to see that a contract pays for a deployment, or what is wrong with it',
       labelNames: ['outcome'],
+      buckets: SLOW_BUCKETS,
+      registers,
+    });
+    this.#kycChecks = new Counter({
+      name: 'provision_kyc_checks_total',
+      help: 'Questions whether a twin is a verified user: ok, refused, unreachable (no answer that counts), cached, or left by who asked',
+      labelNames: ['result'],
+      registers,
+    });
+    this.#kycSeconds = new Histogram({
+      name: 'provision_kyc_check_seconds',
+      help: 'How long it took to know whether a twin is a verified user, by what it came to',
+      labelNames: ['result'],
       buckets: SLOW_BUCKETS,
       registers,
     });
@@ -129,6 +145,12 @@ export class Observed {
       (name) => name === 'contract',
     );
   }
+
+  /** One question to the service that knows verified users. */
+  readonly kycCheck: OnCheck = (result, seconds) => {
+    this.#kycChecks.inc({ result });
+    this.#kycSeconds.observe({ result }, seconds);
+  };
 
   step({ id, workloads }: DeploymentRecord, { workload, step, state, at }: StepEntry): void {
     const key = `${id} ${workload} ${step}`;

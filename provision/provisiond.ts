@@ -129,6 +129,7 @@ export function startProvisiond(options: ProvisiondOptions): Provisiond {
     types,
     contractWaitMs: options.contractWaitMs,
     ...(options.kycUrl === undefined ? {} : { kycUrl: options.kycUrl }),
+    onKycCheck: observed?.kycCheck,
   });
   const verifier = observed?.verifier(checks) ?? checks;
   const admission = new Acceptor({

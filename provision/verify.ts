@@ -9,7 +9,7 @@ import { GridError } from '../schemas/errors/index.ts';
 import { verifySignatures } from '../schemas/signatures.ts';
 import { validateDeployment } from '../schemas/validate.ts';
 import type { TwinKeys } from './keys.ts';
-import { VerifiedUsers, type VerifiedUsersLimits } from './kyc.ts';
+import { type OnCheck, VerifiedUsers, type VerifiedUsersLimits } from './kyc.ts';
 
 export interface VerifierOptions {
   readonly chain: Client<typeof chain>;
@@ -21,6 +21,7 @@ export interface VerifierOptions {
   /** Base URL of the service that knows verified users; none is asked when left out. */
   readonly kycUrl?: string;
   readonly kycLimits?: VerifiedUsersLimits;
+  readonly onKycCheck?: OnCheck | undefined;
 }
 
 /** A contract that pays for a deployment, and the formula by which it carries its hash. */
@@ -38,8 +39,8 @@ export class Verifier {
 
   constructor(options: VerifierOptions) {
     this.#options = options;
-    const { kycUrl, kycLimits } = options;
-    if (kycUrl !== undefined) this.#users = new VerifiedUsers(kycUrl, kycLimits);
+    const { kycUrl, kycLimits, onKycCheck } = options;
+    if (kycUrl !== undefined) this.#users = new VerifiedUsers(kycUrl, kycLimits, onKycCheck);
   }
 
   /** Structure, sender and signatures; throws the first `GridError`. Returns the formula that was signed. */
