@@ -1,5 +1,6 @@
 /** What storaged says is on its pools, and how it removes what nobody owns: over btrfs on a loop file, and over books. */
 import { execFileSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -101,6 +102,28 @@ describe.skipIf(!isRoot)('the inventory of a btrfs pool', () => {
     // What is gone is gone.
     await remove('volume', '7-9-hand');
     await remove('disk', '7-9-disk');
+  });
+
+  it('counts what other hands changed from the next list on, and what has no limit at any time', async () => {
+    const pool = poolOf(opened);
+    const before = pool.used;
+    execFileSync('btrfs', ['qgroup', 'limit', String(80 * MIB), pool.path('7-1-vol')], { stdio: 'pipe' });
+    writeFileSync(join(pool.path('vdisks'), '7-8-hand'), Buffer.alloc(4 * MIB));
+    const { owned, remove } = service(opened);
+    await owned();
+    expect(pool.used - before).toBe(20 * MIB);
+    await remove('disk', '7-8-hand');
+    await pool.limitVolume('7-1-vol', 64 * MIB);
+    expect(pool.used).toBe(before);
+
+    await pool.createVolume('open');
+    expect(pool.used - before).toBeLessThan(MIB);
+    writeFileSync(join(pool.path('open'), 'content'), randomBytes(8 * MIB));
+    await pool.commit();
+    // With a page or two of the file system's own.
+    expect(Math.floor((pool.used - before) / MIB)).toBe(8);
+    await pool.deleteVolume('open');
+    expect(pool.used).toBe(before);
   });
 
   it('refuses the node itself and what is no name', async () => {

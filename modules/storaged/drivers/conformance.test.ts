@@ -111,6 +111,38 @@ for (const kind of kinds) {
       await expect(call('DiskLookup', { name: 'd' })).rejects.toMatchObject({ code: 'storage_disk_not_found' });
     });
 
+    it('has the sum of all that is in it after each change, also after those that failed', async () => {
+      const before = await pool();
+      const changes: readonly (readonly [keyof Service<typeof storage>, object])[] = [
+        ['VolumeCreate', { name: 'v1', size: 16 * MIB }],
+        ['DiskCreate', { name: 'd1', size: 8 * MIB }],
+        ['VolumeCreate', { name: 'v2', size: 32 * MIB }],
+        ['VolumeUpdate', { name: 'v1', size: 48 * MIB }],
+        ['DiskResize', { name: 'd1', size: 24 * MIB }],
+        ['DiskResize', { name: 'd1', size: before.Size }],
+        ['VolumeUpdate', { name: 'v2', size: before.Size }],
+        ['DiskCreate', { name: 'd2', size: 4 * MIB }],
+        ['DiskCreate', { name: 'd1', size: MIB }],
+        ['VolumeUpdate', { name: 'v2', size: 20 * MIB }],
+        ['VolumeDelete', { name: 'v1' }],
+        ['DiskDelete', { name: 'd2' }],
+        ['DiskDelete', { name: 'd1' }],
+        ['VolumeDelete', { name: 'v2' }],
+      ];
+      const sums: number[] = [];
+      for (const [method, args] of changes) {
+        await call(method, args).catch(() => undefined);
+        // The sum first: who lists has everything looked at anew.
+        const { Used } = await pool();
+        const volumes = await call<{ Usage: { Size: number } }[]>('VolumeList');
+        const disks = await call<{ Size: number }[]>('DiskList');
+        const bytes = [...volumes.map(({ Usage }) => Usage.Size), ...disks.map(({ Size }) => Size)];
+        expect(Used - before.Used, method).toBe(bytes.reduce((sum, one) => sum + one, 0));
+        sums.push((Used - before.Used) / MIB);
+      }
+      expect(sums).toEqual([16, 24, 56, 88, 104, 104, 104, 108, 108, 96, 48, 44, 20, 0]);
+    });
+
     it('formats a blank disk of sufficient size, and takes an image that fits', async () => {
       const image = join(state, 'image');
       writeFileSync(image, Buffer.alloc(2 * MIB, 1));

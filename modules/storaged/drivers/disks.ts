@@ -39,10 +39,6 @@ export async function diskItems(folder: string): Promise<PoolItem[]> {
   return found;
 }
 
-export function diskBytes(folder: string): number {
-  return listDisks(folder).reduce((sum, disk) => sum + disk.size, 0);
-}
-
 export function findDisk(folder: string, name: string): Disk | undefined {
   const path = join(folder, name);
   const stat = lstatSync(path, { throwIfNoEntry: false });

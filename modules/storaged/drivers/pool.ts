@@ -1,4 +1,7 @@
-/** One mounted btrfs pool: its volumes and what it has promised. */
+/**
+ * One mounted btrfs pool: its volumes and what it has promised. Limits and disks are summed up as they are seen,
+ * and seen again at the end of each change of theirs, before whoever asked for it hears of it.
+ */
 import { lstat, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisableBytes } from '../fit.ts';
@@ -6,6 +9,7 @@ import { DEVICE_VOLUME, DISKS_VOLUME, isOwnVolume, UNFINISHED } from '../names.t
 import * as btrfs from './btrfs.ts';
 import * as diskFiles from './disks.ts';
 import type { Disk, PoolItem, PoolType, PoolVolume, StoragePool } from './driver.ts';
+import { PromisedBytes } from './promised.ts';
 import { mountedStats } from './stats.ts';
 import { namespaceBytes } from './zdb.ts';
 
@@ -17,6 +21,10 @@ export class Pool implements StoragePool {
   readonly #id: string;
   readonly #deviceBytes: number;
   readonly #subvolumes: Map<string, number>;
+  readonly #limits = new PromisedBytes();
+  readonly #disks = new PromisedBytes();
+  /** Volumes that grow without being told to: what they hold is read each time. */
+  readonly #unlimited = new Set<string>();
   /** When a volume was last deleted here: the kernel may still be freeing its space. */
   #deletedAt = Number.NEGATIVE_INFINITY;
 
@@ -53,7 +61,11 @@ export class Pool implements StoragePool {
     }
     await btrfs.dropStaleQuotas(id, mountPoint, new Set(subvolumes.values()));
     const pool = new Pool(facts, id, subvolumes);
-    if (pool.has(DISKS_VOLUME)) await diskFiles.removeUnfinishedDisks(pool.path(DISKS_VOLUME));
+    for (const [name, id] of subvolumes) pool.#look(name, id);
+    if (pool.has(DISKS_VOLUME)) {
+      await diskFiles.removeUnfinishedDisks(pool.path(DISKS_VOLUME));
+      pool.#lookAtDisks();
+    }
     return pool;
   }
 
@@ -76,18 +88,18 @@ export class Pool implements StoragePool {
 
   /** Bytes promised: limits count in full, filled or not. */
   get used(): number {
-    let sum = 0;
-    for (const name of this.#subvolumes.keys()) sum += this.volume(name)?.used ?? 0;
+    let sum = this.#limits.sum + this.#disks.sum;
+    for (const name of this.#unlimited) sum += this.volume(name)?.used ?? 0;
     return sum;
   }
 
   volume(name: string): PoolVolume | undefined {
     const subvolume = this.#subvolumes.get(name);
     if (subvolume === undefined) return undefined;
-    const quota = btrfs.readQuota(this.#id, subvolume);
+    const quota = this.#look(name, subvolume);
     const path = this.path(name);
     let used = quota.limit ?? quota.referenced;
-    if (name === DISKS_VOLUME) used = diskFiles.diskBytes(path);
+    if (name === DISKS_VOLUME) used = this.#lookAtDisks().reduce((sum, { size }) => sum + size, 0);
     else if (name === DEVICE_VOLUME) used = namespaceBytes(path) ?? quota.referenced;
     return { name, path, size: quota.limit ?? 0, used, content: quota.exclusive };
   }
@@ -95,7 +107,17 @@ export class Pool implements StoragePool {
   /** Limit as set, undefined for a volume without one. */
   limit(name: string): number | undefined {
     const subvolume = this.#subvolumes.get(name);
-    return subvolume === undefined ? undefined : btrfs.readQuota(this.#id, subvolume).limit;
+    return subvolume === undefined ? undefined : this.#look(name, subvolume).limit;
+  }
+
+  /** Reads a volume's quota, and counts it as it is now. */
+  #look(name: string, subvolume: number): btrfs.Quota {
+    const quota = btrfs.readQuota(this.#id, subvolume);
+    const isOpen = name === DEVICE_VOLUME || quota.limit === undefined;
+    this.#limits.set(name, isOpen || name === DISKS_VOLUME ? undefined : quota.limit);
+    if (isOpen && name !== DISKS_VOLUME) this.#unlimited.add(name);
+    else this.#unlimited.delete(name);
+    return quota;
   }
 
   /**
@@ -114,15 +136,23 @@ export class Pool implements StoragePool {
       throw error;
     }
     this.#subvolumes.set(name, subvolume);
+    this.#look(name, subvolume);
   }
 
   async limitVolume(name: string, limit: number): Promise<void> {
-    await btrfs.limitSubvolume(this.path(name), limit);
+    try {
+      await btrfs.limitSubvolume(this.path(name), limit);
+    } finally {
+      this.limit(name);
+    }
   }
 
   async deleteVolume(name: string): Promise<void> {
     await btrfs.deleteSubvolume(this.path(name));
     this.#subvolumes.delete(name);
+    this.#limits.set(name, undefined);
+    this.#unlimited.delete(name);
+    if (name === DISKS_VOLUME) this.#disks.replace([]);
     this.#deletedAt = performance.now();
     await btrfs.commit(this.mountPoint);
   }
@@ -141,20 +171,37 @@ export class Pool implements StoragePool {
   }
 
   get disks(): Disk[] {
-    return this.has(DISKS_VOLUME) ? diskFiles.listDisks(this.#diskFolder) : [];
+    return this.has(DISKS_VOLUME) ? this.#lookAtDisks() : [];
+  }
+
+  #lookAtDisks(): Disk[] {
+    const found = diskFiles.listDisks(this.#diskFolder);
+    this.#disks.replace(found.map(({ name, size }) => [name, size] as const));
+    return found;
   }
 
   disk(name: string): Disk | undefined {
-    return this.has(DISKS_VOLUME) ? diskFiles.findDisk(this.#diskFolder, name) : undefined;
+    const found = this.has(DISKS_VOLUME) ? diskFiles.findDisk(this.#diskFolder, name) : undefined;
+    if (!name.startsWith('.')) this.#disks.set(name, found?.size);
+    return found;
   }
 
   async createDisk(name: string, size: number): Promise<Disk> {
     if (!this.has(DISKS_VOLUME)) await this.createVolume(DISKS_VOLUME);
-    return diskFiles.createDisk(this.#diskFolder, name, size);
+    return this.#changing(name, () => diskFiles.createDisk(this.#diskFolder, name, size));
   }
 
   growDisk(disk: Disk, size: number): Promise<Disk> {
-    return diskFiles.growDisk(disk, size);
+    return this.#changing(disk.name, () => diskFiles.growDisk(disk, size));
+  }
+
+  /** Counts a disk as it is after the work, also where that fails. */
+  async #changing<T>(name: string, work: () => Promise<T>): Promise<T> {
+    try {
+      return await work();
+    } finally {
+      this.disk(name);
+    }
   }
 
   formatDisk(disk: Disk): Promise<void> {
@@ -166,7 +213,7 @@ export class Pool implements StoragePool {
   }
 
   deleteDisk(name: string): Promise<void> {
-    return diskFiles.deleteDisk(this.#diskFolder, name);
+    return this.#changing(name, () => diskFiles.deleteDisk(this.#diskFolder, name));
   }
 
   async items(): Promise<PoolItem[]> {
@@ -174,19 +221,24 @@ export class Pool implements StoragePool {
     const found: PoolItem[] = [];
     for (const [name, id] of subvolumes) {
       if (isOwnVolume(name)) continue;
-      const { limit, referenced } = btrfs.readQuota(this.#id, id);
+      // What others have changed is counted from here on.
+      const isKnown = this.#subvolumes.get(name) === id;
+      const { limit, referenced } = isKnown ? this.#look(name, id) : btrfs.readQuota(this.#id, id);
       found.push({ kind: 'volume', name, bytes: limit ?? referenced, since: await bornAt(this.path(name)) });
     }
     for (const id of btrfs.staleQuotas(this.#id, new Set(subvolumes.values()))) {
       found.push({ kind: 'quota', name: `${this.label}/${id}`, bytes: 0, since: 0 });
     }
-    if (subvolumes.has(DISKS_VOLUME)) found.push(...(await diskFiles.diskItems(this.#diskFolder)));
+    if (subvolumes.has(DISKS_VOLUME)) {
+      found.push(...(await diskFiles.diskItems(this.#diskFolder)));
+      if (this.has(DISKS_VOLUME)) this.#lookAtDisks();
+    }
     return found;
   }
 
   async removeItem(kind: PoolItem['kind'], name: string): Promise<void> {
     if (kind === 'disk') {
-      if (this.has(DISKS_VOLUME)) await diskFiles.deleteDisk(this.#diskFolder, name);
+      if (this.has(DISKS_VOLUME)) await this.deleteDisk(name);
     } else if (kind === 'quota') {
       if (!name.startsWith(`${this.label}/`)) return;
       const live = new Set((await btrfs.listSubvolumes(this.mountPoint)).values());

@@ -7,6 +7,7 @@ import { GridError } from '../../../schemas/errors/index.ts';
 import { Book, type SimulatedHost } from '../../host/simulation.ts';
 import { DISKS_VOLUME, isOwnVolume } from '../names.ts';
 import type { Disk, OpenedPools, PoolItem, PoolType, PoolVolume, StoragePool } from './driver.ts';
+import { PromisedBytes } from './promised.ts';
 
 const poolBook = z.object({
   volumes: z.record(z.string(), z.object({ limit: z.int().nonnegative().optional() })),
@@ -55,8 +56,8 @@ class SimulatedPool implements StoragePool {
   readonly #folder: string;
   readonly #book: PoolFacts['book'];
   readonly #host: SimulatedHost;
-  /** Until the books change. */
-  #used: number | undefined;
+  readonly #limits = new PromisedBytes();
+  readonly #sizes = new PromisedBytes();
 
   constructor({ label, type, folder, size, book, host }: PoolFacts) {
     this.label = label;
@@ -65,12 +66,13 @@ class SimulatedPool implements StoragePool {
     this.#folder = folder;
     this.#book = book;
     this.#host = host;
+    const { volumes, disks } = book.content;
+    this.#limits.replace(Object.entries(volumes).map(([name, { limit = 0 }]) => [name, limit] as const));
+    this.#sizes.replace(Object.entries(disks).map(([name, { size: bytes }]) => [name, bytes] as const));
   }
 
   get used(): number {
-    // Asked with each deployment, and on a full node a long sum.
-    this.#used ??= this.#count();
-    return this.#used;
+    return this.#limits.sum + this.#sizes.sum;
   }
 
   has(volume: string): boolean {
@@ -88,7 +90,7 @@ class SimulatedPool implements StoragePool {
   volume(name: string): PoolVolume | undefined {
     if (!this.has(name)) return undefined;
     const limit = this.limit(name) ?? 0;
-    const used = name === DISKS_VOLUME ? this.disks.reduce((sum, disk) => sum + disk.size, 0) : limit;
+    const used = name === DISKS_VOLUME ? this.#sizes.sum : limit;
     // Nobody writes here: what is in the folders is the node's own marks.
     return { name, path: this.path(name), size: limit, used, content: 0 };
   }
@@ -103,19 +105,22 @@ class SimulatedPool implements StoragePool {
     await rm(this.path(name), { recursive: true, force: true });
     await mkdir(this.path(name), { recursive: true, mode: 0o755 });
     this.#book.content.volumes[name] = limit === undefined ? {} : { limit };
-    this.#changed();
+    this.#limits.set(name, limit);
+    this.#book.save();
   }
 
   async limitVolume(name: string, limit: number): Promise<void> {
     await this.#host.act(`storaged limitVolume ${name}`);
     this.#book.content.volumes[name] = { limit };
-    this.#changed();
+    this.#limits.set(name, limit);
+    this.#book.save();
   }
 
   async deleteVolume(name: string): Promise<void> {
     await this.#host.act(`storaged deleteVolume ${name}`);
     delete this.#book.content.volumes[name];
-    this.#changed();
+    this.#limits.set(name, undefined);
+    this.#book.save();
     await rm(this.path(name), { recursive: true, force: true });
   }
 
@@ -144,14 +149,16 @@ class SimulatedPool implements StoragePool {
     await this.#host.act(`storaged createDisk ${name}`);
     if (!this.has(DISKS_VOLUME)) await this.createVolume(DISKS_VOLUME);
     this.#book.content.disks[name] = { size, hasContent: false };
-    this.#changed();
+    this.#sizes.set(name, size);
+    this.#book.save();
     return this.#disk(name, size);
   }
 
   async growDisk(disk: Disk, size: number): Promise<Disk> {
     await this.#host.act(`storaged growDisk ${disk.name}`);
     this.#entry(disk).size = size;
-    this.#changed();
+    this.#sizes.set(disk.name, size);
+    this.#book.save();
     return this.#disk(disk.name, size);
   }
 
@@ -185,7 +192,8 @@ class SimulatedPool implements StoragePool {
   async deleteDisk(name: string): Promise<void> {
     await this.#host.act(`storaged deleteDisk ${name}`);
     delete this.#book.content.disks[name];
-    this.#changed();
+    this.#sizes.set(name, undefined);
+    this.#book.save();
   }
 
   items(): Promise<PoolItem[]> {
@@ -218,20 +226,9 @@ class SimulatedPool implements StoragePool {
     });
   }
 
-  #count(): number {
-    const { volumes, disks } = this.#book.content;
-    const limits = Object.values(volumes).reduce((sum, { limit = 0 }) => sum + limit, 0);
-    return Object.values(disks).reduce((sum, { size }) => sum + size, limits);
-  }
-
-  #changed(): void {
-    this.#used = undefined;
-    this.#book.save();
-  }
-
   #fill(disk: Disk): void {
     this.#entry(disk).hasContent = true;
-    this.#changed();
+    this.#book.save();
   }
 
   #entry({ name }: Disk): { size: number; hasContent: boolean } {
