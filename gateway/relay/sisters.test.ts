@@ -1,8 +1,12 @@
 /** Two relay processes' worth of relays that share one Redis and one name. */
+import { once } from 'node:events';
+import { createConnection, createServer, type Socket } from 'node:net';
+import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { encodeEnvelope } from '../rmb/envelope.ts';
 import type { Relay } from './relay.ts';
+import { Sisters } from './sisters.ts';
 import { connectPeer, type Peer, signedRequest } from './testing/peer.ts';
 import { type TestTwin, World } from './testing/world.ts';
 
@@ -60,3 +64,81 @@ it('looks for mail itself where the words about it were lost', async () => {
     return to.frames.length > 0;
   });
 });
+
+it('lives on where the store is lost again while it asks to hear its sisters', async ({ onTestFinished }) => {
+  const unhandled: unknown[] = [];
+  const onUnhandled = (reason: unknown): unknown => unhandled.push(reason);
+  process.on('unhandledRejection', onUnhandled);
+  onTestFinished(() => void process.off('unhandledRejection', onUnhandled));
+  // Asked for it the first time it hears; each of the next three times the line breaks instead of an answer.
+  const line = await lineThatBreaks([2, 3, 4]);
+  onTestFinished(line.close);
+  let missed = 0;
+  const onMissed = (): unknown => (missed += 1);
+  const sisters = new Sisters(line.broker, world.log, {
+    onMail: () => undefined,
+    onConnected: () => undefined,
+    onMissed,
+  });
+  onTestFinished(() => sisters.close());
+  await sisters.ready();
+  expect(missed).toBe(1);
+  line.cut();
+  await expect.poll(() => missed).toBe(2);
+  expect(line.asked()).toBeGreaterThanOrEqual(5);
+  expect(unhandled).toEqual([]);
+});
+
+interface BreakingLine {
+  readonly broker: string;
+  /** How often somebody asked to hear something. */
+  readonly asked: () => number;
+  readonly cut: () => void;
+  readonly close: () => Promise<unknown>;
+}
+
+/** A line to the store that breaks in the place of the answer to those `SUBSCRIBE`s, the first is 1. */
+async function lineThatBreaks(at: readonly number[]): Promise<BreakingLine> {
+  const path = join(dirname(world.redis.socket), 'line.sock');
+  const open = new Set<Socket>();
+  let asked = 0;
+  const server = createServer((near) => {
+    const far = createConnection(world.redis.socket);
+    for (const [from, to] of [
+      [near, far],
+      [far, near],
+    ] as const) {
+      open.add(from);
+      from.on('error', () => to.destroy());
+      from.on('close', () => {
+        open.delete(from);
+        to.destroy();
+      });
+    }
+    far.pipe(near);
+    near.on('data', (chunk: Buffer) => {
+      if (chunk.toString('latin1').toLowerCase().includes('\r\nsubscribe\r\n')) {
+        asked += 1;
+        if (at.includes(asked)) {
+          near.destroy();
+          return;
+        }
+      }
+      far.write(chunk);
+    });
+  });
+  server.listen(path);
+  await once(server, 'listening');
+  const cut = (): void => {
+    for (const socket of open) socket.destroy();
+  };
+  return {
+    broker: `unix://${path}`,
+    asked: () => asked,
+    cut,
+    close: () => {
+      cut();
+      return new Promise((resolve) => server.close(resolve));
+    },
+  };
+}
