@@ -52,38 +52,53 @@ const BYSTANDERS: readonly Victim[] = [
 
 /** Six hex digits, the same in every run. */
 export function numberOf({ phase, site, victim }: Hit): string {
-  return createHash('sha256').update([phase, site, victim].join('\n')).digest('hex').slice(0, 6);
+  return digest(phase, site, victim).slice(0, 6);
 }
 
-/** The same call comes several times. */
+function digest(...words: string[]): string {
+  return createHash('sha256').update(words.join('\n')).digest('hex');
+}
+
+const ACCEPTANCE = 'provision.CreateOrUpdate';
+
+/** Names what one life's calls are, by what they are for: what the node does by its clocks is none of them. */
 export class Sites {
-  readonly #counts = new Map<string, number>();
+  readonly #traces = new Set<string>();
+  #phase: Phase = 'create';
+  #counts = new Map<string, number>();
+
+  /** The same call may come again in the next phase. */
+  begin(phase: Phase): void {
+    this.#phase = phase;
+    this.#counts = new Map();
+  }
 
   /** The site's name; undefined for what is nothing of a deployment's. */
-  name({ call, moment, module }: Passing): string | undefined {
+  name({ call, moment, module, trace }: Passing): string | undefined {
     // Who waits for a deployment asks again and again.
-    if (module === 'provision' && call !== 'provision.CreateOrUpdate') return undefined;
+    if (module === 'provision' && call !== ACCEPTANCE) return undefined;
     if (module !== 'provision' && ASKED[module] === undefined) return undefined;
+    if (call === ACCEPTANCE) this.#traces.add(trace);
     const name = `${call} ${moment}`;
     const count = (this.#counts.get(name) ?? 0) + 1;
+    // A cancellation comes from the chain without a request: it is read again there, as often as it takes.
+    const isOfChain = this.#phase === 'delete' && module === 'api-gateway';
+    if (isOfChain ? count > 1 : !this.#traces.has(trace)) return undefined;
     this.#counts.set(name, count);
     return `${name} #${count}`;
   }
 }
 
-/** Everything that can happen at these sites of one phase. */
+/** Everything that can happen at these sites of one phase, by the sites' names: they come in no order of their own. */
 export function hitsAt(phase: Phase, sites: readonly string[]): Hit[] {
-  return sites.flatMap((site, index) => {
+  const bystanders = BYSTANDERS.filter((one) => one !== 'contract' || phase === 'create');
+  return [...sites].sort().flatMap((site) => {
     const asked = ASKED[site.split('.')[0] ?? ''];
     // While the tenant waits for an answer, whoever is on its way matters.
     const isAcceptance = site.startsWith('provision.');
-    const bystanders = isAcceptance ? BYSTANDERS : [BYSTANDERS[index % BYSTANDERS.length]];
-    const victims: readonly (Victim | undefined)[] = ['provisiond', asked, 'redis', ...bystanders];
-    const wanted = victims.filter(
-      (one, at): one is Victim =>
-        one !== undefined && victims.indexOf(one) === at && !(one === 'contract' && phase !== 'create'),
-    );
-    return wanted.map((victim) => ({ phase, site, victim }));
+    const one = bystanders[Number.parseInt(digest(phase, site).slice(0, 8), 16) % bystanders.length];
+    const victims = new Set(['provisiond', asked, 'redis', ...(isAcceptance ? bystanders : [one])] as const);
+    return [...victims].filter((victim) => victim !== undefined).map((victim) => ({ phase, site, victim }));
   });
 }
 

@@ -4,7 +4,8 @@
  */
 import { rm } from 'node:fs/promises';
 import { createConnection, createServer, type Server, type Socket } from 'node:net';
-import { idOf, senderOf } from '../../../modules/zbus/limits.ts';
+import { decodeRequest, type Request } from '../../../modules/zbus/frames.ts';
+import { idOf } from '../../../modules/zbus/limits.ts';
 import { type Reply, ReplyReader } from '../../../modules/zbus/resp.ts';
 
 /** What passes: a call, and whether it is on its way there or its answer on its way back. */
@@ -14,12 +15,16 @@ export interface Passing {
   readonly moment: 'asked' | 'answered';
   /** Who is asked. */
   readonly module: string;
+  /** Of the request that it belongs to; one of its own where it belongs to none. */
+  readonly trace: string;
 }
 
 /** Resolves when the message may go on. */
 export type Listener = (passing: Passing) => Promise<void>;
 
 const QUEUE = /^([a-z-]+)\.[^.]+@/;
+/** Something comes on it with every final block. */
+const CHAIN_EVENTS = /\.Contracts$/;
 
 export class Tap {
   readonly path: string;
@@ -27,7 +32,9 @@ export class Tap {
   readonly #server: Server;
   readonly #open = new Set<Socket>();
   /** Calls under way by their id. */
-  readonly #calls = new Map<string, { readonly call: string; readonly module: string }>();
+  readonly #calls = new Map<string, Omit<Passing, 'moment'>>();
+  readonly #waiting = new Set<{ readonly since: number; readonly resolve: () => void }>();
+  #joined = 0;
   listener: Listener = () => Promise.resolve();
 
   private constructor(path: string, broker: string) {
@@ -47,12 +54,26 @@ export class Tap {
     return tap;
   }
 
+  /** Resolves when who connects from now on has heard of the chain, with which it begins to compare what it holds. */
+  async newcomer(deadlineMs: number): Promise<void> {
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    const one = { since: this.#joined, resolve };
+    const timer = setTimeout(() => reject(new Error(`no newcomer heard of the chain in ${deadlineMs} ms`)), deadlineMs);
+    this.#waiting.add(one);
+    await promise.finally(() => {
+      clearTimeout(timer);
+      this.#waiting.delete(one);
+    });
+  }
+
   async close(): Promise<void> {
     for (const socket of this.#open) socket.destroy();
     await new Promise<void>((resolve) => this.#server.close(() => resolve()));
   }
 
   #join(near: Socket): void {
+    this.#joined += 1;
+    const place = this.#joined;
     const far = createConnection({ path: this.#broker });
     for (const [socket, other] of [
       [near, far],
@@ -66,7 +87,10 @@ export class Tap {
       });
     }
     this.#pass(near, far, (message) => this.#sent(message));
-    this.#pass(far, near, (message) => this.#came(message));
+    this.#pass(far, near, (message) => {
+      if (isOfChain(message)) for (const one of this.#waiting) if (place > one.since) one.resolve();
+      return this.#came(message);
+    });
   }
 
   /** Every chunk in its turn, after all that is in it was heard of. */
@@ -104,11 +128,12 @@ export class Tap {
   }
 
   #asked(frame: Buffer, module: string): Passing[] {
-    const { id, method } = senderOf(frame) ?? { id: '', method: '' };
-    if (method === '') return [];
-    const call = `${module}.${method}`;
-    this.#calls.set(id, { call, module });
-    return [{ call, moment: 'asked', module }];
+    const request = requestIn(frame);
+    if (request === undefined) return [];
+    const { id, method, trace = '' } = request;
+    const one = { call: `${module}.${method}`, module, trace };
+    this.#calls.set(id, one);
+    return [{ ...one, moment: 'asked' }];
   }
 
   #answered(frame: Buffer): Passing[] {
@@ -118,4 +143,17 @@ export class Tap {
     this.#calls.delete(id);
     return [{ ...found, moment: 'answered' }];
   }
+}
+
+function requestIn(frame: Buffer): Request | undefined {
+  try {
+    const request = decodeRequest(frame);
+    return request.id === '' || request.method === '' ? undefined : request;
+  } catch {
+    return undefined;
+  }
+}
+
+function isOfChain(message: Reply): boolean {
+  return Array.isArray(message) && String(message[0]) === 'message' && CHAIN_EVENTS.test(String(message[1]));
 }

@@ -33,11 +33,19 @@ const TAKEN_DEADLINE_MS = 60_000;
 const DONE_DEADLINE_MS = 90_000;
 /** Shorter than a person's: an answer that was lost is asked for again. */
 const CALL_DEADLINE_MS = 3_000;
+const NEWCOMER_DEADLINE_MS = 60_000;
 const POLL_MS = 50;
+const REST_MS = 300;
 const CREATED = ['old ok', 'spare ok', 'vdisk ok', 'vnet ok', 'vvm ok', 'vvol ok'];
 const UPDATED = [...CREATED, 'more ok', 'old deleted', 'spare ok', 'vnet ok'].sort();
 
 type Strike = () => Promise<void>;
+
+interface Course {
+  /** The machine's page is read before it goes. */
+  readonly withPage: boolean;
+  readonly withUpdate: boolean;
+}
 
 export class RealWorld {
   readonly #node: TestNode;
@@ -65,13 +73,18 @@ export class RealWorld {
 
   static async start(): Promise<RealWorld> {
     const node = await startTestNode();
-    const hub = await openHub(node);
-    const user = await Tenant.open(node);
-    const flist = await packSite(hub);
-    const orchestrator = await TappedOrchestrator.start(node);
-    await user.answered();
-    const capacity = await user.capacity();
-    return new RealWorld({ node, hub, user, flist, orchestrator }, { capacity, holdings: await holdings(node.layout) });
+    try {
+      const hub = await openHub(node);
+      const user = await Tenant.open(node);
+      const flist = await packSite(hub);
+      const orchestrator = await TappedOrchestrator.start(node);
+      const capacity = await askedUntilAnswered(user, capacityGet);
+      const before = { capacity, holdings: await atRest(node) };
+      return new RealWorld({ node, hub, user, flist, orchestrator }, before);
+    } catch (error) {
+      await node.stop();
+      throw error;
+    }
   }
 
   /** Stops it all and says what it left on the host. */
@@ -83,49 +96,54 @@ export class RealWorld {
 
   /** One life without a hit: every point at which it can be hit. */
   async enumerate(): Promise<Hit[]> {
-    const sites = new Map<Phase, string[]>();
-    await this.#live((phase) => {
-      const names: string[] = [];
-      const counted = new Sites();
-      sites.set(phase, names);
-      this.#orchestrator.tap.listener = async (passing) => {
-        const name = counted.name(passing);
-        if (name !== undefined) names.push(name);
-      };
-    }, true);
+    const sites = new Map<Phase, string[]>(PHASES.map((phase) => [phase, []]));
+    await this.#live({ withPage: true, withUpdate: true }, async (phase, site) => {
+      sites.get(phase)?.push(site);
+    });
     return PHASES.flatMap((phase) => hitsAt(phase, sites.get(phase) ?? []));
   }
 
-  /** One life in which those are hit, one in each phase at most; those that did not come by. Throws what does not hold. */
+  /**
+   * One life in which those are hit, one in each phase at most; those that did not come by. It is updated
+   * where it is to be hit then. Throws what does not hold.
+   */
   async hit(hits: readonly Hit[], withPage: boolean): Promise<Hit[]> {
     const left = new Set(hits);
-    await this.#live((phase) => {
-      const counted = new Sites();
-      const due = hits.find((hit) => hit.phase === phase);
-      this.#orchestrator.tap.listener = async (passing) => {
-        if (due === undefined || counted.name(passing) !== due.site || !left.delete(due)) return;
-        await this.#strike(due.victim);
-      };
-    }, withPage);
+    const withUpdate = hits.some(({ phase }) => phase === 'update');
+    await this.#live({ withPage, withUpdate }, async (phase, site) => {
+      const due = hits.find((hit) => hit.phase === phase && hit.site === site);
+      if (due !== undefined && left.delete(due)) await this.#strike(due.victim);
+    });
     return [...left];
   }
 
-  async #live(begin: (phase: Phase) => void, withPage: boolean): Promise<void> {
+  /** Every passing of a site waits until it was heard of. */
+  async #live(course: Course, heard: (phase: Phase, site: string) => Promise<void>): Promise<void> {
     this.#isCancelled = false;
+    const sites = new Sites();
+    const phase = (name: Phase, work: () => Promise<void>): Promise<void> => {
+      sites.begin(name);
+      this.#orchestrator.tap.listener = async (passing) => {
+        const site = sites.name(passing);
+        if (site !== undefined) await heard(name, site);
+      };
+      return this.#phase(work);
+    };
+    await this.#anew();
     try {
       const site = this.#workloads();
       const deployment = this.#user.sign(site);
       this.#contract = await this.#user.contractFor(deployment);
-      await this.#phase('create', begin, () => this.#create(deployment));
-      if (!this.#isCancelled) {
+      await phase('create', () => this.#create(deployment));
+      if (!this.#isCancelled && course.withUpdate) {
         const machines = await pidsOf(this.#node.layout, /^qemu-system/);
         if (machines.length !== 1) throw new Error(`${machines.length} machines run, not one`);
-        await this.#phase('update', begin, () => this.#update(site));
+        await phase('update', () => this.#update(site));
         const after = await pidsOf(this.#node.layout, /^qemu-system/);
         if (`${after}` !== `${machines}`) throw new Error(`machine ${machines} did not run on, ${after} does`);
-        if (withPage) await this.#page();
       }
-      await this.#phase('delete', begin, () => this.#cancel());
+      if (!this.#isCancelled && course.withPage) await this.#page();
+      await phase('delete', () => this.#cancel());
       await this.#nothingLeft();
     } catch (error) {
       // One point's trouble must not be the next one's.
@@ -134,8 +152,15 @@ export class RealWorld {
     }
   }
 
-  async #phase(phase: Phase, begin: (phase: Phase) => void, work: () => Promise<void>): Promise<void> {
-    begin(phase);
+  /** Each life begins alike: with a provisiond that knows no twin's key and has compared with the chain. */
+  async #anew(): Promise<void> {
+    const heard = this.#orchestrator.tap.newcomer(NEWCOMER_DEADLINE_MS);
+    this.#orchestrator.kill();
+    await heard;
+    await this.#user.answered();
+  }
+
+  async #phase(work: () => Promise<void>): Promise<void> {
     try {
       await work();
     } finally {
@@ -240,19 +265,8 @@ export class RealWorld {
     }
   }
 
-  /** Asked again as long as nothing answers. Throws what the node answers in the end. */
-  async #ask<I extends z.ZodType, O extends z.ZodType>(command: Command<I, O>, payload?: object): Promise<z.output<O>> {
-    const text = payload === undefined ? '' : JSON.stringify(payload);
-    const until = Date.now() + TAKEN_DEADLINE_MS;
-    for (;;) {
-      try {
-        return parseOutput(command, await this.#user.peer.callNode(command.name, text, CALL_DEADLINE_MS));
-      } catch (error) {
-        const isFinal = !(error instanceof RmbError) || /deployment not found/.test(error.message);
-        if (isFinal || Date.now() > until) throw error;
-        await sleep(POLL_MS);
-      }
-    }
+  #ask<I extends z.ZodType, O extends z.ZodType>(command: Command<I, O>, payload?: object): Promise<z.output<O>> {
+    return askedUntilAnswered(this.#user, command, payload);
   }
 
   async #page(): Promise<void> {
@@ -303,4 +317,35 @@ export class RealWorld {
 
 function describe(found: Deployment | Error): string {
   return found instanceof Error ? found.message : `the node has version ${found.version}`;
+}
+
+/** Asked again as long as nothing answers. Throws what the node answers in the end. */
+async function askedUntilAnswered<I extends z.ZodType, O extends z.ZodType>(
+  user: Tenant,
+  command: Command<I, O>,
+  payload?: object,
+): Promise<z.output<O>> {
+  const text = payload === undefined ? '' : JSON.stringify(payload);
+  const until = Date.now() + TAKEN_DEADLINE_MS;
+  for (;;) {
+    try {
+      return parseOutput(command, await user.peer.callNode(command.name, text, CALL_DEADLINE_MS));
+    } catch (error) {
+      const isFinal = !(error instanceof RmbError) || /deployment not found/.test(error.message);
+      if (isFinal || Date.now() > until) throw error;
+      await sleep(POLL_MS);
+    }
+  }
+}
+
+/** What the node holds once nothing of it comes or goes any more. */
+async function atRest(node: TestNode): Promise<string[]> {
+  const until = Date.now() + DONE_DEADLINE_MS;
+  for (;;) {
+    const found = await holdings(node.layout);
+    await sleep(REST_MS);
+    const { more, less } = await differenceTo(found, node.layout, 0);
+    if (more.length + less.length === 0) return found;
+    if (Date.now() > until) throw new Error(`the node does not come to rest: ${JSON.stringify({ more, less })}`);
+  }
 }
