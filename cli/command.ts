@@ -6,6 +6,11 @@ export interface Command {
   readonly usage: string;
   /** Whether `--help` goes to `run`, for a command with subcommands of its own. */
   readonly takesHelp?: boolean;
+  /**
+   * Nobody reads its output any more: whether it goes on, as what changes a node must not stop half-way.
+   * Without it such a command ends quietly.
+   */
+  readonly goesOnUnheard?: boolean;
   /** Exit status. */
   readonly run: (args: readonly string[]) => Promise<number>;
 }
@@ -24,7 +29,9 @@ export function readOptions<const O extends ParseArgsOptionsConfig>(
   try {
     return parseArgs({ args: [...args], options, allowPositionals: true });
   } catch (error) {
-    throw new CliError(`${(error as Error).message}\n\n${usage}`);
+    // What the parser adds about words behind '--' is no advice here: no option of ours looks like one.
+    const [said = ''] = (error as Error).message.split('. To specify');
+    throw new CliError(`${said}\n\n${usage}`);
   }
 }
 

@@ -81,7 +81,7 @@ describe('gridnode hash', { timeout: 120_000 }, () => {
     }
     expect(lines).toContain(`hash    ${vector.hash_hex}`);
     expect(lines).toContain(`signed  ${vector.message_to_sign_hex}`);
-    expect(unread).toMatchObject({ code: 1, stderr: expect.stringContaining('ENOENT') });
+    expect(unread).toMatchObject({ code: 1, stderr: expect.stringContaining('there is no such file') });
   });
 
   it('has both hashes of a light network', async () => {
@@ -142,7 +142,7 @@ describe('gridnode validate', { timeout: 120_000 }, () => {
     expect(json(field)).toMatchObject({ stage: 'valid', where, error: expect.stringContaining('cannot unmarshal') });
     expect(json(whole)).toMatchObject({ stage: 'valid', where: { workload: 'net1', path: 'workloads[0]' } });
     expect(json(outside)).toMatchObject({ stage: 'valid', where: { path: 'twin_id' } });
-    const error = `cannot read ${join(folder, 'none')}: ENOENT`;
+    const error = `cannot read ${join(folder, 'none')}: there is no such file`;
     expect(json(missing)).toEqual({ ok: false, stage: 'file', error, code: 1 });
     expect(missing.stderr).toBe('');
     expect(told).toMatchObject({ stdout: '', stderr: expect.stringContaining(error), code: 1 });

@@ -1,8 +1,7 @@
 /** Deployments that commands read from a file or from standard input. */
 import { stat } from 'node:fs/promises';
 import { type Deployment, GridError, MAX_DEPLOYMENT_BYTES, parseDeployment } from '../schemas/index.ts';
-import { CliError } from './command.ts';
-import { readInput } from './rmb/input.ts';
+import { readInput, unreadable } from './rmb/input.ts';
 
 /** The deployment of a file (`-`: standard input); throws a `GridError` for what a node would not read. */
 export async function readDeploymentFile(name: string): Promise<Deployment> {
@@ -11,7 +10,7 @@ export async function readDeploymentFile(name: string): Promise<Deployment> {
     throw new GridError('deployment_too_large', { bytes, limit: MAX_DEPLOYMENT_BYTES });
   }
   const source = await readInput(name);
-  if (source === undefined) throw new CliError(`cannot read ${name}: ENOENT`);
+  if (source === undefined) throw unreadable(name, 'ENOENT');
   return parseDeployment(source);
 }
 
@@ -20,6 +19,6 @@ async function sizeOf(name: string): Promise<number> {
     const { size } = await stat(name);
     return size;
   } catch (error) {
-    throw new CliError(`cannot read ${name}: ${(error as NodeJS.ErrnoException).code}`);
+    throw unreadable(name, (error as NodeJS.ErrnoException).code);
   }
 }

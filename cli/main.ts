@@ -1,6 +1,7 @@
 /** What a person types. Each command is one file, loaded when it is asked for. */
 import { pathToFileURL } from 'node:url';
 import { CliError, type Command } from './command.ts';
+import { onReaderGone } from './output.ts';
 
 interface Entry {
   readonly summary: string;
@@ -40,6 +41,9 @@ const commands: Record<string, Entry> = {
   bench: { summary: 'run the benchmarks', load: () => import('./commands/bench.ts') },
 };
 
+/** 128 and the number of SIGPIPE. */
+const READER_GONE = 141;
+
 function usage(): string {
   const width = Math.max(...Object.keys(commands).map((name) => name.length));
   const lines = Object.entries(commands).map(([name, { summary }]) => `  ${name.padEnd(width)}  ${summary}`);
@@ -47,6 +51,11 @@ function usage(): string {
 }
 
 export async function main(argv: readonly string[]): Promise<number> {
+  let goesOnUnheard = false;
+  // As the signal of a broken pipe ends other programs, by its status.
+  onReaderGone(() => {
+    if (!goesOnUnheard) process.exit(READER_GONE);
+  });
   const [name = 'help', ...args] = argv;
   if (name === 'help' || name === '--help' || name === '-h') {
     process.stdout.write(usage());
@@ -62,6 +71,7 @@ export async function main(argv: readonly string[]): Promise<number> {
     process.stdout.write(`${command.usage}\n`);
     return 0;
   }
+  goesOnUnheard = command.goesOnUnheard === true;
   return command.run(args);
 }
 

@@ -76,6 +76,7 @@ function promiseTable(judged: readonly Judged[]): string {
 
 export const command: Command = {
   usage,
+  goesOnUnheard: true,
   async run(args) {
     const { values, positionals } = readOptions(args, { json: { type: 'boolean' } }, usage);
     const folder = join(checkout, 'test', 'bench');

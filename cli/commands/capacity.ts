@@ -3,6 +3,7 @@ import { capacityGet, parseOutput } from '../../schemas/index.ts';
 import { CliError, type Command, readFlags } from '../command.ts';
 import { loadConfig } from '../node/config.ts';
 import { layoutOf } from '../node/layout.ts';
+import { requireRunning } from '../node/lifecycle.ts';
 import { openPeer } from '../node/peer.ts';
 import { size, table } from '../table.ts';
 
@@ -20,6 +21,7 @@ export const command: Command = {
     const layout = layoutOf(values.state);
     const config = await loadConfig(layout);
     if (!config.development) throw new CliError('this node has no farmer key; ask it over RMB: zos.capacity.get');
+    await requireRunning(layout);
     const peer = await openPeer(layout, config, 'farmer');
     try {
       const report = parseOutput(capacityGet, await peer.callNode(capacityGet.name, '', CALL_DEADLINE_MS));

@@ -31,6 +31,7 @@ const options = {
 
 export const command: Command = {
   usage,
+  goesOnUnheard: true,
   async run(args) {
     const values = readFlags(args, options, usage);
     if (process.getuid?.() !== 0)

@@ -14,6 +14,16 @@ const usage = `usage: gridnode logs [unit] [--follow] [--bytes N] [--state DIR]
 With --trace, what every part of the node logged of one request, in the order of
 time: UID is that of the request's envelope, which gridnode ps --json shows, too.`;
 const POLL_MS = 200;
+/** A log has 8 MiB before it is set aside. */
+const MAX_BYTES = 16 * 1024 * 1024;
+
+/** What is a unit of its own on a real node, by the unit that has it where the node is simulated. */
+const SIMULATED_PARTS: Readonly<Record<string, string>> = {
+  ...Object.fromEntries(['chaind', 'web'].map((part) => [part, 'chain'])),
+  ...Object.fromEntries(
+    ['storaged', 'networkd', 'flistd', 'vmd', 'noded', 'provisiond', 'gateway', 'relay'].map((part) => [part, 'node']),
+  ),
+};
 
 export const command: Command = {
   usage,
@@ -27,7 +37,7 @@ export const command: Command = {
     } as const;
     const { values, positionals } = readOptions(args, options, usage);
     const layout = layoutOf(values.state);
-    await loadConfig(layout);
+    const config = await loadConfig(layout);
     if (values.trace !== undefined) {
       const lines = await traceLines(join(layout.state, 'log'), values.trace);
       if (lines.length === 0)
@@ -43,10 +53,15 @@ export const command: Command = {
       for (const unit of names) await tail(join(layout.state, 'log', `${unit}.log`), 1024, `==> ${unit} <==\n`);
       return 0;
     }
-    if (!names.includes(name))
+    const unit = names.includes(name) || config.simulated === null ? name : (SIMULATED_PARTS[name] ?? name);
+    if (!names.includes(unit))
       throw new CliError(`no unit '${name}'; there are ${names.join(', ') || 'none: start a node with gridnode up'}`);
-    const path = join(layout.state, 'log', `${name}.log`);
-    let position = await tail(path, Number(values.bytes), '');
+    if (unit !== name) process.stderr.write(`${name} is a part of the unit ${unit}, whose log this is\n`);
+    const bytes = Number(values.bytes);
+    if (!/^\d+$/.test(values.bytes) || bytes > MAX_BYTES)
+      throw new CliError(`--bytes ${values.bytes}: a number up to ${MAX_BYTES}`);
+    const path = join(layout.state, 'log', `${unit}.log`);
+    let position = await tail(path, bytes, '');
     while (values.follow) {
       await sleep(POLL_MS);
       const { size } = await stat(path).catch(() => ({ size: 0 }));

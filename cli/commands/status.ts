@@ -1,8 +1,8 @@
 import { ZinitClient } from '../../modules/zinit/index.ts';
-import { CliError, type Command, readFlags } from '../command.ts';
+import { type Command, readFlags } from '../command.ts';
 import { loadConfig } from '../node/config.ts';
 import { layoutOf } from '../node/layout.ts';
-import { supervisorOf } from '../node/lifecycle.ts';
+import { requireRunning } from '../node/lifecycle.ts';
 import { table } from '../table.ts';
 
 const usage = 'usage: gridnode status [--state DIR] [--json]';
@@ -13,9 +13,7 @@ export const command: Command = {
     const values = readFlags(args, { state: { type: 'string' }, json: { type: 'boolean' } }, usage);
     const layout = layoutOf(values.state);
     const config = await loadConfig(layout);
-    const supervisor = await supervisorOf(layout);
-    if (supervisor === undefined)
-      throw new CliError(`the node in ${layout.state} is stopped; start it with: gridnode up --state ${layout.state}`);
+    await requireRunning(layout);
     const units = await new ZinitClient(layout.control).list();
     if (values.json) {
       process.stdout.write(`${JSON.stringify({ state: layout.state, config, units })}\n`);

@@ -5,6 +5,7 @@ import { CliError, type Command, readFlags } from '../command.ts';
 import { type Layout, makeLayout } from '../node/layout.ts';
 import { stopNode, supervisorOf } from '../node/lifecycle.ts';
 import { clientFile, readClientFile, type SimulatedWishes, startSimulated } from '../node/start-simulated.ts';
+import { endOutput } from '../output.ts';
 import { parseSize, size } from '../table.ts';
 import { checkedTwin } from '../twin-option.ts';
 
@@ -47,6 +48,7 @@ const LOOK_MS = 1_000;
 
 export const command: Command = {
   usage,
+  goesOnUnheard: true,
   async run(args) {
     const startedAt = performance.now();
     const values = readFlags(args, options, usage);
@@ -70,6 +72,8 @@ export const command: Command = {
     }
     await say(layout, values.json, performance.now() - startedAt);
     if (values.background) return 0;
+    process.stderr.write('runs until Ctrl-C; with --background this command returns, and gridnode down ends it\n');
+    endOutput();
     if (await untilOver(layout, stopping.signal)) {
       await stopNode(layout, { purge: false });
       process.stderr.write('stopped; what was accepted goes on at the next start\n');

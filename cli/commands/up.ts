@@ -11,6 +11,7 @@ import { Stages } from '../demo/stages.ts';
 import type { NodeConfig } from '../node/config.ts';
 import { keepNodeKey } from '../node/keys.ts';
 import { type Layout, makeLayout } from '../node/layout.ts';
+import { isSimulated, startCommand } from '../node/lifecycle.ts';
 import { webPort } from '../node/ports.ts';
 import { startNode, type Wishes } from '../node/start.ts';
 import { parseSize } from '../table.ts';
@@ -87,6 +88,7 @@ const options = {
 
 export const command: Command = {
   usage,
+  goesOnUnheard: true,
   async run(args) {
     try {
       refuseSecretArguments(args);
@@ -110,6 +112,8 @@ export const command: Command = {
       throw new CliError(`--update-twin ${updateTwin}: use union or replace`);
     const limitsFile = values.limits === undefined ? null : await checkedLimits(resolve(values.limits));
     const layout = makeLayout(values.state);
+    if (await isSimulated(layout))
+      throw new CliError(`${layout.state} holds a simulated node; start it with: ${await startCommand(layout)}`);
     const keyFile = await takeKey(layout, values);
     const wishes: Wishes = {
       isolated: values.isolated,

@@ -11,7 +11,7 @@ import { CliError } from '../command.ts';
 import { loadConfig, type NodeConfig } from './config.ts';
 import { enterWords, namespaceOf, removeNamespace } from './isolation.ts';
 import { checkout, type Layout } from './layout.ts';
-import { checkNodeFolder } from './ownership.ts';
+import { checkNodeFolder, removeFolder } from './ownership.ts';
 import { nodeOptions } from './unit-file.ts';
 import { writeUnits } from './units.ts';
 
@@ -25,6 +25,19 @@ export async function supervisorOf(layout: Layout): Promise<ProcessMark | undefi
     | ProcessMark
     | undefined;
   return mark !== undefined && isAlive(mark) ? mark : undefined;
+}
+
+/** The process that supervises this node. Throws `CliError` for one that is stopped, with the command that starts it. */
+export async function requireRunning(layout: Layout): Promise<ProcessMark> {
+  const supervisor = await supervisorOf(layout);
+  if (supervisor !== undefined) return supervisor;
+  throw new CliError(`the node in ${layout.state} is stopped; start it with: ${await startCommand(layout)}`);
+}
+
+/** What a person types to start the node of this folder again. */
+export async function startCommand(layout: Layout): Promise<string> {
+  const kind = (await isSimulated(layout)) ? ' --simulate --background' : '';
+  return `gridnode up${kind} --state ${layout.state}`;
 }
 
 /** Writes the units and starts the supervisor; returns once it answers. */
@@ -128,12 +141,13 @@ async function purgeDaemon(layout: Layout, file: string, inside: ProcessMark | u
 
 /**
  * Stops units, then machines, then the supervisor. With `purge` nothing of the
- * node remains: no process, mount, device, namespace or file.
+ * node remains: no process, mount, device, namespace or file. Returns why the
+ * empty state folder stays, where it is one that cannot go, as a mount point.
  */
 export async function stopNode(
   layout: Layout,
   options: { readonly purge: boolean; readonly onStep?: (text: string) => void },
-): Promise<void> {
+): Promise<string | undefined> {
   if (options.purge) checkNodeFolder(layout.state);
   const say = options.onStep ?? (() => undefined);
   const supervisor = await supervisorOf(layout);
@@ -169,7 +183,7 @@ export async function stopNode(
   if (isolated) await removeNamespace(layout);
   if (problems.length > 0)
     throw new CliError(`the node is stopped, but not all of it is gone:\n${problems.join('\n')}`);
-  if (options.purge) await rm(layout.state, { recursive: true, force: true });
+  return options.purge ? removeFolder(layout.state) : undefined;
 }
 
 /** Whether the node in this folder is simulated; one whose start broke off before its configuration is not. */

@@ -1,9 +1,13 @@
 /** Whose a state folder is: a node is started as root from what lies in it, and a purge removes all of it. */
 import { existsSync, readdirSync, statSync } from 'node:fs';
+import { readdir, rm, rmdir } from 'node:fs/promises';
+import { join } from 'node:path';
 import { CliError } from '../command.ts';
 
-/** What a start that broke off may leave before the node has a configuration. */
-const BEFORE_CONFIGURATION = new Set(['guest', 'keys', 'log', 'run', 'zinit']);
+/** Where a folder is a file system of its own, that file system's. */
+const OF_THE_FILE_SYSTEM = 'lost+found';
+/** What may be there before the node has a configuration: what a start that broke off leaves, and what is never a node's. */
+const BEFORE_CONFIGURATION = new Set(['guest', 'keys', 'log', 'run', 'zinit', OF_THE_FILE_SYSTEM]);
 
 /** Throws `CliError` for a folder that another user of this machine owns or may write to. */
 export function checkPrivate(folder: string): void {
@@ -29,6 +33,27 @@ export function checkNodeFolder(state: string): void {
   throw new CliError(
     `${state} is no node's folder: it holds ${some}${foreign.length > 3 ? ', …' : ''}. Choose another --state`,
   );
+}
+
+/** Removes all that is in the folder, and the folder; why that stays, where it must. Throws `CliError` naming what would not go. */
+export async function removeFolder(folder: string): Promise<string | undefined> {
+  for (const name of await readdir(folder).catch(() => [])) {
+    if (name === OF_THE_FILE_SYSTEM) continue;
+    await rm(join(folder, name), { recursive: true, force: true }).catch((error: NodeJS.ErrnoException) => {
+      const why = error.code === 'EBUSY' ? 'it is mounted or in use' : error.message;
+      throw new CliError(`${error.path ?? join(folder, name)} would not go: ${why}`);
+    });
+  }
+  try {
+    await rmdir(folder);
+    return undefined;
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'ENOENT') return undefined;
+    if (code === 'EBUSY') return 'it is a mount point';
+    if (code === 'EACCES' || code === 'EPERM') return 'the folder above it is not yours to change';
+    throw error;
+  }
 }
 
 /** Throws `CliError` where anything is in the folder: what ends with a purge begins with nothing. */

@@ -18,8 +18,20 @@ export async function readInput(name: string): Promise<Buffer | undefined> {
     const { code } = error as NodeJS.ErrnoException;
     // What is no file name at all may be hex or a token.
     if (code === 'ENOENT' || code === 'ENAMETOOLONG' || code === 'ENOTDIR') return undefined;
-    throw new CliError(`cannot read ${name}: ${code}`);
+    throw unreadable(name, code);
   }
+}
+
+const REASONS: Readonly<Record<string, string>> = {
+  ENOENT: 'there is no such file',
+  ENOTDIR: 'there is no such file',
+  EISDIR: 'it is a folder',
+  EACCES: 'you may not read it',
+};
+
+/** What a person is told of a file that cannot be read, by the system's code. */
+export function unreadable(name: string, code: string | undefined): CliError {
+  return new CliError(`cannot read ${name}: ${REASONS[code ?? ''] ?? code}`);
 }
 
 async function readStandardInput(): Promise<Buffer> {

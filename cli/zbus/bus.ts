@@ -3,7 +3,7 @@ import { ZbusClient, ZbusError } from '../../modules/zbus/index.ts';
 import { CliError } from '../command.ts';
 import { loadConfig } from '../node/config.ts';
 import { layoutOf } from '../node/layout.ts';
-import { supervisorOf } from '../node/lifecycle.ts';
+import { requireRunning } from '../node/lifecycle.ts';
 
 export const busOptions = { state: { type: 'string' }, broker: { type: 'string' } } as const;
 
@@ -15,8 +15,7 @@ export async function withBus<T>(
   const layout = layoutOf(values.state);
   if (values.broker === undefined) {
     await loadConfig(layout);
-    if ((await supervisorOf(layout)) === undefined)
-      throw new CliError(`the node in ${layout.state} is stopped; start it with: gridnode up --state ${layout.state}`);
+    await requireRunning(layout);
   }
   const broker = values.broker ?? layout.broker;
   const bus = new ZbusClient({ broker });
