@@ -115,7 +115,13 @@ describe('JsonReader', () => {
     ['"\\x"', "invalid character 'x' in string escape code at offset 2"],
     ['"\\u12g4"', "invalid character 'g' in \\u hexadecimal character escape at offset 5"],
     ['"\n"', "invalid character '\\n' in string literal at offset 1"],
-    ['\ufeff{}', "invalid character '\ufeff' looking for beginning of value at offset 0"],
+    [
+      '\ufeff{}',
+      "invalid character '\\ufeff' (a byte order mark, which some editors put first) looking for beginning of value at offset 0",
+    ],
+    ['{\u00a0}', "invalid character '\\u00a0' looking for beginning of object key string at offset 1"],
+    ["'a'", "invalid character '\\'' looking for beginning of value at offset 0"],
+    ['\u00e9', "invalid character '\u00e9' looking for beginning of value at offset 0"],
     ['/* */1', "invalid character '/' looking for beginning of value at offset 0"],
   ])('says what is wrong with %j', (text, expected) => {
     expect(complaint(text)).toBe(expected);

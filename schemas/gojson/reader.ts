@@ -11,6 +11,7 @@ export type JsonKind = 'null' | 'bool' | 'number' | 'string' | 'array' | 'object
 
 const QUOTE = 0x22;
 const COMMA = 0x2c;
+const BYTE_ORDER_MARK = 0xfeff;
 const BACKSLASH = 0x5c;
 const NUMBER = /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?/y;
 const HEX_DIGIT = /^[0-9a-fA-F]$/;
@@ -372,9 +373,22 @@ export class JsonReader {
   #unexpected(where: string): DecodeProblem {
     const point = this.#text.codePointAt(this.#at);
     if (point === undefined) return new DecodeProblem('syntax', 'unexpected end of JSON input');
-    const shown = JSON.stringify(String.fromCodePoint(point)).slice(1, -1).replace('\\"', '"').replace("'", "\\'");
-    return new DecodeProblem('syntax', `invalid character '${shown}' ${where} at offset ${this.#at}`);
+    const name = point === BYTE_ORDER_MARK ? ' (a byte order mark, which some editors put first)' : '';
+    return new DecodeProblem(
+      'syntax',
+      `invalid character '${shownPoint(point)}'${name} ${where} at offset ${this.#at}`,
+    );
   }
+}
+
+/** A character as it stands in an error; one that nobody would see by its number. */
+function shownPoint(point: number): string {
+  const text = String.fromCodePoint(point);
+  const short = JSON.stringify(text).slice(1, -1);
+  if (short.length > text.length) return short === '\\"' ? '"' : short;
+  if (text === "'") return "\\'";
+  if (text === ' ' || /[\p{L}\p{M}\p{N}\p{P}\p{S}]/u.test(text)) return text;
+  return `\\u${point.toString(16).padStart(4, '0')}`;
 }
 
 function isDigit(unit: number): boolean {
