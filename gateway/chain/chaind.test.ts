@@ -40,7 +40,7 @@ const startChain = (): Promise<RunningDevChain> =>
 
 async function client(secret: string, keyType: 'ed25519' | 'sr25519'): Promise<ChainClient> {
   const identity = await Identity.fromSecret(secret, keyType);
-  const opened = await ChainClient.connect({ endpoints: [running.url], identity, deadlineMs: 10_000 });
+  const opened = await ChainClient.connect({ endpoints: [running.url], identity, deadlineMs: 30_000 });
   clients.push(opened);
   await opened.endow();
   return opened;
@@ -78,13 +78,14 @@ beforeAll(async () => {
   chaind.stdout?.on('data', (data: Buffer) => output.push(data.toString()));
   chaind.stderr?.on('data', (data: Buffer) => output.push(data.toString()));
   bus = new ZbusClient({ broker: redis.broker, log });
-  const giveUpAt = Date.now() + 15_000;
+  const giveUpAt = Date.now() + 60_000;
   while ((await failure(bus.status('api-gateway', { deadlineMs: 1000 }))) !== undefined) {
-    if (Date.now() > giveUpAt) throw new Error(`chaind did not start: ${output.join('')}`);
+    const hasEnded = chaind.exitCode !== null;
+    if (hasEnded || Date.now() > giveUpAt) throw new Error(`chaind did not start: ${output.join('')}`);
   }
   await client(secret, 'ed25519');
   user = await client(randomBytes(32).toString('hex'), 'sr25519');
-}, 40_000);
+}, 120_000);
 
 afterAll(async () => {
   for (const one of clients) await one.close();
@@ -102,7 +103,7 @@ describe('chaind on a real bus', () => {
   it('registers a node step by step, and then answers for it', async () => {
     const node = bus.of(chain);
     const gateway = bus.of(substrateGateway);
-    const early = await failure(node.Node({}, { deadlineMs: 10_000 }));
+    const early = await failure(node.Node({}, { deadlineMs: 30_000 }));
     expect(isZbusError(early, 'call_failed') && early.message).toBe('registration is still in progress');
     expect(await gateway.GetContract({ id: 1n })).toMatchObject([{ ContractID: 0n }, { Code: 1 }]);
 
@@ -348,5 +349,5 @@ describe('chaind on a real bus', () => {
     expect(code).not.toBe(0);
     expect(words.join('')).toContain('set it to 600');
     expect(words.join('') + output.join('')).not.toContain('abababab');
-  }, 30_000);
+  }, 60_000);
 });

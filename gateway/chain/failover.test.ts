@@ -107,7 +107,7 @@ beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'failover-'));
   const first = await start('live');
   const identity = await Identity.fromSecret(randomBytes(32).toString('hex'), 'sr25519');
-  const client = await ChainClient.connect({ endpoints: [first.url], identity, deadlineMs: 10_000 });
+  const client = await ChainClient.connect({ endpoints: [first.url], identity, deadlineMs: 30_000 });
   await client.endow();
   await client.ensureTwin({ relay: 'relay.example' });
   await client.close();
@@ -127,7 +127,7 @@ beforeAll(async () => {
   const runtimes = new Runtimes();
   mirror = new RpcServer({ chain: live.chain, runtimes, faults: true, host: '127.0.0.1', port: 0, log });
   mirrorUrl = `ws://127.0.0.1:${await mirror.listening()}`;
-  user = await ChainClient.connect({ endpoints: [live.url], identity, deadlineMs: 10_000 });
+  user = await ChainClient.connect({ endpoints: [live.url], identity, deadlineMs: 30_000 });
 }, 60_000);
 
 afterEach(async () => {

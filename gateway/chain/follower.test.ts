@@ -72,7 +72,7 @@ beforeAll(async () => {
   const timing = { idleBlockMs: 3_600_000, finalityMs: 500 };
   running = await startDevChain({ host: '127.0.0.1', port: 0, log, timing, faults: true });
   const identity = await Identity.fromSecret(randomBytes(32).toString('hex'), 'sr25519');
-  client = await ChainClient.connect({ endpoints: [running.url], identity, deadlineMs: 10_000 });
+  client = await ChainClient.connect({ endpoints: [running.url], identity, deadlineMs: 30_000 });
   await client.endow();
   running.chain.setPaused(true);
   running.chain.setFinality({ held: true });
@@ -107,7 +107,7 @@ describe('a follower', () => {
     expect(gaps(final)).toEqual([]);
     const numbers = final.map(({ number }) => number);
     expect(numbers).toEqual(numbers.map((_, index) => (numbers[0] ?? 0) + index));
-  }, 30_000);
+  }, 60_000);
 
   it('reads what was made while nothing was final, in order', async () => {
     const final = await follow('final');
@@ -116,7 +116,7 @@ describe('a follower', () => {
     running.chain.finalize(head());
     await expect.poll(() => names(final), PATIENCE).toEqual(['one', 'two', 'three']);
     expect(gaps(final)).toEqual([]);
-  }, 30_000);
+  }, 60_000);
 
   it('misses nothing when heads are lost, change places, or stop coming', async () => {
     const final = await follow('final');
@@ -137,7 +137,7 @@ describe('a follower', () => {
     running.chain.finalize(head());
     await expect.poll(() => names(final).at(-1), PATIENCE).toBe('heard');
     expect(gaps(final)).toEqual([]);
-  }, 30_000);
+  }, 60_000);
 
   it('tells of a gap after blocks whose state is gone', async () => {
     const final = await follow('final');
@@ -151,7 +151,7 @@ describe('a follower', () => {
     running.chain.finalize(head());
     await expect.poll(() => final.at(-1)?.number, PATIENCE).toBe(head());
     expect(gaps(final)).toHaveLength(1);
-  }, 30_000);
+  }, 60_000);
 
   it('reads blocks of either runtime with the right one', async () => {
     const final = await follow('final');
@@ -168,7 +168,7 @@ describe('a follower', () => {
     await expect.poll(() => names(final), PATIENCE).toEqual(['before', 'after']);
     expect(final.flatMap(({ events }) => events.filter(({ name }) => name === 'CodeUpdated'))).toHaveLength(2);
     expect(gaps(final)).toEqual([]);
-  }, 30_000);
+  }, 60_000);
 
   it('does not let an endpoint that lags say what has ended', async () => {
     await say('later');
@@ -177,5 +177,5 @@ describe('a follower', () => {
     client.connection.finalSeen(head() + 5);
     const error = await settledContract(client, 4711n).catch((caught: unknown) => caught);
     expect(isGridError(error, 'chain_behind') && error.details).toEqual({ block: head(), known: head() + 5 });
-  }, 30_000);
+  }, 60_000);
 });

@@ -69,11 +69,12 @@ describe('a relay', () => {
     socket.resume();
     await once(socket, 'end');
     // A line that is still held takes bytes for ever; one that is gone resets.
-    for (let round = 0; round < 40 && !gone; round += 1) {
-      socket.write('x');
-      await sleep(50);
-    }
-    expect(gone).toBe(true);
+    await expect
+      .poll(() => {
+        socket.write('x');
+        return gone;
+      })
+      .toBe(true);
   });
 
   it('gives one twin no more than its share of sessions', async () => {
@@ -81,20 +82,20 @@ describe('a relay', () => {
     world.relay = world.newRelay({ maxSessionsPerTwin: 3 });
     world.port = await world.relay.listen('127.0.0.1', 0);
     const [one, other] = [await world.chain.add(7, 'ed25519'), await world.chain.add(8, 'ed25519')];
-    const held = [];
+    const held: Awaited<ReturnType<typeof connect>>[] = [];
     for (const name of ['a', 'b', 'c']) held.push(await connect(one, name));
     const fourth = await connect(one, 'd');
-    await sleep(100);
-    expect(fourth.closed()).toBe(1013);
+    await expect.poll(fourth.closed).toBe(1013);
     const others = await connect(other, 'a');
     // The same session again takes its own place, and a place that was left can be taken.
     const again = await connect(one, 'a');
+    await expect.poll(() => held[0]?.closed()).toBe(4001);
     held[1]?.socket.close();
-    await sleep(100);
+    // Three are left: the other twin's, 'a' and 'c'.
+    await expect.poll(() => metric(/relay_worker_connections\{.*\} (\d+)/)).toBe(3);
     const fifth = await connect(one, 'e');
     await sleep(100);
     expect([others.closed(), again.closed(), fifth.closed()]).toEqual([0, 0, 0]);
-    expect(held[0]?.closed()).toBe(4001);
   });
 
   it('reads no more of a session than it can route', async () => {

@@ -1,9 +1,10 @@
 /** What a relay answers to what, one case a line: only sockets and HTTP, nothing of its inside. */
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { WebSocket } from 'ws';
 import { address, type Envelope, encodeEnvelope, MAX_FRAME_BYTES, nowSeconds } from '../rmb/envelope.ts';
+import { DEFAULT_SESSION_TIMING } from './session.ts';
 import { MockRelay } from './testing/mock-relay.ts';
 import { connectPeer, Peer, signedRequest } from './testing/peer.ts';
 import { type TestTwin, World } from './testing/world.ts';
@@ -27,7 +28,10 @@ beforeAll(async () => {
     ['other.example', other.url],
     ['down.example', new URL('http://127.0.0.1:1/')],
   ]);
-  world = await World.start({ federation: { routes, timing: { retryMs: 100, roundPauseMs: 5 } } });
+  world = await World.start({
+    federation: { routes, timing: { retryMs: 100, roundPauseMs: 5 } },
+    timing: { ...DEFAULT_SESSION_TIMING, proofPingMs: 50 },
+  });
   strict = await World.start({ twins: world.twins, twinLimits: { count: 10, bytes: 4000 }, singleUseTokens: true });
   ed = await world.chain.add(7, 'ed25519');
   sr = await world.chain.add(8, 'sr25519');
@@ -70,41 +74,58 @@ async function connect(twin: TestTwin, session?: string, at = world): Promise<Pe
   return peer;
 }
 
+/** A ping to the relay: its pong comes behind all that concerned this destination before. */
+function ping(session: string, destination = address(0)): Uint8Array {
+  const message = { case: 'ping', value: { $typeName: 'Ping' } } as const;
+  return encodeEnvelope(signedRequest(ed, session, 0, { ...from(session), message, destination }));
+}
+
+const pongs = (peer: Peer): number => peer.envelopes.filter(({ message }) => message.case === 'pong').length;
+
 /** What the sender of a message hears: the error's text, or `silence`. */
 async function hears(change: (session: string) => Partial<Envelope>, to = 8): Promise<string> {
   const session = fresh();
   const peer = await connect(ed, session);
-  peer.socket.send(encodeEnvelope(signedRequest(ed, session, to, change(session))));
-  return await firstError(peer);
-}
-
-async function firstError(peer: Peer): Promise<string> {
-  await Promise.race([peer.until(() => peer.frames.length > 0), sleep(SILENCE_MS)]).catch(() => undefined);
+  const message = signedRequest(ed, session, to, change(session));
+  peer.socket.send(encodeEnvelope(message));
+  peer.socket.send(ping(session, message.destination));
+  await peer.until(() => pongs(peer) > 0);
   return peer.errors[0] ?? 'silence';
 }
 
 /** The code with which the relay ends a connection for a frame, 0 where it does not. */
 async function endsFor(frame: string | Uint8Array): Promise<number> {
-  const peer = await connect(ed, fresh());
+  const session = fresh();
+  const peer = await connect(ed, session);
   peer.socket.send(frame);
-  await Promise.race([peer.until(() => peer.closed !== undefined), sleep(5 * SILENCE_MS)]);
+  peer.socket.send(ping(session));
+  await peer.until(() => peer.closed !== undefined || pongs(peer) > 0);
   return peer.closed ?? 0;
 }
 
 /** Uids that reach a session which connects after they were sent. */
 async function mailFor(session: string | undefined, sent: readonly (string | undefined)[]): Promise<string[]> {
-  const from = await connect(ed, fresh());
-  const source = address(7, `s${names}`);
-  for (const to of sent) {
-    const change = { uid: `to ${to}`, source, destination: address(9, to) };
-    from.socket.send(encodeEnvelope(signedRequest(ed, undefined, 9, change)));
-  }
-  await sleep(SILENCE_MS);
+  const own = fresh();
+  const sender = await connect(ed, own);
+  const send = (uid: string, to: string | undefined): void => {
+    const change = { uid, ...from(own), destination: address(9, to) };
+    sender.socket.send(encodeEnvelope(signedRequest(ed, undefined, 9, change)));
+  };
+  for (const to of sent) send(`to ${to}`, to);
+  const sessions = new Set(sent);
+  for (const to of sessions) sender.socket.send(ping(own, address(9, to)));
+  await sender.until(() => pongs(sender) === sessions.size);
   const peer = await connect(away, session);
-  await sleep(3 * SILENCE_MS);
+  let isProven = false;
+  // It is answered before what follows here: what came before it will not come again.
+  peer.socket.on('ping', () => {
+    isProven ||= peer.uids.includes('last');
+  });
+  send('last', session);
+  await peer.until(() => isProven);
   peer.socket.close();
   await peer.until(() => peer.closed !== undefined);
-  return peer.uids;
+  return peer.uids.slice(0, peer.uids.indexOf('last'));
 }
 
 async function posted(bytes: Uint8Array): Promise<string> {
@@ -116,7 +137,14 @@ const response = { case: 'response', value: { $typeName: 'Response' } } as const
 const failure = { case: 'error', value: { $typeName: 'Error', code: 0, message: '' } } as const;
 const from = (session: string): Partial<Envelope> => ({ source: address(7, session) });
 
+/** Neither tokens nor the windows of limits end meanwhile. */
+function stopTheClock(): void {
+  beforeEach(() => void vi.useFakeTimers({ toFake: ['Date'], now: Date.now() }));
+  afterEach(() => void vi.useRealTimers());
+}
+
 describe('connecting', () => {
+  stopTheClock();
   const parse = /^401 invalid jwt: jwt: ./;
   const cases: [name: string, query: () => string, answer: string | RegExp][] = [
     ['no query', () => '', '400 missing jwt'],
@@ -351,9 +379,9 @@ describe('federation', () => {
 });
 
 describe('limits of a twin', () => {
+  stopTheClock();
   /** Errors after `count` messages of `bytes` in one minute, from two sessions in turns. */
   async function refused(twin: TestTwin, count: number, bytes: number): Promise<(string | undefined)[]> {
-    if (Date.now() % 60_000 > 50_000) await sleep(10_500);
     const sessions = [fresh(), fresh()] as const;
     const senders = [await connect(twin, sessions[0], strict), await connect(twin, sessions[1], strict)] as const;
     const errors: string[] = [];

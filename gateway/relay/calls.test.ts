@@ -14,7 +14,7 @@ afterAll(() => world.stop());
 /** No two cases have a twin in common. */
 let twins = 98;
 
-const PATIENCE = { timeout: 15_000 };
+const PATIENCE = { timeout: 20_000 };
 
 /** Messages that the relay has put into queues. */
 async function queued(): Promise<number> {

@@ -31,7 +31,7 @@ let following: Promise<void>;
 
 async function person(): Promise<ChainClient> {
   const identity = await Identity.fromSecret(randomBytes(32).toString('hex'), 'ed25519');
-  const client = await ChainClient.connect({ endpoints: [running.url], identity, deadlineMs: 10_000 });
+  const client = await ChainClient.connect({ endpoints: [running.url], identity, deadlineMs: 30_000 });
   clients.push(client);
   await client.endow();
   await client.ensureTwin({ relay: 'relay.example' });
@@ -99,7 +99,7 @@ describe('bills', () => {
     expect((await balance(user)).reserved).toBe(before.reserved);
     const ending = ['RewardDistributed', 'NodeContractCanceled'];
     await expect.poll(() => toldOf(id).filter((name) => ending.includes(name)), PATIENCE).toEqual(ending);
-  }, 30_000);
+  }, 60_000);
 
   it('of a rented node are for all of it, its contracts are paused and ended with it', async () => {
     const rent = await user.createRentContract(nodeId);
@@ -137,7 +137,7 @@ describe('bills', () => {
       'NodeContractCanceled',
     ]);
     expect(toldOf(rent)).toContain('ContractGracePeriodElapsed');
-  }, 30_000);
+  }, 60_000);
 
   it('come by themselves when the chain is told a period', async () => {
     const id = await user.createNameContract(`bill-${nodeId}`);
@@ -149,5 +149,5 @@ describe('bills', () => {
       }, PATIENCE)
       .toBeGreaterThan(0);
     running.chain.setBilling({ everySeconds: 0 });
-  }, 30_000);
+  }, 60_000);
 });

@@ -61,7 +61,7 @@ beforeAll(async () => {
   running = await startDevChain({ host: '127.0.0.1', port: 0, log, timing, faults: true });
   plain = await startDevChain({ host: '127.0.0.1', port: 0, log, timing });
   const identity = await Identity.fromSecret(randomBytes(32).toString('hex'), 'sr25519');
-  client = await ChainClient.connect({ endpoints: [running.url], identity, deadlineMs: 10_000 });
+  client = await ChainClient.connect({ endpoints: [running.url], identity, deadlineMs: 30_000 });
   await client.endow();
   await client.ensureTwin({ relay: 'relay.example' });
 });
@@ -223,8 +223,8 @@ describe('a new runtime', () => {
     await line.ask('dev_stall', { blocks: false });
     const name = `upgraded-${running.chain.head.number}`;
     await expect
-      .poll(() => client.createNameContract(name).catch(() => undefined), { timeout: 10_000 })
+      .poll(() => client.createNameContract(name).catch(() => undefined), { timeout: 20_000 })
       .toBeGreaterThan(0n);
     line.close();
-  }, 30_000);
+  }, 60_000);
 });

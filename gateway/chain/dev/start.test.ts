@@ -84,7 +84,7 @@ describe('transactions that are not taken', () => {
     const poor = new Keyring({ type: 'sr25519' }).addFromSeed(randomBytes(32));
     const unpaid = await transaction(api, 'system', 'remark', '0x00').signAsync(poor, { nonce: 0 });
     expect((await ask('author_submitExtrinsic', [unpaid.toHex()])).error?.data).toContain('Inability to pay some fees');
-  }, 30_000);
+  }, 60_000);
 
   it('a transaction whose nonce comes next waits for the one before', async () => {
     const api = await library();
@@ -96,7 +96,7 @@ describe('transactions that are not taken', () => {
     expect((await ask('system_accountNextIndex', [alice.address])).result).toBe(0);
     expect((await ask('author_submitExtrinsic', [first?.toHex()])).result).toMatch(/^0x/);
     await expect.poll(async () => (await ask('system_accountNextIndex', [alice.address])).result).toBe(2);
-  }, 20_000);
+  }, 60_000);
 
   it('calls that only the council may make, and ones that this chain does not run', async () => {
     const client = await funded();
@@ -108,12 +108,12 @@ describe('transactions that are not taken', () => {
     expect(await submit('tfgridModule', 'setZosVersion', ['1.0'])).toBe('BadOrigin');
     expect(await submit('smartContractModule', 'billContractForBlock', [1])).toBe('CallFiltered');
     expect(await submit('balances', 'transferKeepAlive', [client.address, 10n ** 15n])).toBe('FundsUnavailable');
-  }, 20_000);
+  }, 60_000);
 });
 
 async function funded(): Promise<ChainClient> {
   const identity = await Identity.fromSecret(randomBytes(32).toString('hex'), 'sr25519');
-  const client = await ChainClient.connect({ endpoints: [running.url], identity, deadlineMs: 10_000 });
+  const client = await ChainClient.connect({ endpoints: [running.url], identity, deadlineMs: 30_000 });
   closing.push(() => client.close());
   await client.endow();
   return client;
@@ -163,23 +163,23 @@ describe('a restart', () => {
     expect(running.chain.head.number).toBeGreaterThanOrEqual(height);
     expect((await ask('chain_getBlockHash', [0])).result).toBe(genesis);
     expect((await ask('chain_getBlockHash', [3])).result).toBe(third);
-    const again = await ChainClient.connect({ endpoints: [running.url], deadlineMs: 10_000 });
+    const again = await ChainClient.connect({ endpoints: [running.url], deadlineMs: 30_000 });
     closing.push(() => again.close());
     expect(await again.contract(contract)).toEqual(before);
     expect(await again.activeContracts(node)).toEqual([contract]);
     const other = await funded();
     expect(await other.ensureTwin({ relay: 'relay.example' })).toBe(twin + 1);
     expect(running.chain.head.number).toBeGreaterThan(height);
-  }, 30_000);
+  }, 60_000);
 
   it('makes a block at once, as clients refuse a chain whose clock stands', async () => {
     const hour = { idleBlockMs: 3_600_000 };
     for (let blocks = running.chain.head.number; blocks < 3; blocks = running.chain.head.number) {
       await running.stop();
       running = await startDevChain({ host: '127.0.0.1', port: 0, log, state: folder, timing: hour });
-      await expect.poll(() => running.chain.head.number, { timeout: 10_000 }).toBeGreaterThan(blocks);
+      await expect.poll(() => running.chain.head.number, { timeout: 20_000 }).toBeGreaterThan(blocks);
     }
-  }, 40_000);
+  }, 60_000);
 
   it('refuses a state file that is none instead of starting over', async () => {
     await running.stop();
