@@ -26,3 +26,13 @@ it('says that nothing leaked, and what did, by kind and with its bytes', () => {
     'missing: 1 machine',
   ]);
 });
+
+it('says what a farmer can do for a machine whose tap vanished', () => {
+  const [told, ...more] = findings({ ...none, ...sums, RepairsInAll: new Map([['tap', 2]]) });
+  expect(more).toEqual([]);
+  expect(told).toMatchObject({
+    state: 'warn',
+    found: 'taps that vanished since the start and were made again: 2',
+    remedy: expect.stringContaining('end its qemu process'),
+  });
+});

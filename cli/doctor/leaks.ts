@@ -24,13 +24,20 @@ export async function checkLeaks(layout: Layout): Promise<Finding[]> {
 }
 
 /** Something left over, something unknown, something missing: each is told with its kinds. */
-export function findings({ Runs, Kinds: kinds, Away: away, Error: error }: Infer<typeof Leaks>): Finding[] {
+export function findings({
+  Runs,
+  Kinds: kinds,
+  Away: away,
+  Error: error,
+  RepairsInAll: repairs,
+}: Infer<typeof Leaks>): Finding[] {
   const warn = (found: string, remedy: string): Finding => ({ check: CHECK, state: 'warn', found, remedy });
   const [kept, unknown, missing] = [
     told(kinds, 'Kept', 'KeptBytes'),
     told(kinds, 'Unknown', 'UnknownBytes'),
     told(kinds, 'Missing'),
   ];
+  const taps = repairs.get('tap') ?? 0;
   const found = [
     ...(error === '' ? [] : [warn(`not compared: ${error}`, 'see: gridnode logs provisiond')]),
     ...(away.length === 0 ? [] : [warn(`no answer from ${away.join(', ')}`, 'see: gridnode status')]),
@@ -48,6 +55,15 @@ export function findings({ Runs, Kinds: kinds, Away: away, Error: error }: Infer
     ...(missing === ''
       ? []
       : [warn(`missing: ${missing}`, 'made again where no data is lost: gridnode logs provisiond')]),
+    // The kernel gives the new one to nobody who has the old one open.
+    ...(taps === 0
+      ? []
+      : [
+          warn(
+            `taps that vanished since the start and were made again: ${taps}`,
+            'a machine that ran has no network before it is started anew: end its qemu process, vmd starts it again; which: gridnode logs provisiond',
+          ),
+        ]),
   ];
   if (found.length > 0) return found;
   const ok = Runs === 0 ? 'not compared yet' : 'nothing is left over on the host';
