@@ -97,6 +97,10 @@ describe('verifySignatures', () => {
     expect(await outcome(requirement, new Error('chain is away'))).toBe(
       "failed to get public key for twin '1': chain is away",
     );
+    const unread = new GridError('twin_unreadable', { twin: 1, reason: 'the chain has no such twin' });
+    expect(await outcome(requirement, unread)).toBe(
+      "failed to get public key for twin '1': the chain has no such twin",
+    );
     const refused = verifySignatures(deployment(requirement), () => Promise.reject(new Error('x')));
     await expect(refused).rejects.toMatchObject({ code: 'signature_key_unavailable', retryable: true });
   });

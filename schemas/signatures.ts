@@ -87,7 +87,9 @@ async function asked(verification: Promise<boolean>, twin: number): Promise<bool
   try {
     return await verification;
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
+    // A node's reader of keys says the same sentence with the reason in it: it is said once.
+    const inner = isGridError(error, 'twin_unreadable') ? error.details.reason : undefined;
+    const reason = inner ?? (error instanceof Error ? error.message : String(error));
     throw new GridError('signature_key_unavailable', { twin, reason }, { cause: error });
   }
 }
