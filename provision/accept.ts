@@ -184,12 +184,12 @@ export class Acceptor {
     const { node } = this.#options;
     const calling = { deadlineMs: READ_DEADLINE_MS, signal };
     const needs = requestOf(deployment).workloads;
-    const asksForPort = needs.some((one) => (one.network?.wireguardPort ?? 0) !== 0);
+    const ports = needs.map((one) => one.network?.wireguardPort ?? 0).filter((port) => port !== 0);
     const asksForGpu = needs.some((one) => (one.gpus ?? []).length > 0);
     for (let reading = 0; ; reading++) {
       const [pools, wireguardPorts, gpus] = await Promise.all([
         (reading === 0 ? node.totals(calling) : node.pools(calling)).catch(unknown('storaged')),
-        asksForPort ? node.wireguardPorts(calling).catch(unknown('networkd')) : NO_PORTS,
+        ports.length > 0 ? node.wireguardPorts(ports, calling).catch(unknown('networkd')) : NO_PORTS,
         asksForGpu ? node.gpus(calling).catch(unknown('noded')) : NO_GPUS,
       ]);
       signal.throwIfAborted();

@@ -10,6 +10,7 @@ import type { Pool, Snapshot } from './plan/capacity.ts';
 import type { Ledger } from './plan/ledger.ts';
 import { unlessAborted } from './recent.ts';
 import type { Journal } from './store/journal.ts';
+import { type PortsAsked, TakenPorts } from './taken-ports.ts';
 import type { Calling, Daemons } from './workloads/workload.ts';
 
 const CONSISTENT_READS = 4;
@@ -18,6 +19,8 @@ const FULL_READ_DEADLINE_MS = 10_000;
 
 export interface NodeOptions {
   readonly daemons: Pick<Daemons, 'storage' | 'network'>;
+  /** networkd's own object; without it all its ports are listed. */
+  readonly ports?: PortsAsked;
   /** noded; without it the node has no GPUs. */
   readonly machine?: Client<typeof nodeMachine>;
   readonly journal: Pick<Journal, 'ledger'>;
@@ -48,11 +51,13 @@ interface StorageReading {
 export class NodeReader {
   readonly #options: NodeOptions;
   readonly #host: { readonly cpus: number; readonly memoryBytes: number };
+  readonly #ports: TakenPorts;
   #reading: Promise<PoolReading> | undefined;
   #next: Promise<PoolReading> | undefined;
 
   constructor(options: NodeOptions) {
     this.#options = options;
+    this.#ports = new TakenPorts(options.daemons.network, options.ports);
     this.#host = options.host ?? { cpus: availableParallelism(), memoryBytes: totalmem() };
   }
 
@@ -89,9 +94,9 @@ export class NodeReader {
     return { ...this.#host, policy: { cpuOvercommit }, pools, holdings: journal.ledger };
   }
 
-  /** WireGuard ports that are taken on the host. */
-  async wireguardPorts(calling: Calling): Promise<ReadonlySet<number>> {
-    return new Set(await this.#options.daemons.network.WireguardPorts({}, calling));
+  /** Those of `asked` that are taken on the host, maybe with others. Throws `ZbusError`. */
+  wireguardPorts(asked: readonly number[], calling: Calling): Promise<ReadonlySet<number>> {
+    return this.#ports.among(asked, calling);
   }
 
   /** Ids of the host's GPUs. */

@@ -119,6 +119,7 @@ export function startProvisiond(options: ProvisiondOptions): Provisiond {
     daemons,
     journal,
     machine: bus.of(nodeMachine),
+    ports: daemons.networkInventory,
     cpuOvercommit: options.cpuOvercommit,
     ...(options.host === undefined ? {} : { host: options.host }),
   });

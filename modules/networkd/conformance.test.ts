@@ -10,7 +10,8 @@ import type { Client } from '../zbus/definition.ts';
 import { ZbusServer } from '../zbus/server.ts';
 import { startRedis, type TestRedis } from '../zbus/testing/redis.ts';
 import { openSimulatedLinks } from './drivers/simulated.ts';
-import { network } from './interface.ts';
+import { network, networkInventory } from './interface.ts';
+import { networkInventoryService } from './inventory.ts';
 import { Networks } from './networks.ts';
 import { formatIp } from './plan/address.ts';
 import { WireguardPorts } from './ports.ts';
@@ -22,7 +23,7 @@ interface Kind {
   readonly name: string;
   readonly works: boolean;
   /** Starts networkd, again after `restart`. */
-  readonly start: () => Promise<Client<typeof network>>;
+  readonly start: () => Promise<ZbusClient>;
   readonly restart: () => Promise<void>;
   readonly stop: () => Promise<void>;
 }
@@ -35,7 +36,7 @@ function overKernel(): Kind {
     start: async () => {
       await node.start();
       await node.startDaemon();
-      return node.network;
+      return node.bus;
     },
     restart: async () => {
       await node.stopDaemon('SIGKILL');
@@ -60,6 +61,7 @@ function overBooks(): Kind {
     await networks.adopt();
     server = new ZbusServer({ module: 'network', broker: redis?.broker ?? '', log });
     server.serve(network, networkService({ networks, taps: links.taps, ports, host: links.host, log }));
+    server.serve(networkInventory, networkInventoryService({ networks, taps: links.taps }));
     await server.start();
   };
   return {
@@ -69,7 +71,7 @@ function overBooks(): Kind {
       redis = await startRedis();
       await serve();
       bus = new ZbusClient({ broker: redis.broker, log });
-      return bus.of(network);
+      return bus;
     },
     restart: async () => {
       await server?.stop();
@@ -87,12 +89,14 @@ function overBooks(): Kind {
 for (const kind of [overKernel(), overBooks()]) {
   describe.skipIf(!kind.works)(`networkd over ${kind.name}`, () => {
     let client: Client<typeof network>;
+    let inventory: Client<typeof networkInventory>;
     const refusal = (code: string) => expect.objectContaining({ remote: expect.objectContaining({ code }) });
     const addressesOf = async (netns: string, iface: string): Promise<string[]> =>
       (await client.Addrs({ iface, netns }))[0].flatMap((ip) => (ip === null ? [] : [formatIp(ip)]));
 
     beforeAll(async () => {
-      client = await kind.start();
+      const bus = await kind.start();
+      [client, inventory] = [bus.of(network), bus.of(networkInventory)];
     });
     afterAll(() => kind.stop());
 
@@ -106,6 +110,15 @@ for (const kind of [overKernel(), overBooks()]) {
       expect(await addressesOf(netns, 'w-confa')).toContain('100.64.20.2');
       expect(await client.WireguardPorts({})).toContain(4301);
       expect([...(await client.Metrics({})).keys()]).toEqual(['1-1-a']);
+    });
+
+    it('tells of ports that are asked for what the list has of them', async () => {
+      const listed = await client.WireguardPorts({});
+      const asked = [4300, 4301, 4302, 80, 9651];
+      const taken = await inventory.PortsTaken({ ports: asked });
+      expect(taken).toEqual([4301, 80, 9651]);
+      expect(taken).toEqual(asked.filter((port) => listed?.includes(port)));
+      expect(await inventory.PortsTaken({ ports: [] })).toEqual([]);
     });
 
     it('gives a port and a tap to one network alone', async () => {

@@ -159,5 +159,7 @@ export const networkInventory = defineInterface({
     ...inventory.methods,
     /** Writes on a private tap which workload it was made for: its name does not tell. `name` as `SetupPrivTap` took it. */
     Claim: { args: { name: str, owner: str }, returns: [], fails: true, order: { by: 'name' } },
+    /** Of these WireGuard ports the ones nobody may ask for; `WireguardPorts` has all of them. */
+    PortsTaken: { args: { ports: slice(uint16) }, returns: [slice(uint16)], fails: true, order: 'read' },
   },
 });

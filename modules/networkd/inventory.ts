@@ -56,5 +56,6 @@ export function networkInventoryService({ networks, taps }: InventoryParts): Ser
       }
       return taps.claim(name, owner);
     },
+    PortsTaken: ({ ports }) => networks.portsTaken(ports ?? []),
   };
 }

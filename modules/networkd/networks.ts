@@ -101,6 +101,11 @@ export class Networks {
     if (holder !== undefined) throw new GridError('network_in_use', { network: netid, holder, amount: others.length });
   }
 
+  /** Those of `asked` that nobody may ask for. */
+  portsTaken(asked: readonly number[]): number[] {
+    return this.#ports.taken(asked);
+  }
+
   /** What there is of networks: by records, by the host, and addresses that no network has. */
   async items(): Promise<{
     readonly records: readonly NetworkRecord[];

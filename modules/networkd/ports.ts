@@ -45,6 +45,11 @@ export class WireguardPorts {
     if (this.#holders.get(port) === netid) this.#holders.delete(port);
   }
 
+  /** Those of `asked` that nobody may ask for. */
+  taken(asked: readonly number[]): number[] {
+    return asked.filter((port) => (RESERVED as readonly number[]).includes(port) || this.#holders.has(port));
+  }
+
   /** Ports nobody may ask for, ascending. */
   list(): number[] {
     return [...new Set([...RESERVED, ...this.#holders.keys()])].sort((a, b) => a - b);

@@ -314,6 +314,7 @@ export class TestHost {
     Claim: ({ name, owner }) => {
       if (this.taps.has(name)) this.tapOwners.set(name, owner);
     },
+    PortsTaken: ({ ports }) => (ports ?? []).filter((port) => this.wireguardPorts.includes(port)),
   });
 
   readonly flistInventory = this.#service(flistInventory, {
