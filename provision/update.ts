@@ -107,7 +107,7 @@ export function busyWith(
 ): string | undefined {
   const kinds = new Map(operations.map(({ workload, kind }) => [workload, kind]));
   for (const workload of record.workloads) {
-    const { name, next, state, type } = workload;
+    const { name, state, type } = workload;
     const kind = kinds.get(name);
     if (kind === 'remove') {
       const user = networkUser(journal, record, workload);
@@ -116,7 +116,6 @@ export function busyWith(
     if (kind === undefined || kind === 'remove') continue;
     if (isLeaving(workload)) return `still removing workload '${name}'`;
     if (state === 'init') return `still making workload '${name}'`;
-    if (next !== undefined) return `still changing workload '${name}' to version ${next.version}`;
     const machine = type === zmount.name ? machineBeingMade(record, name) : undefined;
     if (machine !== undefined) return `still making workload '${machine}', which mounts '${name}'`;
   }

@@ -1,7 +1,7 @@
 /** Makes a running workload what an update wants; where that fails, it runs on as it was. */
 import { isGridError } from '../../schemas/errors/index.ts';
 import { changeOf } from '../../schemas/upgrade.ts';
-import type { ChangeOutcome, WorkloadRecord } from '../store/journal.ts';
+import { type ChangeOutcome, changeUnderWay, supersededBy, type WorkloadRecord } from '../store/journal.ts';
 import { signedWorkload } from '../store/signed.ts';
 import type { Job } from './job.ts';
 import { TryLater } from './later.ts';
@@ -21,7 +21,10 @@ export class Changing {
     this.#settled = settled;
   }
 
-  /** Settles the workload's `next`. Throws what is to be tried again, as long as neither version is confirmed. */
+  /**
+   * Settles the workload's change under way; one whose place another took is undone where that can be confirmed, and
+   * ended where not. Throws what is to be tried again, as long as neither version is confirmed.
+   */
   async run(job: Job, workload: WorkloadRecord): Promise<void> {
     const outcome = await this.#attempt(job, workload);
     job.signal.throwIfAborted();
@@ -31,14 +34,18 @@ export class Changing {
 
   async #attempt(job: Job, workload: WorkloadRecord): Promise<ChangeOutcome> {
     const { next, name, type, data } = workload;
-    if (next === undefined) throw new Error(`workload '${name}' has nothing to become`);
-    const to = signedWorkload(next);
+    const target = changeUnderWay(workload);
+    if (target === undefined) throw new Error(`workload '${name}' has nothing to become`);
+    const to = signedWorkload(target);
     const change = changeOf(job.standing, to);
     if (change === undefined) return { state: 'unchanged', message: `a workload of type '${type}' can not change` };
     // Nodes call some refusals an error, which on this node would end what runs.
     if ('reason' in change) return { state: 'unchanged', message: change.reason };
     if (change.kind === 'nothing') return { state: 'ok', data };
     const { step, work } = this.#steps.changeOf(job, workload, to);
+    if (next !== undefined && next !== target && (await this.#steps.undo(job, workload, step))) {
+      return { state: 'unchanged', message: supersededBy(next.version) };
+    }
     try {
       await this.#steps.ensure(job, workload, step);
       return { state: 'ok', data: await work.result({ deadlineMs: RESULT_DEADLINE_MS, signal: job.signal }) };

@@ -66,4 +66,6 @@ export interface Left {
   readonly twin: number;
   readonly contract: bigint;
   readonly workloads: ReadonlySet<string>;
+  /** Of these it counts what they hold now, and not what a pending change will add. */
+  readonly unchanged?: ReadonlySet<string>;
 }

@@ -157,7 +157,10 @@ class Remaining implements Holdings {
     this.#ledger = ledger;
     this.#left = left;
     const own = ledger.linesOf(left).map((one) => one.holds);
-    this.#gone = own.filter((one) => left.workloads.has(one.name));
+    const adds = (one: ReservedWorkload, at: number): boolean => own.findIndex(({ name }) => name === one.name) < at;
+    this.#gone = own.filter(
+      (one, at) => left.workloads.has(one.name) || (left.unchanged?.has(one.name) === true && adds(one, at)),
+    );
     const sums = { committed: { ...ledger.committed }, pending: { ...ledger.pending } };
     for (const workload of this.#gone) tally(sums[workload.state], workload, -1);
     this.committed = sums.committed;

@@ -7,7 +7,7 @@ import { checkAbilities, checkGpus, checkPublicIps, type NodeAbilities } from '.
 import { countCapacity, growthOf, type ReservedWorkload, type Snapshot } from './capacity.ts';
 import { checkCompute, checkMachines } from './compute.ts';
 import type { Left } from './holdings.ts';
-import type { Ledger } from './ledger.ts';
+import type { Ledger, LedgerLine } from './ledger.ts';
 import { checkMounts } from './mounts.ts';
 import { checkAddresses, checkNeighbours, checkNetworks } from './networks.ts';
 import { placeAllocations, placeGrowth } from './placement.ts';
@@ -41,7 +41,9 @@ export function planUpdate(
   const whole = only(request.workloads.filter((one) => asked.has(one.name) || isStanding(one.name)));
   const looked = new Set([...asked, ...movedMachines(whole.workloads, [...changed, ...added], leaving)]);
 
-  const remaining = { ...snapshot, holdings: ledger.without(without(leaving)) };
+  // What takes the place of a change under way has the room of that one.
+  const unchanged = new Set(changed.map((one) => one.name));
+  const remaining = { ...snapshot, holdings: ledger.without({ ...without(leaving), unchanged }) };
   const capacity = countCapacity(remaining);
   const pools = capacity.pools.map((pool) => ({ ...pool }));
   const growth = placeGrowth(changed, own, pools, (one) => ledger.placeOf(one));
@@ -58,7 +60,7 @@ export function planUpdate(
     ...checkGpus(only([...changed, ...added]), others, abilities),
     ...checkNetworks(only([...changed, ...added]), others, {
       ...abilities,
-      wireguardPorts: portsOfOthers(abilities.wireguardPorts, own, changed, leaving),
+      wireguardPorts: portsOfOthers(abilities.wireguardPorts, ledger.linesOf(request), changed, leaving),
     }),
     ...checkAddresses(only(whole.workloads.map((one) => (looked.has(one.name) ? one : withoutAddress(one)))), others),
     ...checkNeighbours(request, changed, ledger),
@@ -101,16 +103,18 @@ function grownBy(target: WorkloadRequest, own: ReadonlyMap<string, ReservedWorkl
   return held === undefined ? wanted : growthOf(held, wanted);
 }
 
-/** Ports on the host without those that the same network keeps or that go away first. */
+/** Ports on the host without those that the same network has, or may have, and those that go away first. */
 function portsOfOthers(
   ports: NodeAbilities['wireguardPorts'],
-  own: ReadonlyMap<string, ReservedWorkload>,
+  own: readonly LedgerLine[],
   changed: readonly WorkloadRequest[],
   leaving: ReadonlySet<string>,
 ): NodeAbilities['wireguardPorts'] {
-  const kept = new Set([...leaving].map((name) => own.get(name)?.network?.wireguardPort));
-  for (const { name, network } of changed) {
-    if (own.get(name)?.network?.wireguardPort === network?.wireguardPort) kept.add(network?.wireguardPort);
+  const wanted = new Map(changed.map(({ name, network }) => [name, network?.wireguardPort]));
+  const kept = new Set<number>();
+  for (const { holds } of own) {
+    const port = holds.network?.wireguardPort;
+    if (port !== undefined && (leaving.has(holds.name) || wanted.get(holds.name) === port)) kept.add(port);
   }
   return { has: (port) => ports.has(port) && !kept.has(port) };
 }

@@ -1,8 +1,7 @@
 /** What is counted of the journal's records, kept with each change instead of counted at each question. */
-import { growthOf } from '../plan/capacity.ts';
 import { Ledger, type LedgerLine } from '../plan/ledger.ts';
 import { Census } from './census.ts';
-import type { DeploymentId, DeploymentRecord, WorkloadRecord } from './journal.ts';
+import { type DeploymentId, type DeploymentRecord, holdingsOf, type WorkloadRecord } from './journal.ts';
 
 export class Books {
   readonly ledger = new Ledger();
@@ -20,11 +19,11 @@ export class Books {
   }
 }
 
-/** What a workload holds; what a pending change adds counts beside it. */
-function linesOf({ held, next, state, removal }: WorkloadRecord): LedgerLine[] {
-  if (held === undefined) return [];
+/** What a workload holds; what pending changes add counts beside it. */
+function linesOf(workload: WorkloadRecord): LedgerLine[] {
+  const { state, removal } = workload;
   const isLeaving = removal !== undefined || state === 'error' || state === 'deleted';
-  const line = { holds: held, stands: state !== 'init' && !isLeaving, isLeaving };
-  if (next === undefined) return [line];
-  return [line, { holds: growthOf(held, next.held), stands: false, isLeaving }];
+  return holdingsOf(workload).map((holds, index) => {
+    return { holds, stands: index === 0 && state !== 'init' && !isLeaving, isLeaving };
+  });
 }

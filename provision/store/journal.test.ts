@@ -136,7 +136,7 @@ describe.each([
     const memory = (): number[] =>
       journal.reservations().flatMap((one) => one.workloads.map((workload) => workload.memoryBytes));
     expect(memory()).toEqual([2 ** 40, 2 ** 40, 2 ** 40, 2 ** 41]);
-    expect(() => journal.revise(revision(1n, 2, ['net1']))).toThrow(/'net1' is not done/);
+    expect(() => journal.revise(revision(1n, 2, ['new']))).toThrow(/'new' is not done/);
     expect(journal.settle(id, 'new', { state: 'ok', data: '' })).toBe(false);
     expect(journal.settle(id, 'net1', { state: 'unchanged', message: 'no' })).toBe(true);
     expect(journal.settle(id, 'net1', { state: 'ok', data: '' })).toBe(false);
@@ -157,6 +157,52 @@ describe.each([
       '"vm 0" deleted deleted by an update ',
       '"new 1" ok  ',
       '"net1 2" ok  new',
+    ]);
+  });
+
+  it('takes a change in the place of another, which is settled first', () => {
+    const journal = make();
+    const { id } = journal.accept(acceptance(1n));
+    for (const name of ['net1', 'vm1']) journal.finish(id, name, { state: 'ok', data: 'old' });
+    journal.revise(revision(1n, 1, ['net1']));
+    journal.revise(revision(1n, 2, ['net1']));
+    const record = journal.revise(revision(1n, 3, ['net1']));
+    const net1 = (): unknown => {
+      const found = journal.deployment(id)?.workloads[0];
+      return [found?.version, found?.signed, found?.next?.signed, found?.next?.over?.signed, found?.data];
+    };
+    expect(record).toEqual(journal.deployment(id));
+    expect(net1()).toEqual([0, '"net 0"', '"net1 3"', '"net1 1"', 'old']);
+    // Only one of them is ever in force.
+    const held = journal.reservations().flatMap((one) => one.workloads.filter(({ name }) => name === 'net1'));
+    expect(held.map((one) => one.memoryBytes)).toEqual([2 ** 40, 2 ** 40, 0]);
+    expect(journal.ledger.pending.memoryBytes).toBe(2 ** 40);
+    for (let version = 4; version < VERSIONS_KEPT + 6; version++) journal.revise(revision(1n, version, []));
+    expect(journal.settle(id, 'net1', { state: 'ok', data: 'new' })).toBe(true);
+    expect(net1()).toEqual([1, '"net1 1"', '"net1 3"', undefined, 'new']);
+    expect(journal.settle(id, 'net1', { state: 'unchanged', message: 'no' })).toBe(true);
+    expect(net1()).toEqual([1, '"net1 1"', undefined, undefined, 'new']);
+    expect(journal.settle(id, 'net1', { state: 'ok', data: '' })).toBe(false);
+    const log = journal.changes(id).filter((one) => one.workload === 'net1' && one.version > 0);
+    expect(log.map((one) => `${one.signed} ${one.state} ${one.message} ${one.data}`)).toEqual([
+      '"net1 1" ok  new',
+      '"net1 3" unchanged no new',
+    ]);
+    expect(journal.ledger.pending.memoryBytes).toBe(0);
+  });
+
+  it('tells of every change that is given up, and holds as much as any of them', () => {
+    const journal = make();
+    const { id } = journal.accept(acceptance(1n));
+    journal.finish(id, 'net1', { state: 'ok', data: '' });
+    for (const version of [1, 2, 3]) journal.revise(revision(1n, version, ['net1']));
+    journal.cancel(id, 'x');
+    expect(journal.deployment(id)?.workloads[0]).toMatchObject({ next: undefined, held: { memoryBytes: 2 ** 41 } });
+    const log = journal.changes(id).filter((one) => one.state === 'unchanged');
+    expect(log.map((one) => `${one.signed} ${one.message}`)).toEqual([
+      '"net1 2" superseded by version 3',
+      '"net1 1" x',
+      '"net1 3" x',
     ]);
   });
 
@@ -497,7 +543,7 @@ describe('sqlite journal', () => {
             // Times differ: each journal asks its clock as often as it likes.
             workloads: workloads.map(({ created: _c, next, ...workload }) => ({
               ...workload,
-              next: next && { ...next, askedAt: 0 },
+              next: next && { ...next, askedAt: 0, over: next.over && { ...next.over, askedAt: 0 } },
             })),
           })),
           changes: ['7-1', '7-2'].map((id) => one.changes(id).map(({ created: _c, ...change }) => change)),

@@ -75,6 +75,11 @@ export interface WorkloadRecord extends AcceptedWorkload {
 export interface PendingChange extends RevisedWorkload {
   /** Unix seconds. */
   readonly askedAt: number;
+  /**
+   * The change whose place it takes, which may have begun: what is on the host is what runs by the journal, or
+   * this. It is settled before.
+   */
+  readonly over?: PendingChange;
 }
 
 export interface DeploymentRecord {
@@ -177,9 +182,10 @@ export interface Journal {
   accept(acceptance: Acceptance): DeploymentRecord;
   /**
    * Records the next version of a deployment, what it adds, changes and removes, and what that will
-   * hold. A running workload gets its `next`; any other begins at `init`, with a change. What it removes
-   * goes away by this update, whatever it went away for before. Throws when the deployment is not
-   * there, or a workload is not done with what it was asked before.
+   * hold. A running workload gets its `next`; any other begins at `init`, with a change. One that is being
+   * changed gets it over the change under way; a third, which can not have begun, ends as `unchanged`. What it
+   * removes goes away by this update, whatever it went away for before. Throws when the deployment is not
+   * there, or a workload is being made or removed.
    */
   revise(revision: Revision): DeploymentRecord;
   /**
@@ -197,6 +203,8 @@ export interface Journal {
   /**
    * The change of a running workload ended: with `ok` its `next` is what runs and what it holds; with
    * `unchanged` all stays as it was. Writes a change of the new version. False when no change is pending.
+   * Where `next` took the place of another change, it is that one which ended, and `next` may begin: that is on
+   * disk when this returns.
    */
   settle(id: DeploymentId, workload: string, outcome: ChangeOutcome): boolean;
   /**
@@ -279,30 +287,56 @@ export const REMOVED_BY_UPDATE = 'deleted by an update';
 
 /** What a deployment holds, if anything; what a pending change adds counts beside it. */
 export function reservationOf({ twin, contract, workloads }: DeploymentRecord): Reservation | undefined {
-  const held = workloads.flatMap((workload) => {
-    if (workload.held === undefined) return [];
-    if (workload.next === undefined) return [workload.held];
-    return [workload.held, growthOf(workload.held, workload.next.held)];
-  });
+  const held = workloads.flatMap(holdingsOf);
   return held.length === 0 ? undefined : { twin, contract, workloads: held };
 }
 
-/** How a pending change of a workload ends that is to go away first: told, so that nobody waits for it. */
-export function givenUp({ next, data }: WorkloadRecord, message: string, created: number): Change | undefined {
-  if (next === undefined) return undefined;
-  const { name: workload, version, signed } = next;
-  return { workload, version, signed, state: 'unchanged', message, data, created };
+/** What a workload holds now, and what each change that is pending adds to that. */
+export function holdingsOf({ held, next }: Pick<WorkloadRecord, 'held' | 'next'>): ReservedWorkload[] {
+  if (held === undefined) return [];
+  if (next === undefined) return [held];
+  const { over } = next;
+  if (over === undefined) return [held, growthOf(held, next.held)];
+  return [held, growthOf(held, over.held), growthOf(mostOf(held, over.held), next.held)];
 }
 
-/** What a workload holds whose change is given up half way: as much as either version. */
-export function heldOfBoth({ held, next }: WorkloadRecord): ReservedWorkload | undefined {
+/** Which change of a workload is settled first. */
+export function changeUnderWay({ next }: Pick<WorkloadRecord, 'next'>): PendingChange | undefined {
+  return next?.over ?? next;
+}
+
+/** Why a change ends that a later version takes the place of. */
+export function supersededBy(version: number): string {
+  return `superseded by version ${version}`;
+}
+
+/** How a workload's pending changes end that is to go away first: told, so that nobody waits for them. */
+export function givenUp({ next, data }: WorkloadRecord, message: string, created: number): Change[] {
+  const pending = [next?.over, next].filter((one) => one !== undefined);
+  return pending.map(({ name: workload, version, signed }) => {
+    return { workload, version, signed, state: 'unchanged', message, data, created };
+  });
+}
+
+/** What a workload holds whose changes are given up half way: as much as any of its versions. */
+export function heldOfAll({ held, next }: WorkloadRecord): ReservedWorkload | undefined {
   if (held === undefined || next === undefined) return held;
-  const before = new Map(held.allocations.map((one) => [one.resource, one.bytes]));
-  const allocations = next.held.allocations.map((one) => ({
-    ...one,
-    bytes: Math.max(one.bytes, before.get(one.resource) ?? 0),
-  }));
-  return { ...next.held, state: held.state, allocations };
+  return mostOf(next.over === undefined ? held : mostOf(held, next.over.held), next.held);
+}
+
+/** What the second holds, and of everything that is counted as much as either. */
+function mostOf(before: ReservedWorkload, after: ReservedWorkload): ReservedWorkload {
+  const bytes = new Map(before.allocations.map((one) => [one.resource, one.bytes]));
+  return {
+    ...after,
+    state: before.state,
+    vcpus: Math.max(before.vcpus, after.vcpus),
+    memoryBytes: Math.max(before.memoryBytes, after.memoryBytes),
+    publicIps: Math.max(before.publicIps, after.publicIps),
+    allocations: after.allocations.map((one) => {
+      return { ...one, bytes: Math.max(one.bytes, bytes.get(one.resource) ?? 0) };
+    }),
+  };
 }
 
 /** Throws unless the deployment can take the revision. */
@@ -311,9 +345,9 @@ export function checkRevision(record: DeploymentRecord | undefined, { version, w
   if (record === undefined) throw refuse('the deployment is not there');
   if (record.cancelled !== undefined) throw refuse('the deployment is to go away');
   if (record.version + 1 !== version) throw refuse(`the deployment has version ${record.version}`);
-  for (const { name, held, state, next, removal } of record.workloads) {
+  for (const { name, held, state, removal } of record.workloads) {
     if (!workloads.some((one) => one.name === name)) continue;
-    const isRunning = (state === 'ok' || state === 'paused') && next === undefined && removal === undefined;
+    const isRunning = (state === 'ok' || state === 'paused') && removal === undefined;
     const isGone = (state === 'error' || state === 'deleted') && held === undefined;
     if (!isRunning && !isGone) throw refuse(`workload '${name}' is not done with what it was asked before`);
   }

@@ -7,6 +7,7 @@ import {
   type Acceptance,
   type Change,
   type ChangeOutcome,
+  changeUnderWay,
   checkRevision,
   type DeploymentId,
   type DeploymentRecord,
@@ -14,16 +15,18 @@ import {
   givenUp,
   HISTORY_LIMIT,
   heldAfter,
-  heldOfBoth,
+  heldOfAll,
   isReleasable,
   type Journal,
   type Outcome,
+  type PendingChange,
   type Quarantined,
   REMOVED_BY_UPDATE,
   type RevisedWorkload,
   type Revision,
   STEP_LIMIT,
   type StepEntry,
+  supersededBy,
   type Tombstone,
   VERSIONS_KEPT,
   type WorkloadRecord,
@@ -100,13 +103,13 @@ export class MemoryJournal implements Journal {
     const before = entry.record.workloads.filter((one) => one.state !== 'deleted' || one.held !== undefined);
     const kept = before.map((one): WorkloadRecord => {
       if (removed.includes(one.name)) {
-        return { ...one, held: heldOfBoth(one), next: undefined, removal: REMOVED_BY_UPDATE };
+        return { ...one, held: heldOfAll(one), next: undefined, removal: REMOVED_BY_UPDATE };
       }
       const next = wanted.get(one.name);
       if (next === undefined) return one;
-      return one.state === 'ok' || one.state === 'paused'
-        ? { ...one, next: { ...next, askedAt: created } }
-        : begin(next);
+      if (one.state !== 'ok' && one.state !== 'paused') return begin(next);
+      const over = changeUnderWay(one);
+      return { ...one, next: { ...next, askedAt: created, ...(over === undefined ? {} : { over }) } };
     });
     const added = workloads.filter((one) => before.every(({ name }) => name !== one.name)).map(begin);
     const all = [...kept, ...added];
@@ -119,13 +122,23 @@ export class MemoryJournal implements Journal {
     }
     entry.record = { ...entry.record, version, document, hash, trace, workloads: all };
     for (const { name } of workloads) {
+      const unbegun = before.find((one) => one.name === name)?.next;
+      if (unbegun?.over !== undefined) {
+        const { data } = before.find((one) => one.name === name) as WorkloadRecord;
+        const { version: of, signed } = unbegun;
+        const message = supersededBy(version);
+        entry.changes.push({ workload: name, version: of, signed, state: 'unchanged', message, data, created });
+      }
       const begun = all.find((one) => one.name === name && one.state === 'init');
       if (begun !== undefined) entry.changes.push(changeOf(begun));
     }
     entry.changes = entry.changes.filter(
       (change) =>
         change.version >= version - VERSIONS_KEPT ||
-        all.some((one) => one.name === change.workload && one.version === change.version),
+        all.some(
+          ({ name, version: now, next }) =>
+            name === change.workload && [now, next?.version, next?.over?.version].includes(change.version),
+        ),
     );
     this.#operations.ask(entry.record, { kind: 'update' });
     this.#kept(id);
@@ -166,20 +179,23 @@ export class MemoryJournal implements Journal {
 
   settle(id: DeploymentId, name: string, outcome: ChangeOutcome): boolean {
     const workload = this.#workload(id, name);
-    const next = workload?.next;
-    if (workload?.state !== 'ok' || next === undefined) return false;
+    const change = workload === undefined ? undefined : changeUnderWay(workload);
+    if (workload?.state !== 'ok' || change === undefined) return false;
     const created = this.#now();
+    const { over, ...left } = workload.next as PendingChange;
+    const next = over === undefined ? undefined : left;
     if (outcome.state === 'unchanged') {
       const { message } = outcome;
-      this.#change(id, { ...workload, next: undefined }, false);
+      this.#change(id, { ...workload, next }, false);
+      const { version, signed } = change;
       this.#entries
         .get(id)
-        ?.changes.push({ ...changeOf({ ...workload, ...next }), state: 'unchanged', message, created });
+        ?.changes.push({ ...changeOf(workload), version, signed, state: 'unchanged', message, created });
       return true;
     }
-    const { askedAt: _, ...target } = next;
-    const held = { ...next.held, state: 'committed' as const };
-    this.#change(id, { ...workload, ...target, held, next: undefined, message: '', data: outcome.data, created }, true);
+    const { askedAt: _, over: _over, ...target } = change;
+    const held = { ...change.held, state: 'committed' as const };
+    this.#change(id, { ...workload, ...target, held, next, message: '', data: outcome.data, created }, true);
     return true;
   }
 
@@ -188,7 +204,7 @@ export class MemoryJournal implements Journal {
     if (workload === undefined || workload.removal !== undefined) return false;
     if (workload.state === 'error' || workload.state === 'deleted') return false;
     this.#giveUp(id, workload, reason);
-    this.#change(id, { ...workload, held: heldOfBoth(workload), next: undefined, removal: reason }, false);
+    this.#change(id, { ...workload, held: heldOfAll(workload), next: undefined, removal: reason }, false);
     this.#ask(id, { kind: 'decommission', workload: name, reason });
     return true;
   }
@@ -202,7 +218,7 @@ export class MemoryJournal implements Journal {
       cancelled: reason,
       workloads: entry.record.workloads.map((one) => ({
         ...one,
-        held: heldOfBoth(one),
+        held: heldOfAll(one),
         next: undefined,
         removal: one.removal ?? reason,
       })),
@@ -349,8 +365,7 @@ export class MemoryJournal implements Journal {
   }
 
   #giveUp(id: DeploymentId, workload: WorkloadRecord | undefined, reason: string): void {
-    const change = workload === undefined ? undefined : givenUp(workload, reason, this.#now());
-    if (change !== undefined) this.#entries.get(id)?.changes.push(change);
+    if (workload !== undefined) this.#entries.get(id)?.changes.push(...givenUp(workload, reason, this.#now()));
   }
 
   #change(id: DeploymentId, next: WorkloadRecord, isLogged: boolean): void {

@@ -15,6 +15,7 @@ import {
   WORKLOAD_COLUMNS,
   workloadOf,
 } from './rows.ts';
+import { OVER_VERSION } from './writes.ts';
 
 /** A row that can not be read, and whose it is. */
 export interface Damage {
@@ -190,7 +191,7 @@ export class Reading {
 
   #workload(id: DeploymentId, row: Values): WorkloadRecord {
     const stored = workloadOf(row);
-    if (stored.next !== undefined) this.#lazily(id, stored.next);
+    for (const change of [stored.next, stored.next?.over]) if (change !== undefined) this.#lazily(id, change);
     return this.#lazily(id, stored) as WorkloadRecord;
   }
 
@@ -228,6 +229,9 @@ SELECT w.deployment, w.name, w.version FROM workloads w WHERE NOT EXISTS
 UNION ALL
 SELECT w.deployment, w.name, w.next_version FROM workloads w WHERE w.next IS NOT NULL AND NOT EXISTS
   (SELECT 1 FROM signed s WHERE s.deployment = w.deployment AND s.workload = w.name AND s.version = w.next_version)
+UNION ALL
+SELECT w.deployment, w.name, ${OVER_VERSION} FROM workloads w WHERE ${OVER_VERSION} IS NOT NULL AND NOT EXISTS
+  (SELECT 1 FROM signed s WHERE s.deployment = w.deployment AND s.workload = w.name AND s.version = ${OVER_VERSION})
 `;
 
 /** Workloads that are to go away with something of theirs, for no reason that was recorded. */

@@ -30,7 +30,7 @@ export const WORKLOAD_COLUMNS = `deployment, name, type, ${counted('version')}, 
 /** A record without the texts that were signed. */
 export type StoredRecord = Omit<DeploymentRecord, 'document' | 'workloads'>;
 export type StoredWorkload = Omit<WorkloadRecord, 'signed' | 'next'> & { readonly next: StoredChange | undefined };
-export type StoredChange = Omit<PendingChange, 'signed'>;
+export type StoredChange = Omit<PendingChange, 'signed' | 'over'> & { readonly over?: StoredChange };
 
 export function recordOf(row: Values): StoredRecord {
   const [sequence, id, twin, contract, version, hash, trace, acceptedAt, cancelled, paused] = row;
@@ -77,17 +77,28 @@ export function workloadOf(row: Values): StoredWorkload {
 const STATES: ReadonlySet<WorkloadRecord['state']> = new Set(['init', 'ok', 'error', 'paused', 'deleted']);
 const CHANGE_STATES: ReadonlySet<Change['state']> = new Set([...STATES, 'unchanged']);
 
-type KeptNext = Pick<PendingChange, 'after' | 'awaitsNetwork' | 'held' | 'askedAt'>;
-
 /** The column `next`; its version and what was signed are kept elsewhere. */
-export function nextText({ after, awaitsNetwork, held, askedAt }: PendingChange): string {
-  return JSON.stringify({ after, awaitsNetwork, held, askedAt } satisfies {
-    [K in keyof KeptNext]: KeptNext[K] | undefined;
-  });
+export function nextText({ after, awaitsNetwork, held, askedAt, over }: PendingChange): string {
+  return JSON.stringify({ after, awaitsNetwork, held, askedAt, over: over && keptChange(over) });
+}
+
+function keptChange({ version, after, awaitsNetwork, held, askedAt }: PendingChange): object {
+  return { version, after, awaitsNetwork, held, askedAt };
 }
 
 function changeOf(named: Pick<PendingChange, 'name' | 'type'>, version: unknown, next: unknown): StoredChange {
-  const { after, awaitsNetwork, held, askedAt } = object(json(next, 'next'), 'next');
+  const kept = object(json(next, 'next'), 'next');
+  const change = keptChangeOf(named, version, kept);
+  if (kept.over === undefined) return change;
+  const over = object(kept.over, 'next');
+  return { ...change, over: keptChangeOf(named, over.version, over) };
+}
+
+function keptChangeOf(
+  named: Pick<PendingChange, 'name' | 'type'>,
+  version: unknown,
+  { after, awaitsNetwork, held, askedAt }: Record<string, unknown>,
+): StoredChange {
   return {
     ...named,
     version: count(version, 'next_version'),

@@ -8,6 +8,7 @@ import {
   type Acceptance,
   type Change,
   type ChangeOutcome,
+  changeUnderWay,
   checkRevision,
   type DeploymentId,
   type DeploymentRecord,
@@ -29,7 +30,15 @@ import { type Durability, JournalFile, type Opened } from './journal-file.ts';
 import type { JournalLog } from './opening.ts';
 import type { AskedOperation, OperationEnd, OperationRecord } from './operations.ts';
 import { ownerOf } from './quarantine.ts';
-import { beginWorkload, forgetVersions, giveUpChange, logChange, versionOf, wantWorkload } from './writes.ts';
+import {
+  beginWorkload,
+  endChange,
+  forgetVersions,
+  giveUpChange,
+  logChange,
+  versionOf,
+  wantWorkload,
+} from './writes.ts';
 
 export interface SqliteJournalOptions {
   /** Milliseconds since 1970. */
@@ -108,7 +117,7 @@ export class SqliteJournal implements Journal {
       }
       for (const workload of workloads) {
         const found = record?.workloads.find((one) => one.name === workload.name);
-        if (found?.state === 'ok' || found?.state === 'paused') wantWorkload(database, id, workload, created);
+        if (found?.state === 'ok' || found?.state === 'paused') wantWorkload(database, id, found, workload, created);
         else beginWorkload(database, id, workload, workload.held, created);
       }
       forgetVersions(database, id, version - VERSIONS_KEPT);
@@ -146,15 +155,18 @@ export class SqliteJournal implements Journal {
   }
 
   settle(id: DeploymentId, name: string, outcome: ChangeOutcome): boolean {
-    return this.#change(id, name, (database, workload) => {
-      const { next } = workload;
-      if (workload.state !== 'ok' || next === undefined) return false;
+    const known = this.#file.records.get(id)?.workloads.find((one) => one.name === name);
+    // What follows begins where this one ended: a loss of power must not leave that in doubt.
+    const durability = known?.next?.over === undefined ? 'soon' : 'power';
+    const act = (database: Database, workload: WorkloadRecord): boolean => {
+      const change = changeUnderWay(workload);
+      if (workload.state !== 'ok' || change === undefined) return false;
+      endChange(database, id, workload);
       const created = this.#now();
-      database.run('UPDATE workloads SET next_version = NULL, next = NULL WHERE deployment = ? AND name = ?', id, name);
       if (outcome.state === 'unchanged') {
         const { message } = outcome;
         logChange(database, id, {
-          ...versionOf(next),
+          ...versionOf(change),
           state: 'unchanged',
           message,
           data: workload.data,
@@ -165,18 +177,19 @@ export class SqliteJournal implements Journal {
       const { data } = outcome;
       database.run(
         "UPDATE workloads SET version = ?, after = ?, awaits_network = ?, held = ?, message = '', data = ?, created = ? WHERE deployment = ? AND name = ?",
-        next.version,
-        JSON.stringify(next.after),
-        next.awaitsNetwork ?? null,
-        JSON.stringify({ ...next.held, state: 'committed' }),
+        change.version,
+        JSON.stringify(change.after),
+        change.awaitsNetwork ?? null,
+        JSON.stringify({ ...change.held, state: 'committed' }),
         data,
         created,
         id,
         name,
       );
-      logChange(database, id, { ...versionOf(next), state: 'ok', message: '', data, created });
+      logChange(database, id, { ...versionOf(change), state: 'ok', message: '', data, created });
       return true;
-    });
+    };
+    return this.#change(id, name, act, durability);
   }
 
   decommission(id: DeploymentId, name: string, reason: string): boolean {
@@ -342,14 +355,19 @@ export class SqliteJournal implements Journal {
   }
 
   /** A change of one workload that is there; false where there is nothing to change. */
-  #change(id: DeploymentId, name: string, work: (database: Database, workload: WorkloadRecord) => boolean): boolean {
+  #change(
+    id: DeploymentId,
+    name: string,
+    work: (database: Database, workload: WorkloadRecord) => boolean,
+    durability: Durability = 'soon',
+  ): boolean {
     const isIt = (one: WorkloadRecord): boolean => one.name === name;
     if (this.#file.records.get(id)?.workloads.some(isIt) !== true) return false;
     const act = ({ database, reading }: Opened): boolean => {
       const workload = reading.workload(id, name);
       return workload !== undefined && work(database, workload);
     };
-    return this.#file.write(id, 'soon', act, { workload: name });
+    return this.#file.write(id, durability, act, { workload: name });
   }
 
   /** What somebody asks for: the change, and its operation. Gives the record as it is then. */

@@ -5,8 +5,10 @@ import {
   type AcceptedWorkload,
   type Change,
   type DeploymentId,
-  heldOfBoth,
+  givenUp,
+  heldOfAll,
   type RevisedWorkload,
+  supersededBy,
   type WorkloadRecord,
 } from './journal.ts';
 import { nextText } from './rows.ts';
@@ -38,16 +40,37 @@ export function beginWorkload(
   logChange(database, id, { ...versionOf(workload), state: 'init', message: '', data: '', created });
 }
 
-/** What a running workload is to become. */
-export function wantWorkload(database: Database, id: DeploymentId, workload: RevisedWorkload, askedAt: number): void {
+/** What a running workload is to become, in the place of what it was to become until now. */
+export function wantWorkload(
+  database: Database,
+  id: DeploymentId,
+  { next, data }: WorkloadRecord,
+  workload: RevisedWorkload,
+  askedAt: number,
+): void {
   signWorkload(database, id, workload);
+  const over = next?.over ?? next;
+  if (next?.over !== undefined) {
+    const message = supersededBy(workload.version);
+    logChange(database, id, { ...versionOf(next), state: 'unchanged', message, data, created: askedAt });
+  }
   database.run(
     'UPDATE workloads SET next_version = ?, next = ? WHERE deployment = ? AND name = ?',
     workload.version,
-    nextText({ ...workload, askedAt }),
+    nextText({ ...workload, askedAt, ...(over === undefined ? {} : { over }) }),
     id,
     workload.name,
   );
+}
+
+/** The change under way is over: the one that took its place comes next, if any. */
+export function endChange(database: Database, id: DeploymentId, { name, next }: WorkloadRecord): void {
+  if (next?.over === undefined) {
+    database.run('UPDATE workloads SET next_version = NULL, next = NULL WHERE deployment = ? AND name = ?', id, name);
+    return;
+  }
+  const { over: _, ...left } = next;
+  database.run('UPDATE workloads SET next = ? WHERE deployment = ? AND name = ?', nextText(left), id, name);
 }
 
 /** What is to go away becomes nothing else before. */
@@ -58,10 +81,9 @@ export function giveUpChange(
   reason: string,
   created: number,
 ): void {
-  const { next, data } = workload;
-  if (next === undefined) return;
-  logChange(database, id, { ...versionOf(next), state: 'unchanged', message: reason, data, created });
-  const held = heldOfBoth(workload);
+  if (workload.next === undefined) return;
+  for (const change of givenUp(workload, reason, created)) logChange(database, id, change);
+  const held = heldOfAll(workload);
   database.run(
     'UPDATE workloads SET next_version = NULL, next = NULL, held = ? WHERE deployment = ? AND name = ?',
     held === undefined ? null : JSON.stringify(held),
@@ -97,12 +119,16 @@ export function logChange(
   );
 }
 
+/** The version of the change whose place a workload's next one takes. */
+export const OVER_VERSION = "iif(json_valid(w.next), json_extract(w.next, '$.over.version'), NULL)";
+
 /** Drops the history of versions before `oldest`, except of those in force or still to come. */
 export function forgetVersions(database: Database, id: DeploymentId, oldest: number): void {
   for (const table of ['changes', 'signed']) {
     database.run(
       `DELETE FROM ${table} WHERE deployment = ? AND version < ? AND NOT EXISTS (SELECT 1 FROM workloads w
-       WHERE w.deployment = ${table}.deployment AND w.name = ${table}.workload AND ${table}.version IN (w.version, w.next_version))`,
+       WHERE w.deployment = ${table}.deployment AND w.name = ${table}.workload
+         AND ${table}.version IN (w.version, w.next_version, ${OVER_VERSION}))`,
       id,
       oldest,
     );

@@ -65,14 +65,14 @@ export class NaiveHost {
   }
 }
 
-/** The most that a workload holds now or once its change is made. */
+/** The most that a workload holds now or once a change of it is made. */
 function needOf({ held, next }: WorkloadRecord): { vcpus: number; memory: number; things: Map<string, number> } {
   const things = new Map<string, number>();
-  for (const { resource, bytes } of [held, next?.held].flatMap((one) => one?.allocations ?? [])) {
+  for (const { resource, bytes } of [held, next?.over?.held, next?.held].flatMap((one) => one?.allocations ?? [])) {
     things.set(resource, Math.max(bytes, things.get(resource) ?? 0));
   }
   const most = (of: 'vcpus' | 'memoryBytes'): number =>
-    held === undefined ? 0 : Math.max(held[of], next?.held[of] ?? 0);
+    held === undefined ? 0 : Math.max(held[of], next?.over?.held[of] ?? 0, next?.held[of] ?? 0);
   return { vcpus: most('vcpus'), memory: most('memoryBytes'), things: held === undefined ? new Map() : things };
 }
 

@@ -67,13 +67,25 @@ export const third = wanted(1n, 2, [...later, at(2, diskWorkload('disk3', GIB))]
 /** Brings them back, and takes them away again. */
 export const fourth = wanted(1n, 3, [...later, ...another(3)]);
 export const fifth = wanted(1n, 4, [...later, at(4, diskWorkload('disk3', GIB))]);
-/** The network has another peer. */
+/** The network has another peer, and there is a disk that nobody uses. */
 export const withPeer = wanted(1n, 1, [
   machine,
   at(1, network('net1', ['10.1.9.0/24'])),
   disk,
   volumeWorkload('vol1', GIB),
+  at(1, diskWorkload('spare', GIB)),
 ]);
+/** Changes all of it that can change, and so does the one after. */
+const changed = (version: number): Wanted =>
+  wanted(1n, version, [
+    machine,
+    at(version, network('net1', [`10.1.${version}.0/24`])),
+    disk,
+    at(version, volumeWorkload('vol1', version * GIB)),
+    at(version, diskWorkload('spare', version * GIB)),
+  ]);
+export const changedOnce = changed(2);
+export const changedTwice = changed(3);
 
 /** The machine of the second lies on the network of the first. */
 export const ground = wanted(1n, 0, [net, disk]);

@@ -7,6 +7,8 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
   but,
+  changedOnce,
+  changedTwice,
   fifth,
   first,
   fourth,
@@ -146,6 +148,8 @@ export const lives: readonly Life[] = [
         },
       },
       update('network change', withPeer),
+      // What the first one changes is under way when the second changes it, too.
+      update('superseded update', changedOnce, changedTwice),
       cancel(1n),
     ],
   },
