@@ -9,7 +9,7 @@ const run = promisify(execFile);
 const here = import.meta.dirname;
 const node = (file: string, ...args: string[]) => run(process.execPath, [join(here, file), ...args]);
 
-describe('examples', () => {
+describe('examples', { timeout: 90_000 }, () => {
   it('inspects the deployment beside it', async () => {
     const { stdout } = await node('inspect-deployment.ts', join(here, 'deployments', 'vm.json'));
     const result = JSON.parse(stdout);

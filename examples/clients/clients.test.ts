@@ -130,7 +130,7 @@ describe.each(clients)('the client in $name', (client) => {
     expect(client.files.map(codeLines).reduce((sum, lines) => sum + lines)).toBeLessThan(LINES);
   });
 
-  it.skipIf(!client.isHere)('agrees with the vectors, and says when it does not', async () => {
+  it.skipIf(!client.isHere)('agrees with the vectors, and says when it does not', { timeout: 2 * RUN_MS }, async () => {
     const text = readFileSync(join(vectors, 'challenge.json'), 'utf8');
     const golden = JSON.parse(text) as { cases: { hash: string }[] };
     expect(await start(client, 'check', vectors)).toEqual({ checked: golden.cases.length });

@@ -255,11 +255,11 @@ describe('the replay log', () => {
     expect(await enter('7')).toBe(false);
     expect(await unwritten()).toBe(21);
     await thaw();
-    await expect.poll(async () => (await openGuard()).memory.size, { timeout: 5000 }).toBe(memory.size);
+    await expect.poll(async () => (await openGuard()).memory.size, { timeout: 20_000 }).toBe(memory.size);
     expect(memory.size).toBe(22);
   });
 
-  it('loses nothing that was let in to a kill -9', { timeout: 60_000 }, async () => {
+  it('loses nothing that was let in to a kill -9', { timeout: 120_000 }, async () => {
     const script = join(folder, 'child.mts');
     const source = (name: string): string => JSON.stringify(join(import.meta.dirname, name));
     await writeFile(

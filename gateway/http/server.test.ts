@@ -1,8 +1,8 @@
 import { createServer, request } from 'node:http';
-import { type AddressInfo, connect } from 'node:net';
+import { type AddressInfo, connect, type Socket } from 'node:net';
 import { pino } from 'pino';
 import { Counter, Registry } from 'prom-client';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { ZbusClient } from '../../modules/zbus/client.ts';
 import { ZbusServer } from '../../modules/zbus/server.ts';
 import { startRedis } from '../../modules/zbus/testing/redis.ts';
@@ -71,9 +71,10 @@ describe('the page of numbers and health', () => {
     expect(status).toBe(404);
   });
 
-  it('holds no more connections than its bound, and none that say nothing', { timeout: 30_000 }, async () => {
+  it('holds no more connections than its bound, and none that say nothing', { timeout: 60_000 }, async () => {
     const port = await serve(well);
     let closed = 0;
+    const told = new Set<Socket>();
     const silent = Array.from({ length: 50 }, () => {
       const socket = connect(port, '127.0.0.1');
       ends.push(() => socket.destroy());
@@ -82,11 +83,12 @@ describe('the page of numbers and health', () => {
       });
       socket.on('error', () => undefined);
       socket.on('connect', () => socket.write('GET /health HTTP/1.1\r\n'));
-      socket.resume();
+      socket.on('data', () => told.add(socket));
       return socket;
     });
-    await expect.poll(() => closed, { timeout: 4000 }).toBe(silent.length - 32);
-    await expect.poll(() => closed, { timeout: 12_000 }).toBe(silent.length);
+    await expect.poll(() => closed).toBe(silent.length);
+    // Who came in hears that its time is over; who found no place hears nothing.
+    expect(told.size).toBe(32);
     expect((await fetch(`http://127.0.0.1:${port}/health`)).status).toBe(200);
   });
 
@@ -116,11 +118,12 @@ describe('the page of numbers and health', () => {
 });
 
 describe('health', () => {
-  it('follows relay and bus, and asks the bus once for many', { timeout: 30_000 }, async () => {
+  it('follows relay and bus, and asks the bus once for many', { timeout: 90_000 }, async () => {
     const redis = await startRedis();
     ends.push(() => redis.stop());
     const bus = new ZbusClient({ broker: redis.broker });
     ends.push(() => bus.close());
+    const asked = vi.spyOn(bus, 'status');
     let connected: boolean | undefined;
     const health = new Health({ bus, module: 'rmb-gateway', relayConnected: () => connected });
     const parts = async (): Promise<string[]> => (await health.problems()).map(({ part }) => part);
@@ -129,14 +132,14 @@ describe('health', () => {
     await server.start();
     ends.push(() => server.stop());
     connected = true;
-    await expect.poll(parts, { timeout: 5000 }).toEqual([]);
+    await expect.poll(parts, { timeout: 20_000 }).toEqual([]);
     connected = false;
     expect(await parts()).toEqual(['relay']);
     connected = true;
     await redis.stop();
-    await expect.poll(parts, { timeout: 8000 }).toEqual(['bus']);
-    const startedAt = performance.now();
+    await expect.poll(parts, { timeout: 20_000 }).toEqual(['bus']);
+    asked.mockClear();
     await Promise.all(Array.from({ length: 500 }, () => health.problems()));
-    expect(performance.now() - startedAt).toBeLessThan(3000);
+    expect(asked.mock.calls.length).toBeLessThanOrEqual(1);
   });
 });

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { decodeGoString, encodeGoString } from './gostring.ts';
 
-it('keeps every byte, valid UTF-8 or not', () => {
+it('keeps every byte, valid UTF-8 or not', { timeout: 60_000 }, () => {
   const pieces = fc.oneof(
     fc.uint8Array({ maxLength: 12 }),
     fc.string({ unit: 'binary' }).map((text) => new TextEncoder().encode(text)),
@@ -13,7 +13,7 @@ it('keeps every byte, valid UTF-8 or not', () => {
       const bytes = Buffer.concat(parts);
       expect(encodeGoString(decodeGoString(bytes)).equals(bytes)).toBe(true);
     }),
-    { numRuns: 2_000 },
+    { numRuns: 2_000, endOnFailure: true },
   );
 });
 

@@ -127,7 +127,7 @@ const OF_STATUS = new Set(['C14', 'C14b']);
 async function answerOne(make: (id: string) => Buffer): Promise<void> {
   const line = peek.duplicate();
   ends.push(async () => line.disconnect());
-  const found = await line.blpopBuffer('strange.storage@0.0.1', 5);
+  const found = await line.blpopBuffer('strange.storage@0.0.1', 20);
   if (found === null) throw new Error('no call came');
   const { id, replyTo } = decodeRequest(found[1]);
   await peek.rpush(replyTo, make(id));
@@ -148,7 +148,7 @@ describe('strange answers', () => {
       const calls = connect({ replyPerCall: ['strange'] }).of(storage);
       const silent = outcome.case === 'C13';
       const answering = silent ? Promise.resolve() : answerOne(expected.answer);
-      const call = calls[expected.method]({}, { deadlineMs: silent ? 200 : 5_000 });
+      const call = calls[expected.method]({}, { deadlineMs: silent ? 200 : 20_000 });
       if (expected.error === undefined) {
         expect(await call).toEqual(expected.value);
         // Go took it, too.
@@ -175,8 +175,8 @@ describe('strange answers', () => {
   it('C14, C14b: a status that nobody answers, and one that is refused', async () => {
     const client = connect();
     expect(await failure(client.status('strange', { deadlineMs: 100 }))).toMatchObject({ kind: 'no_such_module' });
-    const asking = failure(client.status('strange', { deadlineMs: 5_000 }));
-    const found = await peek.duplicate().blpopBuffer('strange.zbus@1.0', 5);
+    const asking = failure(client.status('strange', { deadlineMs: 20_000 }));
+    const found = await peek.duplicate().blpopBuffer('strange.zbus@1.0', 20);
     const { id, replyTo } = decodeRequest(found?.[1] ?? Buffer.alloc(0));
     await peek.rpush(replyTo, refusal(id));
     expect(await asking).toMatchObject({ kind: 'protocol' });

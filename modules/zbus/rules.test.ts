@@ -18,6 +18,7 @@ import {
   serve,
   spawnServer,
   taken,
+  workList,
 } from './testing/live.ts';
 import { str, uint64 } from './wire.ts';
 
@@ -87,7 +88,7 @@ describe('several processes of one module', () => {
       message: 'server restarted before the call was finished',
     });
     await peek.call('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes');
-    await expect.poll(taken, { timeout: 10_000 }).toBe(0);
+    await expect.poll(taken, { timeout: 20_000 }).toBe(0);
     expect(log).toEqual([]);
     expect(await connect().of(counter).Add({ a: 1, b: 1 })).toBe(2);
   });
@@ -113,12 +114,20 @@ describe('a graceful stop', () => {
 describe('a handler', () => {
   it('hears of a deadline while it waits for its turn, and does not run then', async () => {
     const log: CallLog = [];
-    await serve(log);
+    const { promise: end, resolve } = Promise.withResolvers<void>();
+    await serve(log, undefined, end);
     const calls = connect().of(counter);
-    const first = calls.Sleep({ name: 'a', ms: 300 });
+    const first = calls.Sleep({ name: 'a', ms: 0 });
     await expect.poll(() => log).toEqual(['+a']);
     const inputs = [encode(str, 'a'), encode(uint64, 1n)];
-    const second = rawCall('Sleep', inputs, { deadline: Date.now() + 50 });
+    const work = await workList();
+    const eye = peek.duplicate();
+    ends.push(async () => eye.disconnect());
+    const deadline = Date.now() + 1_000;
+    const second = rawCall('Sleep', inputs, { deadline });
+    await expect.poll(() => eye.llen(work)).toBe(2);
+    await expect.poll(() => Date.now()).toBeGreaterThan(deadline);
+    resolve();
     expect((await second).callError?.message).toContain('it was not run');
     await first;
     expect(log).toEqual(['+a', '-a']);

@@ -48,7 +48,7 @@ describe.skipIf(process.getuid?.() !== 0)('on a full disk', () => {
     await rm(disk, { recursive: true });
   });
 
-  it('the supervisor goes on, and its units are started again', async () => {
+  it('the supervisor goes on, and its units are started again', { timeout: 90_000 }, async () => {
     mount('size=2m');
     await mkdir(join(disk, 'zinit'));
     await mkdir(join(disk, 'log'));
@@ -63,7 +63,7 @@ describe.skipIf(process.getuid?.() !== 0)('on a full disk', () => {
     const restarts = async (): Promise<number> =>
       (await client.status('restless').catch(() => undefined))?.restarts ?? -1;
     const until = async (count: number): Promise<void> => {
-      const deadline = Date.now() + 15_000;
+      const deadline = Date.now() + 20_000;
       while ((await restarts()) < count) {
         if (Date.now() > deadline || supervisor?.exitCode !== null) break;
         await sleep(50);
@@ -78,11 +78,12 @@ describe.skipIf(process.getuid?.() !== 0)('on a full disk', () => {
     fill(disk);
     await until((await restarts()) + 2);
     await client.kill('steady', 'SIGKILL');
-    await sleep(600);
-    const { pid, state } = await client.status('steady');
-    expect(state).toBe('running');
-    expect(pid).not.toBe(first);
-    steady = markProcess(pid as number);
+    const started = async (): Promise<number | undefined> => {
+      const { pid, state } = await client.status('steady');
+      return state === 'running' && pid !== first ? pid : undefined;
+    };
+    await expect.poll(started).toBeDefined();
+    steady = markProcess((await started()) as number);
     await client.stop('steady');
     expect((await client.status('steady')).state).toBe('stopped');
   });

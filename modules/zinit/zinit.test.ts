@@ -82,7 +82,7 @@ describe('supervisor process', () => {
     await until(async () => (await client().list()).length > 0);
     return child;
   }
-  async function until(check: () => Promise<boolean>, ms = 8000): Promise<void> {
+  async function until(check: () => Promise<boolean>, ms = 20_000): Promise<void> {
     const end = Date.now() + ms;
     while (!(await check().catch(() => false))) {
       if (Date.now() > end) throw new Error('did not happen in time');
@@ -117,14 +117,18 @@ describe('supervisor process', () => {
 
   it('stops units in reverse, and one that ignores its signal is killed', async () => {
     const order = join(state, 'order');
-    const trap = (name: string) =>
-      `exec: bash -c 'trap "echo ${name} >> ${order}; exit" TERM; while :; do sleep 0.05; done'`;
+    // Ready as soon as it hears its signal.
+    const trap = (name: string, does: string, then: string) => {
+      const ready = join(state, `${name}.ready`);
+      return `exec: bash -c 'trap "${does}" TERM; touch ${ready}; ${then}'\ntest: test -e ${ready}`;
+    };
+    const tells = (name: string) => trap(name, `echo ${name} >> ${order}; exit`, 'while :; do sleep 0.05; done');
     await begin({
-      a: trap('a'),
-      b: `${trap('b')}\nafter: [a]`,
-      deaf: `exec: bash -c 'trap "" TERM; sleep 100'\nshutdown_timeout: 0.2`,
+      a: tells('a'),
+      b: `${tells('b')}\nafter: [a]`,
+      deaf: `${trap('deaf', '', 'sleep 100')}\nshutdown_timeout: 0.2`,
     });
-    await until(async () => (await stateOf('b')) === 'running');
+    await until(async () => (await stateOf('b')) === 'running' && (await stateOf('deaf')) === 'running');
     const pid = (await client().status('deaf')).pid ?? 0;
     await client().shutdown();
     expect(await readFile(order, 'utf8')).toBe('b\na\n');

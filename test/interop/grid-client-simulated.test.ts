@@ -31,7 +31,7 @@ describe.skipIf(!isRoot || !hasGridClient)('the official grid client and a simul
       tenants[0]?.mnemonic ?? '',
     );
     tenant = await SimulatedTenant.open(node);
-  }, 120_000);
+  }, 240_000);
 
   afterAll(async () => {
     client?.close();
@@ -41,7 +41,7 @@ describe.skipIf(!isRoot || !hasGridClient)('the official grid client and a simul
     await node.remove();
   }, 60_000);
 
-  it('finds the node and reads of it', { timeout: 60_000 }, async () => {
+  it('finds the node and reads of it', { timeout: 120_000 }, async () => {
     const { id, farm, twin } = node.facts.node;
     const found = await client.call('capacity.filterNodes', { cru: 1, mru: 1, sru: 1, availableFor: tenant.twin });
     expect(found).toEqual([expect.objectContaining({ nodeId: id, farmId: farm, twinId: twin, status: 'up' })]);
@@ -52,7 +52,7 @@ describe.skipIf(!isRoot || !hasGridClient)('the official grid client and a simul
     );
   });
 
-  it('deploys, updates, deletes a machine and cancels', { timeout: 120_000 }, async () => {
+  it('deploys, updates, deletes a machine and cancels', { timeout: 240_000 }, async () => {
     const { id } = node.facts.node;
     const wish = (name: string): object => machineWish(name, id, FLIST);
     const machines = { name: 'site', network: NETWORK };

@@ -15,14 +15,14 @@ describe.skipIf(!hasGridClient)('the example of the official classes', () => {
   const node = new SimulatedNode();
   beforeAll(async () => {
     await node.up();
-  }, 90_000);
+  }, 180_000);
   afterAll(() => node.remove(), 60_000);
 
-  it('hashes as the node does, deploys and cancels', { timeout: 60_000 }, async () => {
+  it('hashes as the node does, deploys and cancels', { timeout: 150_000 }, async () => {
     const env = { ...process.env, NODE_PATH: packages };
     const { stdout } = await run(process.execPath, [example, join(node.state, 'client.json')], {
       env,
-      timeout: 50_000,
+      timeout: 120_000,
     });
     const line = stdout.split('\n').find((one) => one.startsWith('RESULT ')) ?? 'RESULT {}';
     expect(JSON.parse(line.slice(7))).toEqual({

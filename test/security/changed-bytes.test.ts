@@ -138,7 +138,7 @@ async function judge(original: Signed, changes: Iterable<Uint8Array>): Promise<T
   return tally;
 }
 
-describe('a change of a signed envelope', () => {
+describe('a change of a signed envelope', { timeout: 90_000 }, () => {
   it('of any one byte of the golden envelopes verifies only where the signed text is the same', async () => {
     for (const vector of signedVectors) {
       expect(Buffer.compare(signedText(decodeEnvelope(vector.bytes)), Buffer.alloc(0))).toBe(1);

@@ -129,7 +129,7 @@ function inputOf(command: Command, payload: Uint8Array): unknown {
   }
 }
 
-describe('a signature', () => {
+describe('a signature', { timeout: 90_000 }, () => {
   it('runs no command but the signed one, of the twin that signed, with the input that was signed', async () => {
     const differing = new Set<string>();
     const door = makeDoor(amnesiac);
@@ -154,7 +154,7 @@ describe('a signature', () => {
           if (input !== 'refused') expect(input).toEqual(inputOf(handler.command, wish.payload.value as Uint8Array));
         }
       }),
-      { numRuns: 40, seed: 7 },
+      { numRuns: 40, seed: 7, endOnFailure: true },
     );
     expect([tried > 1000, passed > 100]).toEqual([true, true]);
     // What a relay can change: names of the request, life, session, a longer twin's number, and parts nothing reads.
@@ -180,7 +180,7 @@ describe('a signature', () => {
           }
         }
       }),
-      { numRuns: 30 },
+      { numRuns: 30, endOnFailure: true },
     );
     // Some readings live longer than the original: these were still known.
     expect(kept).toBeGreaterThan(0);

@@ -196,7 +196,7 @@ describe('a relay', () => {
     await stillServes();
   });
 
-  it('passes messages of 16 MiB side by side', async () => {
+  it('passes messages of 16 MiB side by side', { timeout: 90_000 }, async () => {
     const payload = { case: 'plain' as const, value: Buffer.alloc(16 * MIB - 300) };
     const passed = Array.from({ length: 3 }, async (_, number) => {
       const session = `large-${number}`;

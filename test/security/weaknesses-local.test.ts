@@ -74,7 +74,7 @@ describe('our local interface', () => {
     expect(await site.redis.ttl(unread.ret)).toBeGreaterThan(0);
   });
 
-  it('20: loses no request to a process that ends with it in its hands', async () => {
+  it('20: loses no request to a process that ends with it in its hands', { timeout: 60_000 }, async () => {
     const first = await site.front();
     // What is taken now cannot be sent.
     await site.world.relay.close();

@@ -95,7 +95,7 @@ describe.skipIf(!installed)('two nodes', () => {
       expect(upload_speed).toBeGreaterThan(1_000_000);
       expect(download_speed).toBeGreaterThan(1_000_000);
     }
-    const kept = await bus.of(performanceMonitor).Get({ taskName: 'iperf' }, { deadlineMs: 5_000 });
+    const kept = await bus.of(performanceMonitor).Get({ taskName: 'iperf' }, { deadlineMs: 20_000 });
     expect(kept.Result).toEqual(entries);
   });
 });

@@ -33,13 +33,16 @@ export const counter = defineInterface({
 /** What ran, in order: `+name` at the start of a call and `-name` at its end. */
 export type CallLog = string[];
 
+/** With `end` what sleeps runs until then, whatever time it was given. */
 export function counterService(
   log: CallLog = [],
   trace: () => string | undefined = () => undefined,
+  end?: Promise<void>,
 ): Service<typeof counter> {
   const during = async (name: string, ms: number, signal?: AbortSignal): Promise<void> => {
     log.push(`+${name}`);
-    await sleep(ms, undefined, { ...(signal === undefined ? {} : { signal }) }).catch(() => log.push(`!${name}`));
+    const ending = end ?? sleep(ms, undefined, { ...(signal === undefined ? {} : { signal }) });
+    await ending.catch(() => log.push(`!${name}`));
     log.push(`-${name}`);
   };
   return {

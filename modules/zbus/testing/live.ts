@@ -2,7 +2,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { Redis } from 'ioredis';
-import { afterAll, afterEach, beforeAll } from 'vitest';
+import { afterAll, afterEach, beforeAll, expect } from 'vitest';
 import { ZbusClient } from '../client.ts';
 import { isZbusError, type ZbusError } from '../errors.ts';
 import { decodeResponse, encodeRequest } from '../frames.ts';
@@ -33,13 +33,13 @@ afterEach(async () => {
   await peek.flushall();
 });
 
-export async function serve(log: CallLog = [], concurrency?: number): Promise<ZbusServer> {
+export async function serve(log: CallLog = [], concurrency?: number, end?: Promise<void>): Promise<ZbusServer> {
   const server = new ZbusServer({
     module: 'test',
     broker: redis.broker,
     ...(concurrency === undefined ? {} : { concurrency }),
   });
-  server.serve(counter, counterService(log, currentTrace));
+  server.serve(counter, counterService(log, currentTrace, end));
   await server.start();
   ends.push(() => server.stop(200));
   return server;
@@ -66,7 +66,7 @@ export async function rawCall(method: string, inputs: Uint8Array[], extra: { dea
   const object = { Name: 'counter', Version: '0.0.1' };
   const { queue = QUEUE, ...set } = extra;
   await peek.rpush(queue, encodeRequest({ id, inputs, object, replyTo: id, method, ...set }));
-  const found = await peek.blpopBuffer(id, 5);
+  const found = await peek.blpopBuffer(id, 20);
   if (found === null) throw new Error(`no answer to ${method}`);
   return decodeResponse(found[1]);
 }
@@ -87,6 +87,12 @@ export async function taken(): Promise<number> {
   const lists = await peek.keys(`${QUEUE}:work:*`);
   const lengths = await Promise.all(lists.map((list) => peek.llen(list)));
   return lengths.reduce((sum, length) => sum + length, 0);
+}
+
+/** So many listen to the counter's ticks. */
+export async function listening(count: number): Promise<void> {
+  const channel = `${QUEUE}.Ticks`;
+  await expect.poll(() => peek.pubsub('NUMSUB', channel)).toEqual([channel, count]);
 }
 
 /** The counter in a process of its own, to be killed. */

@@ -4,7 +4,6 @@ import { mkdtemp, rm, symlink } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { pino } from 'pino';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { hostClock } from '../clock.ts';
@@ -51,8 +50,6 @@ describe.skipIf(!installed)('throughput between two nodes', () => {
   beforeAll(async () => {
     port = await freePort();
     serving = serve({ address: '127.0.0.77', port, log, signal: stopping.signal });
-    // The server says nothing of itself that could be waited for; who asks too early is refused.
-    await sleep(500);
   });
   afterAll(async () => {
     stopping.abort();
@@ -65,6 +62,7 @@ describe.skipIf(!installed)('throughput between two nodes', () => {
       found = await measured('127.0.0.77', port);
       return found[0]?.error;
     };
+    // The server says nothing of itself that could be waited for; who asks too early is refused.
     await expect.poll(measure).toBe('');
     expect(found).toMatchObject([
       { server_host: '127.0.0.77', server_ip: '127.0.0.77', server_port: port, test_type: 'tcp', error: '' },
