@@ -128,7 +128,7 @@ const entities: { readonly [list: string]: Entity } = {
         return type.kind === 'RentContract' ? [{ ...rowOf(one), nodeID: type.value[0].node_id }] : [];
       }),
   },
-  // A development chain bills nobody while a contract runs.
+  // Bills are events of the chain, which nobody collects here.
   contractBillReports: {
     fields: { contractID: 'BigInt', discountReceived: 'String', amountBilled: 'BigInt', timestamp: 'BigInt' },
     rows: () => [],

@@ -22,7 +22,7 @@ type PricingPolicy = ValueOf<typeof tfgrid.storage.PricingPolicies.value>;
 
 export interface GridContract {
   readonly contract: ContractValue;
-  /** Seconds since 1970; this chain bills nobody, so its payment record is as it was at the beginning. */
+  /** Seconds since 1970: when this service saw it first, by its payment record then. A bill changes that record. */
   readonly createdAt: number;
   /** What the node reported of it; zeros before. */
   readonly used: ResourcesValue;
@@ -95,6 +95,7 @@ export class GridReader {
       all(contractPallet.storage.ContractPaymentState),
       all(contractPallet.storage.NodeContractResources),
     ]);
+    const seen = new Map(this.#known?.contracts.map(({ contract, createdAt }) => [contract.contract_id, createdAt]));
     const began = new Map(payments.map(([id, { last_updated_seconds }]) => [id, Number(last_updated_seconds)]));
     const reported = new Map(used.map(([id, value]) => [id, value.used]));
     const live = contracts.map(([, contract]) => contract).sort((a, b) => Number(a.contract_id - b.contract_id));
@@ -114,7 +115,7 @@ export class GridReader {
       policies: new Map(policies),
       contracts: live.map((contract) => ({
         contract,
-        createdAt: began.get(contract.contract_id) ?? 0,
+        createdAt: seen.get(contract.contract_id) ?? began.get(contract.contract_id) ?? 0,
         used: reported.get(contract.contract_id) ?? NOTHING,
       })),
       rents: new Map(rents),

@@ -86,13 +86,14 @@ const contract: Route = async ({ grid }, _asked, id) => {
   return found === undefined ? refused(404, `contract ${id} is not found`) : ok(found);
 };
 
-/** Nobody is billed on this chain. */
+/** Bills are events, which nobody collects here: none are listed, also where the chain was told to bill. */
 const bills: Route = async ({ grid }, asked, id) => {
   const found = contractRows(await grid()).some(({ contract_id }) => contract_id === id);
   const count = asked.query.get('ret_count') === 'true' ? 0 : undefined;
   return found ? { status: 200, body: [], count } : refused(404, `contract ${id} is not found`);
 };
 
+/** What was spent is the sum of bills. */
 const consumption: Route = async ({ grid }, _asked, id) =>
   (await grid()).twins.has(id)
     ? ok({ last_hour_consumption: 0, overall_consumption: 0 })

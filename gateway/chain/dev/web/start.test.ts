@@ -2,11 +2,14 @@
 
 import { request } from 'node:http';
 import { connect } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { pino } from 'pino';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { z } from 'zod';
 import { Identity } from '../../../rmb/keys.ts';
 import { ChainClient } from '../../client.ts';
 import { type RunningDevChain, startDevChain } from '../start.ts';
+import { JsonRpcLine } from './json-rpc.ts';
 import { type RunningWeb, startWeb } from './start.ts';
 
 const GiB = 1024 ** 3;
@@ -117,6 +120,23 @@ describe('web services of a development chain', () => {
     expect((await get(`/contracts?twin_id=${ids.farmer}&state=Created,GracePeriod`)).body).toEqual([contract]);
     expect((await get(`/contracts?twin_id=${ids.nodeTwin}`)).body).toEqual([]);
     expect((await get(`/contracts/${ids.contract}/bills`)).body).toEqual([]);
+  });
+
+  it('keeps the time of a contract through its bills, which nobody collects', { timeout: 60_000 }, async () => {
+    const path = `/contracts/${ids.contract}`;
+    const first = (await get(path)).body;
+    // The chain counts whole seconds: a bill in the very one of the contract would move nothing.
+    await sleep(1100);
+    const line = new JsonRpcLine(chain.url);
+    try {
+      await line.call('dev_bill', [{ contract: ids.contract, seconds: 3600 }], z.unknown());
+    } finally {
+      await line.close();
+    }
+    expect((await get(path)).body).toEqual(first);
+    expect((await get(`${path}/bills?ret_count=true`)).count).toBe('0');
+    const consumption = { last_hour_consumption: 0, overall_consumption: 0 };
+    expect((await get(`/twins/${ids.farmer}/consumption`)).body).toEqual(consumption);
   });
 
   it('answers GraphQL as the clients ask it', async () => {
