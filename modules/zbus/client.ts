@@ -334,7 +334,10 @@ export class ZbusClient {
   async #probe(order: Order, sent: Sent, waiting: Waiting, note: (silent: boolean) => void): Promise<void> {
     const started = performance.now() - Math.min(PROBE_AFTER_MS, order.deadlineMs / 3);
     while (!waiting.settled && !this.#closed) {
-      const place = await this.#sender?.send('LPOS', sent.queue, sent.payload);
+      const [place] = await Promise.all([
+        this.#sender?.send('LPOS', sent.queue, sent.payload),
+        this.#sender === undefined ? undefined : this.#replies.look(this.#sender).catch(() => undefined),
+      ]);
       const queued = place !== null && place !== undefined;
       note(queued);
       if (queued && !waiting.settled) {

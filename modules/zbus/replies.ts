@@ -11,6 +11,8 @@ const POP_SECONDS = 10;
 const POP_MOST = 256;
 /** How long the broker may be gone before calls under way are given up. */
 const OUTAGE_MS = 5_000;
+/** Many calls that wait ask once together. */
+const LOOK_AGAIN_MS = 1_000;
 
 /** A call whose answer has not come. */
 export interface Waiting {
@@ -22,6 +24,8 @@ export interface Waiting {
 interface Entry extends Waiting {
   settled: boolean;
   generation: number;
+  /** Monotonic milliseconds. */
+  readonly since: number;
   resolve(response: Response): void;
 }
 
@@ -55,6 +59,9 @@ export class Replies {
   /** The generation whose predecessors are ended; the first has none. */
   #claimed = 0;
   #runId: string | undefined;
+  /** How often the broker was emptied since it runs, as far as is known. */
+  #emptied: number | undefined;
+  #lookedAt = Number.NEGATIVE_INFINITY;
   #outage: NodeJS.Timeout | undefined;
 
   constructor(address: BrokerAddress, log: BusLog) {
@@ -71,6 +78,7 @@ export class Replies {
       answer: promise,
       settled: false,
       generation: this.#generation,
+      since: performance.now(),
       resolve: (response) => {
         entry.settled = true;
         resolve(response);
@@ -130,11 +138,15 @@ export class Replies {
     clearTimeout(this.#outage);
     this.#outage = undefined;
     const generation = this.#generation;
-    const [info] = await Promise.all([
+    const [info, statistics] = await Promise.all([
       reader.send('INFO', 'server').catch(() => ''),
+      reader.send('INFO', 'commandstats').catch(() => undefined),
       reader.send('CLIENT', 'SETNAME', this.list).catch(() => ''),
     ]);
     const runId = /run_id:(\w+)/.exec(String(info))?.[1];
+    const emptied = emptiedOf(statistics);
+    // Of the broker before nothing is left to compare with; of this one it is found out by the next look.
+    if (this.#runId !== runId || this.#emptied === undefined) this.#emptied = emptied;
     if (runId === undefined) return;
     const restarted = this.#runId !== undefined && this.#runId !== runId;
     this.#runId = runId;
@@ -143,6 +155,27 @@ export class Replies {
       () => new ZbusError('bus_lost', 'the broker was restarted and forgot the call; it may or may not have run'),
       generation,
     );
+  }
+
+  /**
+   * Ends the calls that waited when the broker was emptied: nobody takes those that lay there, and answers that did
+   * do not come. `line` is one on which nothing blocks.
+   */
+  async look(line: Line): Promise<void> {
+    const now = performance.now();
+    if (now - this.#lookedAt < LOOK_AGAIN_MS) return;
+    this.#lookedAt = now;
+    const [known, runId] = [this.#emptied, this.#runId];
+    const emptied = emptiedOf(await line.send('INFO', 'commandstats'));
+    // Another broker by now, of which the reader has heard itself.
+    if (emptied === undefined || this.#runId !== runId || this.#emptied !== known) return;
+    this.#emptied = emptied;
+    if (known === undefined || emptied <= known) return;
+    this.#log.warn({ emptied }, 'the broker was emptied');
+    for (const entry of this.#entries.values()) {
+      if (entry.settled || entry.since >= now) continue;
+      entry.reject(new ZbusError('bus_lost', 'the broker was emptied and forgot the call; it may or may not have run'));
+    }
   }
 
   #rejectAll(error: () => ZbusError, before = Number.POSITIVE_INFINITY): void {
@@ -210,4 +243,14 @@ export class Replies {
     if (entry === undefined) this.#log.debug({ id: response.id }, 'an answer came after its call was given up');
     else entry.resolve(response);
   }
+}
+
+/** Undefined for a broker that does not tell. */
+function emptiedOf(statistics: Reply | undefined): number | undefined {
+  const text = String(statistics ?? '');
+  if (!text.includes('cmdstat_')) return undefined;
+  return [...text.matchAll(/^cmdstat_flush(?:all|db):calls=(\d+)/gm)].reduce(
+    (sum, [, calls]) => sum + Number(calls),
+    0,
+  );
 }
