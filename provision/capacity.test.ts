@@ -1,4 +1,4 @@
-import { describe, expect, it, vi } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { planner, provision, statistics } from './interface.ts';
 import { fullDeployment } from './testing/provisiond.ts';
 import { bus, host, stand, standForEachTest, tenant } from './testing/stand.ts';
@@ -73,7 +73,7 @@ describe('capacity on the bus', () => {
     const second = other.contracted(host, 2n, [diskWorkload('d', 60 * GIB)]);
     const answers = await Promise.allSettled([stand.deploy(first), stand.deploy(second, 8)]);
     expect(answers.map((one) => one.status).sort()).toEqual(['fulfilled', 'rejected']);
-    await vi.waitFor(() => expect(host.disks.size).toBe(1));
+    await expect.poll(() => host.disks.size).toBe(1);
   });
 
   it('does not refuse for space that is freed while it reads the node', async () => {
@@ -86,7 +86,7 @@ describe('capacity on the bus', () => {
       if (method !== 'Metrics' || when !== 'after' || reads++ > 0) return;
       await new Promise((resolve) => setTimeout(resolve, 100));
       host.cancelContract(1n);
-      await vi.waitFor(async () => expect(await bus.of(provision).ListTwins({})).toEqual([]), { timeout: 5_000 });
+      await expect.poll(() => bus.of(provision).ListTwins({})).toEqual([]);
     };
     await stand.deploy(tenant.contracted(host, 2n, [diskWorkload('new', 80 * GIB)]));
     await stand.running(2n);
@@ -131,16 +131,14 @@ describe('capacity on the bus', () => {
     const refusals = answers.flatMap((one) => (one.status === 'rejected' ? [String(one.reason)] : []));
     expect(refusals.length).toBeGreaterThan(0);
     for (const text of refusals) expect(text).toMatch(/usable \d+ bytes|not enough space left/);
-    await vi.waitFor(() => expect(daemon.journal.deployments().length).toBeLessThan(answers.length), {
-      timeout: 10_000,
-    });
+    await expect.poll(() => daemon.journal.deployments().length).toBeLessThan(answers.length);
     await daemon.engine.idle();
     const records = daemon.journal.deployments();
     for (const one of records.flatMap((record) => record.workloads)) {
       expect(one.held?.state, `${one.name} ${one.state}`).toBe(one.state === 'ok' ? 'committed' : undefined);
     }
     for (const record of records) host.cancelContract(record.contract);
-    await vi.waitFor(() => expect(daemon.journal.deployments()).toEqual([]), { timeout: 10_000 });
+    await expect.poll(() => daemon.journal.deployments()).toEqual([]);
     isOver = true;
     expect(await sums).toBeGreaterThan(5);
     expect(host.resources).toEqual([]);

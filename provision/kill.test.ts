@@ -119,8 +119,8 @@ describe('kill -9 of provisiond', () => {
       expect(host.resources).toHaveLength(6);
       await killAt(child, down, () => host.cancelContract(contract));
       child = await startChild();
-      await vi.waitFor(() => expect(host.resources).toEqual([]), { timeout: 10_000 });
-      await vi.waitFor(async () => expect(await bus.of(provision).ListTwins({})).toEqual([]), { timeout: 5_000 });
+      await expect.poll(() => host.resources).toEqual([]);
+      await expect.poll(() => bus.of(provision).ListTwins({})).toEqual([]);
     }
     await kill(child);
     const journal = new SqliteJournal(join(stand.folder, 'provisiond', 'journal.sqlite'));
@@ -158,7 +158,7 @@ describe('kill -9 of provisiond', () => {
             ...others.map((one) => `${one.name} ${one.version} ok`),
           ]);
         },
-        { timeout: 10_000 },
+        { timeout: 20_000 },
       );
       const changes = await bus.of(provision).Changes({ twin: 7, contractID: 1n });
       const oks = changes.filter((one) => one.Result.State === 'ok').map((one) => `${one.Name} ${one.Version}`);
@@ -192,11 +192,9 @@ describe('kill -9 of provisiond', () => {
     host.hook = async ({ method }, when) => {
       if (method !== 'Mount' || when !== 'before') return;
       host.hook = () => {};
-      await vi.waitFor(
-        async () =>
-          expect((await bus.status('provision')).Workers.some(({ Action }) => /Wait/.test(Action))).toBe(true),
-        { timeout: 10_000 },
-      );
+      await expect
+        .poll(async () => (await bus.status('provision')).Workers.some(({ Action }) => /Wait/.test(Action)))
+        .toBe(true);
       await kill(child);
       dead.resolve();
     };

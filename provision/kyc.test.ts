@@ -66,14 +66,16 @@ describe('W7: verified users', () => {
 
   it('a definite no is final for a request, repeated for a moment, and asked for again after', async () => {
     answer = status('PENDING');
-    const known = users({ noMs: 200 });
+    const known = users({ noMs: 60_000 });
     const error = await known.check(7, signal).catch((caught: unknown) => caught);
     expect(isGridError(error, 'twin_unverified') && error.message).toBe('user with twin id 7 is not verified');
     await refusal(known.check(7, signal));
     expect(asked).toHaveLength(1);
+    const forgetful = users({ noMs: 200 });
+    await refusal(forgetful.check(7, signal));
     answer = status('VERIFIED');
-    await expect.poll(() => refusal(known.check(7, signal)), { timeout: 20_000 }).toBe('verified');
-    expect(asked).toHaveLength(2);
+    await expect.poll(() => refusal(forgetful.check(7, signal))).toBe('verified');
+    expect(asked).toHaveLength(3);
   });
 
   it.each<[string, Answer]>([
@@ -93,7 +95,7 @@ describe('W7: verified users', () => {
     const began = performance.now();
     const known = users({ deadlineMs: 500 });
     expect(await refusal(known.check(7, signal))).toBe('twin_verification_failed, again');
-    expect(performance.now() - began).toBeLessThan(5_000);
+    expect(performance.now() - began).toBeLessThan(20_000);
     // Nothing of that is kept.
     answer = status('VERIFIED');
     await known.check(7, signal);
@@ -111,7 +113,7 @@ describe('W7: verified users', () => {
     await known.check(8, signal);
     leaving.abort(new Error('left'));
     await expect(left).rejects.toThrow('left');
-    await expect.poll(() => held.length, { timeout: 20_000 }).toBe(1);
+    await expect.poll(() => held.length).toBe(1);
     const more = known.check(9, signal);
     expect(await refusal(known.check(10, signal))).toBe('twin_verification_failed, again');
     await more;

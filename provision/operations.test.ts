@@ -1,9 +1,9 @@
-import { beforeEach, expect, it, vi } from 'vitest';
+import { beforeEach, expect, it } from 'vitest';
 import { ZbusError } from '../modules/zbus/errors.ts';
 import { operationsOf } from './operations.ts';
 import type { Journal } from './store/journal.ts';
 import { MemoryJournal } from './store/memory.ts';
-import { full, LIMITS, tenant } from './testing/engine.ts';
+import { full, IMPATIENT, LIMITS, tenant } from './testing/engine.ts';
 import { engineWorld } from './testing/engine-world.ts';
 import type { TestHost } from './testing/host.ts';
 import { networkWorkload, Tenant } from './testing/tenant.ts';
@@ -31,7 +31,7 @@ it('W8: what was asked is told from its acceptance to its end', async () => {
   await accept(journal, full());
   expect(told()).toMatchObject([{ Kind: 'create', State: 'queued', StartedAt: 0, EndedAt: 0, Attempts: 0, Steps: [] }]);
   engine.submit('7-1');
-  await vi.waitFor(() => expect(failures).toBeLessThan(0));
+  await expect.poll(() => failures).toBeLessThan(0);
   const [running] = told();
   expect(running).toMatchObject({ ID: 'op-1', State: 'running', Attempts: 1, QueuePosition: 0, Trace: 'trace-1' });
   expect(running?.StartedAt).toBeGreaterThanOrEqual(running?.AskedAt ?? Number.NaN);
@@ -51,7 +51,7 @@ it('W8: what was asked is told from its acceptance to its end', async () => {
 });
 
 it('W11: an operation that failed keeps why', async () => {
-  const engine = startEngine(journal);
+  const engine = startEngine(journal, host.daemons, IMPATIENT);
   host.hook = ({ method }) => {
     if (method === 'DiskCreate') throw new ZbusError('no_such_module', 'nothing serves storage');
   };
@@ -73,7 +73,7 @@ it('W8: who waits for a place is told how many come before', async () => {
   }
   const positions = (asked: { twin: number; contract: bigint }) =>
     operationsOf(journal, engine, asked).map((one) => `${one.ContractID} ${one.State} ${one.QueuePosition}`);
-  await vi.waitFor(() => expect(positions({ twin: 7, contract: 1n })).toEqual(['1 running 0']));
+  await expect.poll(() => positions({ twin: 7, contract: 1n })).toEqual(['1 running 0']);
   const all = positions({ twin: 0, contract: 0n });
   expect(all[0]).toBe('1 running 0');
   expect(all.slice(1).map((one) => one.slice(1))).toEqual(expect.arrayContaining([' queued 0', ' queued 3']));

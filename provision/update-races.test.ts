@@ -1,5 +1,5 @@
 /** Updates that meet something else: what they do not tell the truth about, another update, a daemon, another deployment. */
-import { describe, expect, it, vi } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import type { Deployment, Workload } from '../schemas/deployment.ts';
 import { planner, provision } from './interface.ts';
 import type { Provisiond } from './provisiond.ts';
@@ -164,14 +164,14 @@ describe('an update', () => {
     expect(Waiting.Oldest).toBeGreaterThanOrEqual(before);
     expect(Pending.SRU).toBe(GIB);
     const removed = bus.of(provision).DecommissionCached({ id, reason: 'gone' });
-    await vi.waitFor(async () =>
-      expect((await logOf('vol1')).at(-1)).toBe('1 unchanged workload decommissioned by system, reason: gone'),
-    );
+    await expect
+      .poll(async () => (await logOf('vol1')).at(-1))
+      .toBe('1 unchanged workload decommissioned by system, reason: gone');
     const { Free } = await bus.of(planner).Capacity({});
     host.calls.length = 0;
     // It has the room of what the daemon ended and of what it ends itself.
     await stand.update(next([net1, at(2, diskWorkload('large', Free.SRU + 2 * GIB))], 2));
-    await vi.waitFor(() => expect(host.changes.filter((one) => one === 'VolumeDelete').length).toBeGreaterThan(3));
+    await expect.poll(() => host.changes.filter((one) => one === 'VolumeDelete').length).toBeGreaterThan(3);
     expect(host.changes).not.toContain('DiskCreate');
     isAway = false;
     await removed;

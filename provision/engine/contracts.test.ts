@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { beforeEach, describe, expect, it, vi } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import type { chain } from '../../modules/api-gateway/interface.ts';
 import { silentLog } from '../../modules/zbus/broker.ts';
 import type { Client } from '../../modules/zbus/definition.ts';
@@ -116,7 +116,7 @@ describe('contract watch', () => {
     const { journal, engine, watch } = await running([1n, 2n], end.signal);
     const run = watch.run(end.signal);
     host.tell('alive');
-    await vi.waitFor(() => expect(host.calls.filter((call) => call.method === 'ContractBatch')).toHaveLength(2));
+    await expect.poll(() => host.calls.filter((call) => call.method === 'ContractBatch')).toHaveLength(2);
     host.tell('alive');
     await sleep(20);
     expect(host.calls.filter((call) => call.method === 'ContractBatch')).toHaveLength(2);
@@ -126,7 +126,7 @@ describe('contract watch', () => {
       host.contracts.delete(1n);
     } else host.cancelContract(1n, true);
     host.tell('alive');
-    await vi.waitFor(() => expect(journal.deployments().map((one) => one.id)).toEqual(['7-2']));
+    await expect.poll(() => journal.deployments().map((one) => one.id)).toEqual(['7-2']);
     await engine.idle();
     expect(missed).toBe(2);
     end.abort();
@@ -144,7 +144,7 @@ describe('contract watch', () => {
     const record = await accept(journal, deployment);
     engine.submit(record.id);
     watch.accepted(record, end.signal);
-    await vi.waitFor(() => expect(journal.deployments().map((one) => one.id)).toEqual(['7-2']));
+    await expect.poll(() => journal.deployments().map((one) => one.id)).toEqual(['7-2']);
     end.abort();
     await run;
   });
@@ -236,7 +236,7 @@ describe('contract watch', () => {
           if (answers === 2) await gate.promise;
           if (answers > 1) return facts;
           host.tell('grace_started', 1n);
-          await vi.waitFor(() => expect(journal.deployment('7-1')?.paused).toBe(true));
+          await expect.poll(() => journal.deployment('7-1')?.paused).toBe(true);
           return facts;
         },
       },
@@ -244,10 +244,10 @@ describe('contract watch', () => {
       end.signal,
     );
     const follow = watch.run(end.signal);
-    await vi.waitFor(() => expect(watch.last).toBeDefined());
+    await expect.poll(() => watch.last).toBeDefined();
     expect(journal.deployment('7-1')?.paused).toBe(true);
     gate.resolve();
-    await vi.waitFor(() => expect(journal.deployment('7-1')?.paused).toBe(false));
+    await expect.poll(() => journal.deployment('7-1')?.paused).toBe(false);
     end.abort();
     await follow;
     await engine.idle();
@@ -277,9 +277,9 @@ describe('contract watch', () => {
     if (isTold) {
       const run = watch.run(end.signal);
       host.tell('alive');
-      await vi.waitFor(() => expect(host.calls.filter((call) => call.method === 'ContractBatch')).toHaveLength(3));
+      await expect.poll(() => host.calls.filter((call) => call.method === 'ContractBatch')).toHaveLength(3);
       host.cancelContract(1n);
-      await vi.waitFor(() => expect(journal.knows(7, 1n)).toBe(true));
+      await expect.poll(() => journal.knows(7, 1n)).toBe(true);
       end.abort();
       await run;
     } else {

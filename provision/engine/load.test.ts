@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { beforeEach, describe, expect, it, vi } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import { ZbusError } from '../../modules/zbus/errors.ts';
 import { MemoryJournal } from '../store/memory.ts';
 import { SqliteJournal } from '../store/sqlite.ts';
@@ -40,7 +40,7 @@ describe('W6: a node with ten thousand deployments', () => {
     const began = performance.now();
     engine.resume();
     expect(performance.now() - began).toBeLessThan(20_000);
-    await vi.waitFor(() => expect(hanging).toBe(ENGINE_LIMITS.verifyingLanes[0]));
+    await expect.poll(() => hanging).toBe(ENGINE_LIMITS.verifyingLanes[0]);
     expect(engine.numbers).toMatchObject({ lanes: 10_000, unverified: 10_000, running: { verify: hanging } });
     // Nobody asked for these looks, so none of them is an operation.
     expect(journal.pending()).toEqual([]);
@@ -48,11 +48,11 @@ describe('W6: a node with ten thousand deployments', () => {
     const workloads = [networkWorkload('net1'), diskWorkload('disk1', MIB)];
     const { id } = await acceptOn(host, journal, tenant.deployment(77_777n, workloads), LARGE);
     engine.submit(id);
-    await vi.waitFor(() => expect(states(journal, id)).toEqual({ net1: 'ok', disk1: 'ok' }), { timeout: 20_000 });
+    await expect.poll(() => states(journal, id)).toEqual({ net1: 'ok', disk1: 'ok' });
     isClosed = false;
     const [cancelled] = journal.deployments().slice(5_000);
     engine.cancel(cancelled?.id ?? '', 'contract canceled event received');
-    await vi.waitFor(() => expect(journal.deployment(cancelled?.id ?? '')).toBeUndefined(), { timeout: 20_000 });
+    await expect.poll(() => journal.deployment(cancelled?.id ?? '')).toBeUndefined();
     expect(engine.numbers.unverified).toBeGreaterThan(9_000);
 
     const stopping = performance.now();
@@ -120,7 +120,7 @@ describe('many deployments at once', () => {
     const network = await accept(journal, tenant.deployment(2n, [networkWorkload('net1')]));
     const waiting = await accept(journal, tenant.deployment(3n, [machineWorkload('vm', {})]));
     for (const { id } of [failing, waiting, network]) engine.submit(id);
-    await vi.waitFor(() => expect(states(journal, waiting.id)).toEqual({ vm: 'ok' }));
+    await expect.poll(() => states(journal, waiting.id)).toEqual({ vm: 'ok' });
     expect(states(journal, failing.id)).toEqual({ vol1: 'init' });
     isAway = false;
     await engine.idle();
@@ -132,7 +132,7 @@ describe('W5: a stop in good order', () => {
   it('lets the steps under way end, begins no other, and is no crash', async () => {
     const path = join(world.folder, 'journal.sqlite');
     const journal = new SqliteJournal(path);
-    const engine = startEngine(journal, host.daemons, { ...LIMITS, stopGraceMs: 5_000 });
+    const engine = startEngine(journal, host.daemons, { ...LIMITS, stopGraceMs: 20_000 });
     const asked = tenant.deployment(1n, [networkWorkload('net1'), machineWorkload('vm', {})]);
     const { id } = await accept(journal, asked);
     let stopped: Promise<void> | undefined;
@@ -171,7 +171,7 @@ describe('W5: a stop in good order', () => {
     };
     const asked = tenant.deployment(1n, [networkWorkload('net1'), machineWorkload('vm', {})]);
     engine.submit((await accept(journal, asked)).id);
-    await vi.waitFor(() => expect(host.calls.some((call) => call.method === 'SetupPrivTap')).toBe(true));
+    await expect.poll(() => host.calls.some((call) => call.method === 'SetupPrivTap')).toBe(true);
     const began = performance.now();
     await engine.stop();
     expect(performance.now() - began).toBeLessThan(20_000);

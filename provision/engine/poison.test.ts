@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { beforeEach, describe, expect, it, vi } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import type { Journal } from '../store/journal.ts';
 import { MemoryJournal } from '../store/memory.ts';
 import { allOk, full, LIMITS, states, tenant } from '../testing/engine.ts';
@@ -44,13 +44,13 @@ describe('W5: a poisonous deployment', () => {
       LONG,
     );
     engine.submit((await accept(journal, full())).id);
-    await vi.waitFor(() => expect(operation(journal)?.state).toBe('parked'));
+    await expect.poll(() => operation(journal)?.state).toBe('parked');
     expect(operation(journal)?.attempts).toBe(LIMITS.poison.failures);
     expect(operation(journal)?.error).not.toBe('');
-    expect(engine.numbers).toMatchObject({ lanes: 1, parked: 1, running: { work: 0 } });
+    await expect.poll(() => engine.numbers).toMatchObject({ lanes: 1, parked: 1, running: { work: 0 } });
     const other = await accept(journal, tenant.deployment(2n, [diskWorkload('disk1', GIB)]));
     engine.submit(other.id);
-    await vi.waitFor(() => expect(states(journal, other.id)).toEqual({ disk1: 'ok' }));
+    await expect.poll(() => states(journal, other.id)).toEqual({ disk1: 'ok' });
     // What is asked of it is tried at once.
     isTorn = false;
     engine.submit('7-1');
@@ -69,7 +69,7 @@ describe('W5: a poisonous deployment', () => {
       limits,
     );
     engine.submit((await accept(journal, full())).id);
-    await vi.waitFor(() => expect(operation(journal)?.attempts).toBeGreaterThan(LIMITS.poison.failures + 2));
+    await expect.poll(() => operation(journal)?.attempts).toBeGreaterThan(LIMITS.poison.failures + 2);
     isTorn = false;
     await engine.idle();
     expect(states(journal)).toEqual(allOk);
@@ -84,7 +84,7 @@ describe('W5: a poisonous deployment', () => {
       LONG,
     );
     engine.submit((await accept(journal, full())).id);
-    await vi.waitFor(() => expect(operation(journal)?.state).toBe('parked'));
+    await expect.poll(() => operation(journal)?.state).toBe('parked');
     isTorn = false;
     engine.cancel('7-1', 'contract canceled event received');
     await engine.idle();

@@ -101,7 +101,7 @@ it('a stop that does not wait for a hanging daemon is no death of the process', 
   };
   const engine = startEngine(journal, world.host.daemons, { ...LIMITS, stopDeadlineMs: 30 });
   engine.submit('7-1');
-  await vi.waitFor(() => expect(isHanging).toBe(true));
+  await expect.poll(() => isHanging).toBe(true);
   await engine.stop();
   expect(journal.pending('7-1').map((one) => one.state)).toEqual(['queued']);
   hanging.resolve();

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { beforeEach, describe, expect, it, vi } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import { ZbusError } from '../../modules/zbus/errors.ts';
 import type { Journal } from '../store/journal.ts';
 import { MemoryJournal } from '../store/memory.ts';
@@ -34,9 +34,7 @@ describe.each(['before', 'after'] as const)('a crash %s any write of the journal
       const first = born(path, write, when);
       const { id } = await accept(first.journal, full());
       first.engine.submit(id);
-      await vi.waitFor(() => {
-        if (!first.isDead && states(first.journal).vm1 !== 'ok') throw new Error('not yet');
-      });
+      await expect.poll(() => first.isDead || states(first.journal).vm1 === 'ok').toBe(true);
       await first.engine.stop();
       isCovered = !first.isDead;
       if (isCovered) break;
@@ -53,7 +51,7 @@ describe.each(['before', 'after'] as const)('a crash %s any write of the journal
       await second.engine.stop();
     }
     expect(deaths).toBeGreaterThan(15);
-  }, 20_000);
+  }, 60_000);
 
   it('ends with nothing left of a cancelled deployment', async () => {
     let isCovered = false;
@@ -74,9 +72,7 @@ describe.each(['before', 'after'] as const)('a crash %s any write of the journal
       } catch {
         // Died at the very first write: the event comes again.
       }
-      await vi.waitFor(() => {
-        if (!first.isDead && first.journal.deployments().length > 0) throw new Error('not yet');
-      });
+      await expect.poll(() => first.isDead || first.journal.deployments().length === 0).toBe(true);
       await first.engine.stop();
       isCovered = !first.isDead;
       if (isCovered) break;
@@ -91,7 +87,7 @@ describe.each(['before', 'after'] as const)('a crash %s any write of the journal
       await second.engine.stop();
     }
     expect(deaths).toBeGreaterThan(10);
-  }, 20_000);
+  }, 60_000);
 });
 
 describe('engine after a start', () => {
@@ -105,11 +101,15 @@ describe('engine after a start', () => {
     const second = startEngine(journal, host.daemons, limits);
     return second;
   };
-  const lost = (journal: Journal, step: string) =>
-    vi.waitFor(() => {
-      const messages = journal.steps('7-1').map((one) => `${one.step} ${one.message}`);
-      expect(messages.some((one) => one.startsWith(`${step} the data of step '${step}' is missing`))).toBe(true);
-    });
+  const lost = (journal: Journal, step: string): Promise<void> =>
+    expect
+      .poll(() =>
+        journal
+          .steps('7-1')
+          .map((one) => `${one.step} ${one.message}`)
+          .join('\n'),
+      )
+      .toMatch(new RegExp(`^${step} the data of step '${step}' is missing`, 'm'));
 
   it('never gives a machine an empty root in the place of a lost one, and goes on when it is back', async () => {
     const journal = new MemoryJournal();
@@ -133,7 +133,7 @@ describe('engine after a start', () => {
     engine.resume();
     await lost(journal, 'disk');
     engine.pause('7-1', true);
-    await vi.waitFor(() => expect(new Set(Object.values(states(journal)))).toEqual(new Set(['paused'])));
+    await expect.poll(() => new Set(Object.values(states(journal)))).toEqual(new Set(['paused']));
   });
 
   it('does not fail a machine for good because its network is not back yet', async () => {

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { beforeEach, describe, expect, it, vi } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import { ZbusError } from '../../modules/zbus/errors.ts';
 import type { Journal } from '../store/journal.ts';
 import { MemoryJournal } from '../store/memory.ts';
@@ -87,7 +87,7 @@ describe('after the host came up again', () => {
       retry: { budgetMs: 5, firstDelayMs: 1, maxDelayMs: 2 },
     });
     engine.resume();
-    await vi.waitFor(() => expect(journal.operations('7-1').at(-1)?.attempts).toBeGreaterThan(4));
+    await expect.poll(() => journal.operations('7-1').at(-1)?.attempts).toBeGreaterThan(4);
     expect(states(journal)).toEqual(allOk);
     expect(journal.operations('7-1').at(-1)?.error).toMatch(/'vm1' is not back yet: .*nothing serves flist/);
     isAway = false;

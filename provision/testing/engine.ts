@@ -22,10 +22,17 @@ const GIB = 1024 ** 3;
 
 export const LIMITS: EngineLimits = {
   ...ENGINE_LIMITS,
-  retry: { budgetMs: 300, firstDelayMs: 1, maxDelayMs: 5 },
+  retry: { budgetMs: 20_000, firstDelayMs: 1, maxDelayMs: 5 },
   laterMs: [2, 10],
-  dependencyWaitMs: 2_000,
+  dependencyWaitMs: 20_000,
   stopGraceMs: 20,
+};
+
+/** What is not done at once fails soon, also what would have come: for what never comes. */
+export const IMPATIENT: EngineLimits = {
+  ...LIMITS,
+  retry: { ...LIMITS.retry, budgetMs: 100 },
+  dependencyWaitMs: 100,
 };
 
 export const tenant = new Tenant(7);

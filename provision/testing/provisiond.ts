@@ -18,7 +18,7 @@ import { TestHost } from './host.ts';
 import { diskWorkload, machineWorkload, networkWorkload, Tenant } from './tenant.ts';
 
 const GIB = 1024 ** 3;
-const RUNNING_DEADLINE_MS = 15_000;
+const RUNNING_DEADLINE_MS = 30_000;
 
 export interface RefusedDeployment {
   readonly message: string;
