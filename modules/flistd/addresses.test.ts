@@ -19,7 +19,7 @@ const own = Object.values(networkInterfaces())
 const isRoot = process.getuid?.() === 0;
 const main = join(import.meta.dirname, 'main.ts');
 
-describe.skipIf(!isRoot)('addresses that tenants give', () => {
+describe.skipIf(!isRoot)('addresses that tenants give', { timeout: 120_000 }, () => {
   const top = mkdtempSync(join(tmpdir(), 'gn-fs-'));
   const state = join(top, 'state');
   const share = join(top, 'share');

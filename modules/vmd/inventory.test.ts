@@ -44,7 +44,7 @@ describe.skipIf(!canRunMachines)('the inventory of machines', { timeout: 180_000
   afterAll(async () => {
     await machines?.close();
     await rig?.close();
-  }, 30_000);
+  }, 120_000);
 
   it('finds a machine whose record is lost, with all its parts, and ends it; others go on', async () => {
     const paths = new Paths(rig.state);
@@ -84,7 +84,7 @@ describe.skipIf(!canRunMachines)('the inventory of machines', { timeout: 180_000
     await mkdir(join(paths.runtimes, nameless));
     const sleeper = spawn('perl', ['-e', 'sleep 60', join(runtime, 'con.out')], { stdio: 'ignore' });
     const ended = new Promise((resolve) => sleeper.once('exit', resolve));
-    await until('the process is seen', async () => (await list()).some((one) => one.startsWith('process')), 5_000);
+    await until('the process is seen', async () => (await list()).some((one) => one.startsWith('process')), 20_000);
     expect(await list()).toEqual(
       [
         'console-log 7-9-gone 7-9-gone',

@@ -11,7 +11,7 @@ import { machineConfig } from './config.ts';
 import { vmd } from './interface.ts';
 import { bootId, isAlive, type ProcessIdentity } from './processes.ts';
 import { leftovers } from './testing/leftovers.ts';
-import { canRunMachines, makeRig, type Rig, testVM, textOf, until } from './testing/rig.ts';
+import { canRunMachines, makeRig, type Rig, stillFor, testVM, textOf, until } from './testing/rig.ts';
 
 const namespace = `gnvm${process.pid}`;
 const tap = `t-vm${process.pid % 100_000}`;
@@ -37,7 +37,7 @@ describe.skipIf(!canRunMachines)('vmd on the bus', { timeout: 180_000 }, () => {
         () => true,
         () => false,
       );
-    await until('vmd answers', ready, 15_000);
+    await until('vmd answers', ready, BOOT_MS);
   };
   const endDaemon = async (signal: NodeJS.Signals): Promise<void> => {
     const ending = daemon;
@@ -63,20 +63,20 @@ describe.skipIf(!canRunMachines)('vmd on the bus', { timeout: 180_000 }, () => {
     inside('ip', '-6', 'addr', 'add', 'fd77::1/64', 'dev', tap, 'nodad');
     inside('ip', 'link', 'set', tap, 'up');
   }, 120_000);
-  afterEach(() => endDaemon('SIGTERM'), 20_000);
+  afterEach(() => endDaemon('SIGTERM'), 120_000);
   // A test that failed half way must not fail the next one with what it left.
   beforeEach(async () => {
     if ((await leftovers(rig.state)).length === 0) return;
     await startDaemon();
     for (const name of await client.List({})) await client.Delete({ name }, { deadlineMs: 20_000 });
     await endDaemon('SIGTERM');
-  }, 60_000);
+  }, 120_000);
   afterAll(async () => {
     await bus?.close();
     await redis?.stop();
     await rig?.close();
     execFileSync('ip', ['netns', 'del', namespace]);
-  }, 30_000);
+  }, 120_000);
 
   it('runs a machine with an address, survives kill -9 of vmd, and deletes it', async () => {
     await startDaemon();
@@ -147,11 +147,9 @@ describe.skipIf(!canRunMachines)('vmd on the bus', { timeout: 180_000 }, () => {
     expect(await client.Exists({ name })).toBe(true);
     expect(await processesOf(name)).toEqual(processes);
     // Still paused, as its owner wished, and its console goes on where it stopped.
-    const before = await client.Logs({ name });
-    await new Promise((resolve) => setTimeout(resolve, 400));
-    expect(await client.Logs({ name })).toBe(before);
+    const before = await stillFor(400, () => client.Logs({ name }));
     await client.Lock({ name, lock: false });
-    await until('console goes on', async () => (await client.Logs({ name })) !== before, 5000);
+    await until('console goes on', async () => (await client.Logs({ name })) !== before, BOOT_MS);
     await endDaemon('SIGTERM');
     expect(processes.every(isAlive)).toBe(true);
     await startDaemon();
@@ -222,10 +220,10 @@ describe.skipIf(!canRunMachines)('vmd on the bus', { timeout: 180_000 }, () => {
       });
       await writeFile(join(folder, 'broken.json'), '{');
       await startDaemon();
-      await until('owner was told', () => heard[0], 10_000);
+      await until('owner was told', () => heard[0], BOOT_MS);
       expect(heard[0]).toMatchObject({ id: '1-1-gone', reason: 'crashed too often' });
       expect(await client.List({})).toEqual([]);
-      await until('records are gone', async () => (await leftovers(rig.state)).length === 1, 5000);
+      await until('records are gone', async () => (await leftovers(rig.state)).length === 1, BOOT_MS);
       expect(await leftovers(rig.state)).toEqual([join(folder, 'broken.json')]);
     } finally {
       await owner.stop();

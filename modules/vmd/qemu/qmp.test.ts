@@ -30,7 +30,7 @@ describe('the machine protocol', () => {
       });
     });
     await new Promise<void>((resolve) => server.listen(path, resolve));
-    return Qmp.connect(path, { deadlineMs: 2000, onEvent: ({ data }) => void String(data.reason) });
+    return Qmp.connect(path, { deadlineMs: 20_000, onEvent: ({ data }) => void String(data.reason) });
   }
 
   beforeEach(async () => {
@@ -47,7 +47,7 @@ describe('the machine protocol', () => {
 
   it('gives results and errors', async () => {
     const qmp = await speak('not json', '{"return":{"a":1},"id":ID}');
-    expect(await qmp.command('x', {}, 1000)).toEqual({ a: 1 });
+    expect(await qmp.command('x', {}, 20_000)).toEqual({ a: 1 });
     qmp.close();
   });
 
@@ -56,7 +56,7 @@ describe('the machine protocol', () => {
     ['an error of nothing', '{"error":null,"id":ID}'],
   ])('ends the connection for %s, and nothing else', async (_what, line) => {
     const qmp = await speak(line);
-    await expect(qmp.command('x', {}, 1000)).rejects.toThrow('the connection to QEMU has ended');
+    await expect(qmp.command('x', {}, 20_000)).rejects.toThrow('the connection to QEMU has ended');
     await qmp.closed;
     expect(uncaught).toEqual([]);
   });

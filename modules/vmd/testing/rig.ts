@@ -12,6 +12,7 @@ import { purge } from '../purge.ts';
 export type TestVM = Infer<typeof VM>;
 
 const MIB = 1024 * 1024;
+const STILL_DEADLINE_MS = 20_000;
 /** Where the guest is kept between test runs, so that only the first one downloads a kernel. Not under version control. */
 export const GUEST_CACHE = join(import.meta.dirname, '../../../.state/test-guest');
 const BUSYBOX = '/bin/busybox';
@@ -87,6 +88,18 @@ export async function until<T>(
     if (value !== undefined && value !== null && value !== false && value !== '') return value as NonNullable<T>;
     if (performance.now() > deadline) throw new Error(`${what}: not within ${deadlineMs} ms; ${await state()}`);
     await sleep(20);
+  }
+}
+
+/** What stays the same for so long, as of a guest that is paused: what it had begun may still arrive. Throws where nothing does. */
+export async function stillFor(ms: number, look: () => Promise<string>): Promise<string> {
+  const deadline = performance.now() + STILL_DEADLINE_MS;
+  for (let seen = await look(); ; ) {
+    await sleep(ms);
+    const now = await look();
+    if (now === seen) return now;
+    if (performance.now() > deadline) throw new Error(`still changing after ${STILL_DEADLINE_MS} ms: ${now}`);
+    seen = now;
   }
 }
 
