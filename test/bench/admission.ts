@@ -93,7 +93,8 @@ async function measure(count: number): Promise<Costs> {
     const guest = { kernel: '/guest/vmlinuz', initrd: '/guest/initrd.img' };
     const engine = new Engine({ journal, daemons, guest, log: silentLog });
     closing.push(() => engine.stop());
-    const node = new NodeReader({ daemons, journal, cpuOvercommit: 4, host: HOST });
+    const ports = daemons.networkInventory;
+    const node = new NodeReader({ daemons, ports, journal, cpuOvercommit: 4, host: HOST });
     const client = bus.of(chain);
     const types = [...workloadDrivers.keys()];
     const verifier = new Verifier({ chain: client, keys: new TwinKeys(client), types, contractWaitMs: 0 });
