@@ -9,15 +9,20 @@ import {
   deploymentWait,
 } from '../../../schemas/commands/deployment.ts';
 import { type Deployment, formatDeployment } from '../../../schemas/deployment.ts';
+import { workedMs } from './patience.ts';
 import { type Hit, PHASES, type Phase, Sites } from './points.ts';
 import { type GatewayWorld, NODE_TWIN } from './world.ts';
 
+/** Of the first call. Each that brought no answer gives the next one twice the time: a busy machine may need it. */
 const CALL_MS = 1_500;
+const LONGEST_CALL_MS = 12_000;
 /** Beyond its deadline until a call has told how it ended. */
 const LATE_MS = 2_000;
 /** Until a request, sent again and again, was answered as it should be. */
 const ANSWERED_MS = 20_000;
 const REST_MS = 20_000;
+/** Until a message comes by that is to be hit, where its request needs it no more. */
+const PASSING_MS = 3_000;
 const POLL_MS = 5;
 const GIB = 1024 ** 3;
 
@@ -31,12 +36,15 @@ interface Request {
 /** Lives with those hits, one in each phase at most; gives those that did not come by. Throws what does not hold. */
 export async function live(world: GatewayWorld, contract: bigint, hits: readonly Hit[]): Promise<Hit[]> {
   const left = new Set(hits);
-  await inPhases(world, contract, (phase) => {
+  await inPhases(world, contract, CALL_MS, (phase) => {
     const due = hits.find((hit) => hit.phase === phase);
     const sites = new Sites();
-    return async (message) => {
-      if (due === undefined || sites.name(message) !== due.site || !left.delete(due)) return;
-      await world.strike(due.victim);
+    return {
+      heard: async (message) => {
+        if (due === undefined || sites.name(message) !== due.site || !left.delete(due)) return;
+        await world.strike(due.victim);
+      },
+      isOver: () => due === undefined || !left.has(due),
     };
   });
   return [...left];
@@ -45,21 +53,31 @@ export async function live(world: GatewayWorld, contract: bigint, hits: readonly
 /** Every message of a life in which nothing is hit. */
 export async function messages(world: GatewayWorld, contract: bigint): Promise<Map<Phase, string[]>> {
   const found = new Map<Phase, string[]>();
-  await inPhases(world, contract, (phase) => {
+  // Nothing is lost, so nothing is to be sent twice, however long it takes.
+  await inPhases(world, contract, ANSWERED_MS, (phase) => {
     const names: string[] = [];
     const sites = new Sites();
     found.set(phase, names);
-    return async (message) => {
+    const heard = async (message: string): Promise<void> => {
       names.push(sites.name(message));
     };
+    return { heard, isOver: () => true };
   });
   return found;
+}
+
+interface Listener {
+  /** Hears of each message before it goes on. */
+  readonly heard: (message: string) => Promise<void>;
+  /** Whether it waits for no message any more. */
+  readonly isOver: () => boolean;
 }
 
 async function inPhases(
   world: GatewayWorld,
   contract: bigint,
-  listener: (phase: Phase) => (message: string) => Promise<void>,
+  callMs: number,
+  listener: (phase: Phase) => Listener,
 ): Promise<void> {
   const { host, tenant } = world;
   const first = [diskWorkload('one', GIB), diskWorkload('two', GIB)];
@@ -87,14 +105,18 @@ async function inPhases(
   try {
     for (const phase of PHASES) {
       if (phase === 'update') host.rehash(updated);
-      world.listener = listener(phase);
+      const { heard, isOver } = listener(phase);
+      world.listener = heard;
       const wanted = phase === 'update' ? updated : created;
       const before = phase === 'deploy' ? undefined : created;
-      await answered(world, requests[phase], wanted, before).catch(async (error: unknown) => {
+      await answered(world, requests[phase], wanted, before, callMs).catch(async (error: unknown) => {
         // What keeps somebody from living again is the cause.
         await world.whole();
         throw error;
       });
+      // Its deployment is there, and the answer is still under way.
+      const passedAt = workedMs() + PASSING_MS;
+      while (!isOver() && workedMs() < passedAt) await sleep(POLL_MS);
       world.listener = () => Promise.resolve();
       await world.whole();
     }
@@ -122,14 +144,14 @@ async function answered(
   { command, payload, check }: Request,
   wanted: Deployment,
   before: Deployment | undefined,
+  callMs: number,
 ): Promise<void> {
-  const until = performance.now() + ANSWERED_MS;
+  const until = workedMs() + ANSWERED_MS;
   const isWrite = command === deploymentDeploy.name || command === deploymentUpdate.name;
-  for (;;) {
-    const from = performance.now();
-    let failure: Error | undefined;
+  for (let deadlineMs = callMs; ; ) {
+    let failure: RmbError | undefined;
     try {
-      const answer = await world.client.call({ twin: NODE_TWIN, command, payload, deadlineMs: CALL_MS });
+      const answer = await told(world, { command, payload, deadlineMs });
       if (check(Buffer.from(answer).toString())) {
         if (isWrite) expectWhole(world, wanted, wanted);
         return;
@@ -138,12 +160,29 @@ async function answered(
       if (!(error instanceof RmbError)) throw error;
       failure = error;
     }
-    const took = performance.now() - from;
-    if (took > CALL_MS + LATE_MS) throw new Error(`${command} was told after ${took.toFixed()} ms how it ended`);
     // The same as a client finds when it looks before it sends again.
     if (isWrite && expectWhole(world, wanted, before)) return;
-    if (performance.now() > until) throw new Error(`${command} was not answered: ${failure?.message}`);
+    if (workedMs() > until) throw new Error(`${command} was not answered: ${failure?.message}`);
+    if (failure?.kind === 'timeout') deadlineMs = Math.min(2 * deadlineMs, LONGEST_CALL_MS);
     await sleep(POLL_MS);
+  }
+}
+
+/** How a call ended. Throws where it does not tell in time, by a timer of the same process: a machine may stand still. */
+async function told(
+  world: GatewayWorld,
+  call: { readonly command: string; readonly payload: string; readonly deadlineMs: number },
+): Promise<Uint8Array> {
+  const mostMs = call.deadlineMs + LATE_MS;
+  const ended = new AbortController();
+  const late = sleep(mostMs, undefined, { signal: ended.signal }).then(() =>
+    Promise.reject(new Error(`${call.command} has not told after ${mostMs} ms how it ended`)),
+  );
+  late.catch(() => undefined);
+  try {
+    return await Promise.race([world.client.call({ twin: NODE_TWIN, ...call }), late]);
+  } finally {
+    ended.abort();
   }
 }
 
@@ -160,9 +199,9 @@ function expectWhole(world: GatewayWorld, wanted: Deployment, before: Deployment
 }
 
 async function rest(isSo: () => boolean, what: string): Promise<void> {
-  const until = performance.now() + REST_MS;
+  const until = workedMs() + REST_MS;
   while (!isSo()) {
-    if (performance.now() > until) throw new Error(`not in time: ${what}`);
+    if (workedMs() > until) throw new Error(`not in time: ${what}`);
     await sleep(POLL_MS);
   }
 }

@@ -26,7 +26,7 @@ const { values } = parseArgs({
 const folder = mkdtempSync(join(tmpdir(), 'gn-way-'));
 const failures: string[] = [];
 const missed: string[] = [];
-let [worlds, hit, lives] = [0, 0, 0];
+let [worlds, tried, hit, lives] = [0, 0, 0, 0];
 const until = performance.now() + Number(values.seconds) * 1000;
 
 async function inWorld<T>(work: (world: GatewayWorld) => Promise<T>): Promise<T> {
@@ -50,6 +50,7 @@ async function hitThem(queues: readonly Hit[][]): Promise<void> {
         lives += 1;
         try {
           const left = await live(world, contract, hits);
+          tried += hits.length;
           missed.push(...left.map(say));
           hit += hits.length - left.length;
         } catch (error) {
@@ -83,7 +84,16 @@ try {
   const queues = PHASES.map((phase) => chosen.filter((one) => one.phase === phase));
   await Promise.all(Array.from({ length: Math.min(SIDE_BY_SIDE, chosen.length) }, () => hitThem(queues)));
   const seconds = Math.round(process.cpuUsage().user / 1e6);
-  const numbers = { points: all.length, chosen: chosen.length, hit, missed, lives, seconds, failures: failures.length };
+  const numbers = {
+    points: all.length,
+    chosen: chosen.length,
+    tried,
+    hit,
+    missed,
+    lives,
+    seconds,
+    failures: failures.length,
+  };
   writeSync(1, `${JSON.stringify(numbers)}\n`);
 } finally {
   rmSync(folder, { recursive: true, force: true, maxRetries: 3 });
