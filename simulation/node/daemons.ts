@@ -25,6 +25,7 @@ import { Machines } from '../../modules/vmd/machines.ts';
 import { vmdService } from '../../modules/vmd/service.ts';
 import { type DaemonDefinition, defineDaemon } from '../../modules/zbus/daemon.ts';
 import type { SimulatedMachineSize } from '../options.ts';
+import { publicConfig } from './public-config.ts';
 
 type Daemon = DaemonDefinition<readonly []>;
 
@@ -48,7 +49,7 @@ export function simulatedNetworkd(host: SimulatedHost): Daemon {
   return defineDaemon({
     name: 'networkd',
     module: 'network',
-    start: async ({ server, log, metrics, root }) => {
+    start: async ({ server, bus, log, metrics, root }) => {
       const opened = openSimulatedLinks(join(root, 'links.json'), host, root);
       const fabric = metrics.driver('fabric', opened.fabric);
       const links = { ...opened, fabric, taps: metrics.driver('taps', opened.taps) };
@@ -58,7 +59,10 @@ export function simulatedNetworkd(host: SimulatedHost): Daemon {
       const ports = new WireguardPorts(async () => new Set());
       const networks = new Networks({ store, ports, fabric: links.fabric, taps: links.taps, log });
       await networks.adopt();
-      server.serve(network, networkService({ networks, taps: links.taps, ports, host: links.host, log }));
+      server.serve(network, {
+        ...networkService({ networks, taps: links.taps, ports, host: links.host, log }),
+        GetPublicConfig: (_args, { signal }) => publicConfig(bus, { signal, deadlineMs: ASK_DEADLINE_MS }),
+      });
       server.serve(networkInventory, networkInventoryService({ networks, taps: links.taps }));
       // A change that the operator had refused at the start is not refused for ever.
       let mending: Promise<void> = Promise.resolve();

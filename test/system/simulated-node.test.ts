@@ -3,6 +3,7 @@ import { existsSync, readdirSync } from 'node:fs';
 import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { Identity } from '../../gateway/rmb/index.ts';
 import {
   capacityGet,
   debugDeploymentHealth,
@@ -11,6 +12,7 @@ import {
   deploymentList,
   GiB,
   networkInterfaces,
+  networkPublicConfig,
   networkWireguardPorts,
   statisticsGet,
   storagePools,
@@ -106,6 +108,25 @@ describe('a simulated node', { timeout: 180_000 }, () => {
       expect(JSON.parse(await readFile(join(node.state, file), 'utf8'))).toEqual(empty);
     }
     expect(readdirSync(join(node.state, 'flistd/mnt'))).toEqual([]);
+  });
+
+  it('has the public configuration that its farmer gave it on the chain', async () => {
+    await expect(tenant.ask(networkPublicConfig)).rejects.toThrow('no public configuration');
+    const { farmer, node: facts } = JSON.parse(await readFile(join(node.state, 'client.json'), 'utf8'));
+    const acting = tenant.chain.actingAs(await Identity.fromSecret(farmer.mnemonic, farmer.key_type));
+    const ip4 = { ip: '185.206.122.33/24', gw: '185.206.122.1' };
+    const write = (config: object | null) =>
+      acting.submit({ pallet: 'tfgridModule', method: 'addNodePublicConfig', args: [facts.farm, facts.id, config] });
+    await write({ ip4, ip6: null, domain: 'gateway.example.com' });
+    await expect
+      .poll(() => tenant.ask(networkPublicConfig).catch(() => undefined))
+      .toEqual({
+        ...{ type: '', ipv4: ip4.ip, gw4: ip4.gw, ipv6: '', gw6: '', domain: 'gateway.example.com' },
+      });
+    await write(null);
+    await expect
+      .poll(() => tenant.ask(networkPublicConfig).catch((error: Error) => error.message))
+      .toContain('no public configuration');
   });
 
   it('refuses what the pretended machine has no room for, with the numbers', async () => {
