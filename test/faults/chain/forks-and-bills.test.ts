@@ -44,7 +44,7 @@ const listening = new AbortController();
 
 async function person(secret: string, relay: string): Promise<ChainClient> {
   const key = await Identity.fromSecret(secret, 'ed25519');
-  const client = await ChainClient.connect({ endpoints: [running.url], identity: key, deadlineMs: 20_000 });
+  const client = await ChainClient.connect({ endpoints: [running.url], identity: key, deadlineMs: 60_000 });
   clients.push(client);
   await client.endow();
   await client.ensureTwin({ relay });
@@ -142,9 +142,10 @@ beforeAll(async () => {
     if (found.NodeID !== nodeId) throw new Error(`node ${found.NodeID}: ${output.join('')}`);
   }, PATIENCE);
   provisiond = await stand.startHere({
-    contractWaitMs: 2_000,
+    contractWaitMs: 20_000,
     contractLimits: {
       intervalMs: 300,
+      backlogMs: 300,
       retryMs: 50,
       confirmDelayMs: 100,
       removalsPerRun: 10,
@@ -158,7 +159,7 @@ beforeAll(async () => {
     }
   })().catch(() => undefined);
   await control('dev_stall', { finality: true });
-}, 60_000);
+}, 120_000);
 
 afterAll(async () => {
   listening.abort();
@@ -192,7 +193,7 @@ describe('a deployment', () => {
     await finalized();
     await expect.poll(() => isHeld(id), PATIENCE).toBe(false);
     await expect.poll(() => told, PATIENCE).toContain(`cancelled ${id}`);
-  }, 60_000);
+  }, 120_000);
 
   it('ends by a cancellation whose block nobody can read any more', async () => {
     const id = await deployed([networkWorkload('net1')]);
@@ -209,7 +210,7 @@ describe('a deployment', () => {
     await expect.poll(() => told, PATIENCE).toContain(`cancelled ${id}`);
     await expect.poll(() => isHeld(id), PATIENCE).toBe(false);
     running.chain.setPaused(false);
-  }, 60_000);
+  }, 120_000);
 
   it('pauses when its owner cannot pay, goes on when he can, ends when the grace is over', async () => {
     const id = await deployed(fullDeployment());
@@ -227,13 +228,14 @@ describe('a deployment', () => {
     expect((await user.account(user.publicKey)).data.free).toBe(EXISTENTIAL_DEPOSIT);
     await finalized();
     await expect.poll(() => of(id).vm1, PATIENCE).toBe('paused');
-    expect(told).toContain(`grace_started ${id}`);
+    // The test hears of it on a line of its own.
+    await expect.poll(() => told, PATIENCE).toContain(`grace_started ${id}`);
 
     await farmer.transfer(user.publicKey, 1500n * TFT);
     await bill(id, 0);
     await finalized();
     await expect.poll(() => of(id).vm1, PATIENCE).toBe('ok');
-    expect(told).toContain(`grace_ended ${id}`);
+    await expect.poll(() => told, PATIENCE).toContain(`grace_ended ${id}`);
 
     await spend();
     await expect.poll(isOverdrawn, PATIENCE).toBe(true);
@@ -243,5 +245,5 @@ describe('a deployment', () => {
     await finalized();
     await expect.poll(() => isHeld(id), PATIENCE).toBe(false);
     expect(await user.contract(id)).toBeUndefined();
-  }, 60_000);
+  }, 120_000);
 });

@@ -15,6 +15,7 @@ interface Summary {
   readonly points: number;
   readonly chosen: number;
   readonly hit: number;
+  readonly left: number;
   readonly faults: Readonly<Record<string, number>>;
   readonly failures: number;
 }
@@ -35,8 +36,7 @@ export async function expectPromisesKept(share: number): Promise<void> {
   expect(summary.failures).toBe(0);
   expect(summary.points).toBeGreaterThan(10_000);
   expect(summary.chosen).toBe(POINTS / SHARES);
-  // What a machine that is busier than another does in another order does not come by.
-  expect(summary.hit).toBeGreaterThan(0.9 * summary.chosen);
+  expectHit(summary);
   // Points that all are hit in one way would show little.
   expect(Object.keys(summary.faults).length).toBeGreaterThan(14);
 }
@@ -45,5 +45,13 @@ export async function expectPromisesKept(share: number): Promise<void> {
 export async function expectPromisesKeptTwice(): Promise<void> {
   const summary = await run('--doubled', '--count', `${DOUBLED}`);
   expect(summary.failures).toBe(0);
-  expect(summary.hit).toBeGreaterThan(0.9 * DOUBLED);
+  expectHit(summary);
+}
+
+/** A machine that is slower than another has its time over before all of them. */
+function expectHit({ chosen, hit, left }: Summary): void {
+  const tried = chosen - left;
+  expect(tried).toBeGreaterThan(chosen / 4);
+  // What a machine that is busier than another does in another order does not come by.
+  expect(hit).toBeGreaterThan(0.9 * tried);
 }

@@ -7,7 +7,7 @@ import { Faults } from './faults.ts';
 import { World } from './world.ts';
 
 const SIDE_BY_SIDE = 6;
-const DEADLINE_MS = 15_000;
+const DEADLINE_MS = 30_000;
 
 export interface Tried {
   readonly tried: number;

@@ -14,6 +14,8 @@ export interface Outcome {
   readonly hit: number;
   /** Points that did not come by, twice: timing differs from run to run. */
   readonly missed: number;
+  /** Not tried when time was up. */
+  readonly left: number;
   readonly lived: number;
   readonly faults: Readonly<Partial<Record<Fault, number>>>;
   readonly failures: readonly string[];
@@ -116,7 +118,7 @@ class Explorer {
   end(): Outcome {
     this.#folders.remove();
     return {
-      ...{ hit: this.#hit, missed: this.#missed + this.#agenda.left, lived: this.#lived },
+      ...{ hit: this.#hit, missed: this.#missed, left: this.#agenda.left, lived: this.#lived },
       ...{ faults: this.#faults, failures: this.failures },
     };
   }

@@ -89,6 +89,7 @@ export class Orchestrator {
       engineLimits: LIMITS,
       contractLimits: {
         intervalMs: 60_000,
+        backlogMs: 60_000,
         retryMs: 10,
         confirmDelayMs: 3,
         removalsPerRun: 10,

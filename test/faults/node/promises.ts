@@ -9,7 +9,7 @@ import type { World } from './world.ts';
 
 const GIB = 1024 ** 3;
 const CACHE_BYTES = 5 * GIB;
-const REST_MS = 15_000;
+const REST_MS = 30_000;
 const LOOK_MS = 2;
 
 /** What a deployment has to come to. */

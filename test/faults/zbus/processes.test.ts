@@ -70,5 +70,5 @@ it('W1: no call of a killed process runs twice or is forgotten', async () => {
   for (const id of (await readFile(journal, 'utf8')).trim().split('\n')) ledger.runs(id);
   expect(ledger.faults()).toEqual([]);
   expect([...ledger.ends.keys()].toSorted()).toEqual(expect.arrayContaining(['answer', 'call_failed']));
-  await expect.poll(async () => (await peek.keys('work.*')).length, { timeout: 10_000 }).toBe(0);
+  await expect.poll(async () => (await peek.keys('work.*')).length).toBe(0);
 }, 120_000);

@@ -13,7 +13,7 @@ import type { Step } from './steps.ts';
 import { worker, workerService } from './worker.ts';
 
 const METHODS = { key: 'One', all: 'All', read: 'Look' } as const;
-const SETTLE_MS = 10_000;
+const SETTLE_MS = 20_000;
 const START_TRIES = 40;
 
 interface Serving {
@@ -163,11 +163,11 @@ class Run {
     await within(SETTLE_MS, 'clients and servers did not end', Promise.all(this.#ending));
     await this.#start();
     await this.#arrive();
-    const asked = this.ledger.follow('last', 5_000, () => this.#ask('read', 'last', 5_000));
+    const asked = this.ledger.follow('last', SETTLE_MS, () => this.#ask('read', 'last', SETTLE_MS));
     await within(SETTLE_MS, 'the module does not answer any more', asked);
     this.#leave();
     await Promise.all(this.#ending);
-    const giveUpAt = performance.now() + 2_000;
+    const giveUpAt = performance.now() + SETTLE_MS;
     let left = await this.#look();
     while (left.length > 0 && performance.now() < giveUpAt) {
       await sleep(5);
