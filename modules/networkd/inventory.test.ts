@@ -8,7 +8,7 @@ import { networkRequest, TestNode } from './testing/node.ts';
 const isRoot = process.getuid?.() === 0;
 const [owned, left, byHand] = ['mine', 'left', 'hand'].map((name) => networkId(7, name)) as [string, string, string];
 
-describe.skipIf(!isRoot)('the inventory of networks', () => {
+describe.skipIf(!isRoot)('the inventory of networks', { timeout: 120_000 }, () => {
   const node = new TestNode();
   const list = async (): Promise<string[]> => {
     const found = await node.bus.of(networkInventory).Owned({});
@@ -29,8 +29,8 @@ describe.skipIf(!isRoot)('the inventory of networks', () => {
     await node.startDaemon();
     await node.network.CreateNR({ wl: '7-1-mine', network: networkRequest(owned) });
     vm = await tapOf(owned, '7-1-vm');
-  }, 60_000);
-  afterAll(() => node.stop(), 60_000);
+  }, 120_000);
+  afterAll(() => node.stop(), 120_000);
 
   it('lists each with its owner, also after a start with nothing in memory', async () => {
     const whole = [`network ${owned} 7-1-mine`, `tap t-${vm} 7-1-vm`];
@@ -75,7 +75,7 @@ describe.skipIf(!isRoot)('the inventory of networks', () => {
     await remove('network', byHand);
     expect(await list()).toEqual([`network ${owned} 7-1-mine`, `tap t-${vm} 7-1-vm`]);
     expect(JSON.parse(await node.inventory())).toEqual(JSON.parse(before));
-  }, 60_000);
+  });
 
   it('W17: a network stays while machines of other deployments are on it, and goes with the last of them', async () => {
     const other = await tapOf(owned, '7-2-vm');
@@ -88,7 +88,7 @@ describe.skipIf(!isRoot)('the inventory of networks', () => {
     // Its own deployment's machine does not hold it.
     await node.network.DeleteNR({ wl: '7-1-mine' });
     expect(await list()).toEqual([]);
-  }, 60_000);
+  });
 
   it('refuses owners that are no workloads, and names that are none of its own', async () => {
     await expect(node.bus.of(networkInventory).Claim({ name: 'x', owner: 'a b' })).rejects.toThrow(/workload/);
