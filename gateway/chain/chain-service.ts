@@ -11,7 +11,8 @@ import { readReported, reportTraffic } from './node-reports.ts';
 import { ensureOwnNode } from './own-node.ts';
 import { type TwinText, type UpdateMode, updateModes } from './own-twin.ts';
 import type { ContractAt } from './reader.ts';
-import { settledContract } from './settled-contract.ts';
+import type { Contract } from './records.ts';
+import { SecondWitness } from './second-witness.ts';
 import type { ChainStore } from './store.ts';
 import { changedTwins } from './twin-events.ts';
 import { type EnsuredTwin, ensureOwnTwin } from './twin-update.ts';
@@ -51,9 +52,13 @@ export function chainService({
   say,
 }: ChainServiceOptions): Service<typeof chain> {
   const own = Buffer.from(client.publicKey).toString('hex');
+  const witness = new SecondWitness(client.connection, {
+    isLost: ({ contract, isEnding }) => !isEnding && isLostTo(contract, membership.known?.nodeId),
+    say,
+  });
   return {
     Contract: async ({ id }, { signal }) => {
-      const settled = await settledContract(client, id, { deadlineMs: READ_MS, signal });
+      const settled = await witness.contract(id, { deadlineMs: READ_MS, signal });
       const facts = contractFacts(id, settled);
       views.keep(contractKey(id), { value: settled.contract === null ? undefined : facts, block: settled.block });
       if (settled.isOver) return { ...facts, State: 'deleted' };
@@ -165,6 +170,13 @@ export function chainService({
 }
 
 type Facts = Infer<typeof ContractFacts>;
+
+/** Gone for good, or at another node than this one. */
+function isLostTo(contract: Contract | null, nodeId: number | undefined): boolean {
+  if (contract === null || contract.state.kind === 'deleted') return true;
+  const type = contract.contractType;
+  return type.kind === 'node' && nodeId !== undefined && type.nodeId !== nodeId;
+}
 
 const contractKey = (id: bigint): string => `contract/${id}`;
 

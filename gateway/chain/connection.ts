@@ -5,11 +5,18 @@ import type { ApiPromise } from '@polkadot/api';
 import type { ApiOptions } from '@polkadot/api/types';
 import type { Codec } from '@polkadot/types/types';
 import type { z } from 'zod';
-import { GridError } from '../../schemas/errors/index.ts';
+import { GridError, isGridError } from '../../schemas/errors/index.ts';
 import { waitReady } from '../rmb/wasm-crypto.ts';
-import { ENDPOINT_LIMITS, type EndpointLimits, type EndpointState, type Problem } from './endpoints.ts';
+import {
+  ENDPOINT_LIMITS,
+  type EndpointBook,
+  type EndpointLimits,
+  type EndpointState,
+  type Problem,
+} from './endpoints.ts';
 import { type CallLimits, typedFailure, within } from './failures.ts';
 import { type EndpointNews, EndpointProvider } from './provider.ts';
+import { VisitedEndpoint } from './visit.ts';
 
 export interface ConnectionOptions {
   /** `ws://` or `wss://` URLs, the preferred one first. One is in use at a time. */
@@ -41,9 +48,24 @@ export function read<T extends z.ZodType>(
   return { pallet, item, keys, as: as as unknown as z.ZodType<z.output<T>> };
 }
 
-type Results<R extends readonly Read<unknown>[]> = { -readonly [K in keyof R]: R[K] extends Read<infer T> ? T : never };
+export type Results<R extends readonly Read<unknown>[]> = {
+  -readonly [K in keyof R]: R[K] extends Read<infer T> ? T : never;
+};
+
+/** Where storage is read: the connection, or another endpoint during a visit. */
+export interface BlockReads {
+  /** Hash of the best block, or of the newest final one. */
+  blockHash(kind: 'best' | 'final', limits?: CallLimits): Promise<string>;
+  /** Several storage entries as of one block. Without `at`, of the best block. */
+  read<const R extends readonly Read<unknown>[]>(reads: R, limits?: CallLimits, at?: string): Promise<Results<R>>;
+  /** @throws GridError `chain_behind` for a final block that is older than one seen before */
+  requireFinal(number: number): void;
+}
 
 const DEADLINE_MS = 30_000;
+/** Milliseconds until another endpoint that is asked besides must have answered. */
+const VISIT_MS = 4_000;
+type Misfit = NonNullable<EndpointBook['misfit']>;
 
 // As CommonJS a third of the time: see gateway/rmb/wasm-crypto.ts.
 const require = createRequire(import.meta.url);
@@ -51,7 +73,7 @@ const require = createRequire(import.meta.url);
 /** The chain's own signed extension adds no bytes; the library wants to be told. */
 const signedExtensions = { ContractIdProvides: { extrinsic: {}, payload: {} } };
 
-export class ChainConnection {
+export class ChainConnection implements BlockReads {
   readonly endpoints: readonly string[];
   readonly deadlineMs: number;
   readonly #provider: EndpointProvider;
@@ -143,7 +165,7 @@ export class ChainConnection {
 
   /** Hash of the chain's block 0, once it was asked or where it was given. */
   get genesis(): string | undefined {
-    return this.#provider.genesis;
+    return this.#provider.origin.genesis;
   }
 
   /** What is known of each endpoint, in the order of preference. */
@@ -172,17 +194,18 @@ export class ChainConnection {
   async #waitReady(): Promise<ApiPromise> {
     const api = await this.#opening;
     while (!this.isConnected) {
-      const foreign = this.#provider.book.foreignGenesis;
-      if (foreign !== undefined) {
-        throw new GridError('chain_genesis', {
-          endpoint: foreign.url,
-          expected: this.#provider.genesis ?? '',
-          found: foreign.found,
-        });
-      }
+      const { misfit } = this.#provider.book;
+      if (misfit !== undefined) throw this.#misfitError(misfit);
       await this.#change.promise;
     }
     return api;
+  }
+
+  #misfitError({ url: endpoint, problem, found }: Misfit): GridError {
+    const { genesis = '', first = '' } = this.#provider.origin;
+    return problem === 'restarted'
+      ? new GridError('chain_restarted', { endpoint, expected: first, found: found.first })
+      : new GridError('chain_genesis', { endpoint, expected: genesis, found: found.genesis });
   }
 
   /** Runs one exchange with the chain under a deadline, with typed failures. */
@@ -194,6 +217,27 @@ export class ChainConnection {
       return await within(what, exchange(api), Math.max(1, giveUpAt - Date.now()), limits.signal);
     } catch (error) {
       throw typedFailure(what, this.endpoints, error);
+    }
+  }
+
+  /**
+   * Visits the endpoints that are not in use, all at once, for `work`; the first that may be used and answers
+   * decides. Undefined where there is none. @throws GridError `chain_behind` where those that answer are older
+   * than block `since`
+   */
+  async elsewhere<T>(
+    since: number,
+    limits: CallLimits,
+    work: (visited: VisitedEndpoint) => Promise<T>,
+  ): Promise<T | undefined> {
+    const api = await this.api('its runtime', limits);
+    try {
+      return await this.#provider.elsewhere((line) => work(new VisitedEndpoint(line, api, since)), VISIT_MS);
+    } catch (error) {
+      const failures: unknown[] = error instanceof AggregateError ? error.errors : [error];
+      const behind = failures.find((one) => isGridError(one, 'chain_behind'));
+      if (behind !== undefined) throw behind;
+      return undefined;
     }
   }
 
@@ -267,7 +311,7 @@ export async function storageAt(api: ApiPromise, hash: string): Promise<ApiPromi
 }
 
 /** The decorated storage entry; a runtime without it is another kind of chain. */
-function entryOf(storage: ApiPromise['query'], { pallet, item }: Read<unknown>): object {
+export function entryOf(storage: ApiPromise['query'], { pallet, item }: Read<unknown>): object {
   const entry = storage[pallet]?.[item]?.creator;
   if (entry === undefined)
     throw new GridError('chain_unsupported', { what: `storage ${pallet}.${item} of this chain` });

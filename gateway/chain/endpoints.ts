@@ -33,13 +33,19 @@ export const ENDPOINT_LIMITS: EndpointLimits = {
 };
 
 /** Why an endpoint is not used. `lost` is every failure of its socket. */
-export type Problem = 'lost' | 'silent' | 'lagging' | 'syncing' | 'pruned' | 'genesis' | 'runtime';
+export type Problem = 'lost' | 'silent' | 'lagging' | 'syncing' | 'pruned' | 'genesis' | 'restarted' | 'runtime';
+
+/** By which a chain is known again. */
+export interface ChainOrigin {
+  /** Hex hash of block 0; the same for every development chain that begins from zero. */
+  readonly genesis: string;
+  /** Hex hash of block 1, empty where it is not final yet or the endpoint does not tell. */
+  readonly first: string;
+}
 
 /** What an endpoint said when it was asked whether it may be used. */
-export interface Verdict {
+export interface Verdict extends ChainOrigin {
   readonly problem: Problem | undefined;
-  /** Hex hash of its block 0. */
-  readonly genesis: string;
   /** Number of its newest final block. */
   readonly final: number;
 }
@@ -58,7 +64,7 @@ interface Entry {
   problem: Problem | undefined;
   reason: string;
   final: number;
-  genesis: string;
+  origin: ChainOrigin;
   failures: number;
   retryAt: number;
   /** How often it was left lately. */
@@ -67,6 +73,9 @@ interface Entry {
 }
 
 const MOST_DROPS = 4;
+const UNKNOWN: ChainOrigin = { genesis: '', first: '' };
+/** What of a chain no endpoint may be used for, however long one waits. */
+const MISFITS: ReadonlySet<Problem | undefined> = new Set<Problem>(['genesis', 'restarted']);
 
 export class EndpointBook {
   readonly #entries: readonly Entry[];
@@ -78,7 +87,7 @@ export class EndpointBook {
   constructor(urls: readonly string[], limits: EndpointLimits) {
     this.#limits = limits;
     this.#entries = [...new Set(urls)].map((url) => ({
-      ...{ url, problem: undefined, reason: '', final: 0, genesis: '', failures: 0, retryAt: 0, drops: 0 },
+      ...{ url, problem: undefined, reason: '', final: 0, origin: UNKNOWN, failures: 0, retryAt: 0, drops: 0 },
       leftAt: Number.NEGATIVE_INFINITY,
     }));
   }
@@ -107,9 +116,10 @@ export class EndpointBook {
     return final < this.#best - this.#limits.lagBlocks;
   }
 
-  /** The first that may be tried now. */
+  /** The first that may be tried now; those whose last answer was good stand before those that nobody knows to be. */
   due(now: number): string | undefined {
-    return this.#entries.find(({ retryAt }) => retryAt <= now)?.url;
+    const due = this.#entries.filter(({ retryAt }) => retryAt <= now);
+    return (due.find(isGood) ?? due[0])?.url;
   }
 
   /** When the next may be tried. */
@@ -123,22 +133,23 @@ export class EndpointBook {
     return behind.sort((one, other) => other.final - one.final)[0]?.url;
   }
 
-  /** The genesis found, where every endpoint serves another chain than asked for. */
-  get foreignGenesis(): { readonly url: string; readonly found: string } | undefined {
+  /** What was found where every endpoint serves another chain than asked for, or one that began anew. */
+  get misfit(): { readonly url: string; readonly problem: Problem; readonly found: ChainOrigin } | undefined {
     const [first] = this.#entries;
-    if (first === undefined || this.#entries.some(({ problem }) => problem !== 'genesis')) return undefined;
-    return { url: this.#entries.map(({ url }) => url).join(', '), found: first.genesis };
+    if (first?.problem === undefined || this.#entries.some(({ problem }) => !MISFITS.has(problem))) return undefined;
+    return { url: this.#entries.map(({ url }) => url).join(', '), problem: first.problem, found: first.origin };
   }
 
   /** Its answers to the questions of a survey or a start. */
-  judged(url: string, { problem, genesis, final }: Verdict, reason: string, now: number): void {
+  judged(url: string, { problem, genesis, first, final }: Verdict, reason: string, now: number): void {
     const entry = this.#of(url);
-    entry.genesis = genesis;
+    entry.origin = { genesis, first };
     entry.final = final;
     if (problem !== undefined) this.failed(url, problem, reason, now);
     else {
       entry.problem = undefined;
       entry.reason = '';
+      entry.retryAt = 0;
       this.finalSeen(final);
     }
   }
@@ -181,8 +192,8 @@ export class EndpointBook {
     this.failed(url, problem, reason, now);
   }
 
-  genesisOf(url: string): string {
-    return this.#of(url).genesis;
+  originOf(url: string): ChainOrigin {
+    return this.#of(url).origin;
   }
 
   /** The others, in the order of preference. */
@@ -199,10 +210,7 @@ export class EndpointBook {
     const present = this.#entries[current];
     if (present === undefined) return undefined;
     const isBad = this.isLagging(present.final);
-    const good = this.#entries.filter(
-      ({ url, problem, final, genesis }) =>
-        url !== present.url && genesis !== '' && problem === undefined && !this.isLagging(final),
-    );
+    const good = this.#entries.filter((entry) => entry !== present && isGood(entry) && !this.isLagging(entry.final));
     if (isBad) return good[0]?.url;
     const { returnMs } = this.#limits;
     return good.find(
@@ -216,4 +224,9 @@ export class EndpointBook {
     if (entry === undefined) throw new Error(`no endpoint ${url}`);
     return entry;
   }
+}
+
+/** Was asked, and may be used by what it said. */
+function isGood({ problem, origin }: Entry): boolean {
+  return problem === undefined && origin.genesis !== '';
 }

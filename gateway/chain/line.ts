@@ -53,6 +53,7 @@ export class EndpointLine {
   #last = 0;
   #answeredAt = 0;
   #ended: string | undefined;
+  #stopListening: (() => void) | undefined;
 
   private constructor(url: string, options: LineOptions) {
     this.url = url;
@@ -63,7 +64,7 @@ export class EndpointLine {
     this.#socket.on('close', (code) => this.end(`closed with code ${code}`));
   }
 
-  /** A line that is open. Throws an `Error` that says why it is not. */
+  /** A line that is open. The signal ends it, also later. Throws an `Error` that says why it is not. */
   static async open(url: string, options: LineOptions, signal?: AbortSignal): Promise<EndpointLine> {
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     let closed = (reason: string): void => reject(new Error(`disconnected from ${url}: ${reason}`));
@@ -71,6 +72,8 @@ export class EndpointLine {
     line.#socket.once('open', resolve);
     const aborted = (): void => line.end('given up');
     signal?.addEventListener('abort', aborted, { once: true });
+    line.#stopListening = () => signal?.removeEventListener('abort', aborted);
+    if (signal?.aborted === true) aborted();
     // The handshake has a limit of its own, the TCP connection before it has none.
     const timer = setTimeout(() => line.end(`not open within ${options.connectMs} ms`), options.connectMs);
     try {
@@ -79,7 +82,6 @@ export class EndpointLine {
       return line;
     } finally {
       clearTimeout(timer);
-      signal?.removeEventListener('abort', aborted);
     }
   }
 
@@ -119,6 +121,7 @@ export class EndpointLine {
   end(reason: string): void {
     if (this.#ended !== undefined) return;
     this.#ended = reason;
+    this.#stopListening?.();
     // The socket of an endpoint that is silent would wait for its goodbye.
     this.#socket.terminate();
     for (const { reject, timer } of this.#pending.values()) {

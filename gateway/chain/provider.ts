@@ -6,10 +6,10 @@ import { EventEmitter } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ApiOptions } from '@polkadot/api/types';
 import { LRUCache } from 'lru-cache';
-import { EndpointBook, type EndpointLimits, type EndpointState, type Problem } from './endpoints.ts';
+import { type ChainOrigin, EndpointBook, type EndpointLimits, type EndpointState, type Problem } from './endpoints.ts';
 import { EndpointLine, type Notice } from './line.ts';
 import { Subscriptions } from './subscriptions.ts';
-import { type Finding, newestFinal, vet } from './vet.ts';
+import { type Finding, firstBlock, newestFinal, vet } from './vet.ts';
 
 type Provider = NonNullable<ApiOptions['provider']>;
 
@@ -47,7 +47,8 @@ export class EndpointProvider implements Provider {
   readonly #subscriptions = new Subscriptions();
   readonly #answers = new LRUCache<string, Promise<unknown>>({ max: CACHED_ANSWERS });
   readonly #stopping = new AbortController();
-  #genesis: string | undefined;
+  /** What every endpoint's chain must begin with, as far as it is known. */
+  #origin: Partial<ChainOrigin>;
   #line: EndpointLine | undefined;
   /** Why the line in use is being ended; a loss of its own otherwise. */
   #leaving: { readonly problem: Problem | undefined; readonly reason: string } | undefined;
@@ -55,7 +56,7 @@ export class EndpointProvider implements Provider {
 
   constructor(options: ProviderOptions) {
     this.#options = options;
-    this.#genesis = options.genesis;
+    this.#origin = options.genesis === undefined ? {} : { genesis: options.genesis };
     this.book = new EndpointBook(options.endpoints, options.limits);
     // One for each kind of event of every interface of the library.
     this.#events.setMaxListeners(0);
@@ -69,9 +70,9 @@ export class EndpointProvider implements Provider {
     return this.#line?.url;
   }
 
-  /** Hash of block 0 that every endpoint must have; undefined until one was in use, where none was given. */
-  get genesis(): string | undefined {
-    return this.#genesis;
+  /** What every endpoint's chain must begin with: what was given, then what the first one in use had. */
+  get origin(): Partial<ChainOrigin> {
+    return this.#origin;
   }
 
   get states(): EndpointState[] {
@@ -201,10 +202,14 @@ export class EndpointProvider implements Provider {
   readonly #closed = new Map<string, () => void>();
 
   async #vet(line: EndpointLine): Promise<Finding> {
-    const finding = await vet(line, this.book, this.#genesis);
+    const finding = await vet(line, this.book, this.#origin);
     this.book.judged(line.url, finding, finding.reason, performance.now());
-    if (this.book.foreignGenesis !== undefined) this.#events.emit('misfit');
+    if (this.book.misfit !== undefined) this.#events.emit('misfit');
     return finding;
+  }
+
+  #keepTo({ genesis, first }: ChainOrigin): void {
+    this.#origin = { genesis, ...(first === '' ? {} : { first }), ...this.#origin };
   }
 
   #refused(url: string, error: unknown): void {
@@ -224,7 +229,7 @@ export class EndpointProvider implements Provider {
     const ended = Promise.withResolvers<void>();
     this.#closed.set(url, ended.resolve);
     if (!line.isOpen) ended.resolve();
-    this.#genesis ??= this.book.genesisOf(url);
+    this.#keepTo(this.book.originOf(url));
     this.#line = line;
     this.#leaving = undefined;
     this.book.used(url);
@@ -261,6 +266,9 @@ export class EndpointProvider implements Provider {
       try {
         const { number } = await newestFinal(line, Math.min(answerMs, 2 * probeMs));
         this.book.progressed(line.url, number);
+        if (this.#origin.first === undefined) {
+          this.#keepTo({ ...this.book.originOf(line.url), first: await firstBlock(line, number) });
+        }
       } catch {
         // A line that is silent has ended by this; an answer that was an error is judged by the next survey.
       }
@@ -279,21 +287,22 @@ export class EndpointProvider implements Provider {
       if (final !== moved.final) moved = { final, at: now };
       const isStill = now - moved.at >= stallMs;
       if (now < dueAt && !isStill && !this.book.isLagging(final)) continue;
-      for (const url of this.book.others) await this.#ask(url, signal);
+      await Promise.all(this.book.others.map((url) => this.#ask(url, signal)));
       dueAt = performance.now() + surveyMs;
       if (isStill) moved = { final, at: performance.now() };
       const better = this.book.better(performance.now());
-      if (better !== undefined && !signal.aborted) await this.#switch(better, signal);
+      if (better !== undefined && !signal.aborted) await this.#returnTo(better, signal);
     }
   }
 
-  /** A short visit to an endpoint that is not in use. */
+  /** A short visit to an endpoint that is not in use. The one in use is left for it at once where that lags. */
   async #ask(url: string, signal: AbortSignal): Promise<void> {
     if (signal.aborted) return;
     let line: EndpointLine | undefined;
     try {
       line = await EndpointLine.open(url, this.#options.limits, signal);
       await this.#vet(line);
+      this.#leaveLaggard(signal);
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
       if (!signal.aborted) this.book.failed(url, 'lost', reason, performance.now());
@@ -302,13 +311,40 @@ export class EndpointProvider implements Provider {
     }
   }
 
-  /** Leaves the endpoint in use: at once when it is bad, when nobody waits for it otherwise. */
-  async #switch(better: string, signal: AbortSignal): Promise<void> {
-    const final = this.book.states.find(({ inUse }) => inUse)?.final ?? 0;
-    if (this.book.isLagging(final)) {
-      this.#end('lagging', `its final block is ${final}, ${better} has ${this.book.best}`);
-      return;
+  /**
+   * Work on a line to each of the others, side by side: the first that may be used and does not fail. Throws
+   * an `AggregateError` where none is that in time.
+   */
+  async elsewhere<T>(work: (line: EndpointLine) => Promise<T>, withinMs: number): Promise<T> {
+    const over = new AbortController();
+    const signal = AbortSignal.any([over.signal, this.#stopping.signal, AbortSignal.timeout(withinMs)]);
+    try {
+      return await Promise.any(
+        this.book.others.map(async (url) => {
+          const line = await EndpointLine.open(url, this.#options.limits, signal);
+          try {
+            const { problem, reason } = await this.#vet(line);
+            if (problem !== undefined) throw new Error(`${url}: ${reason}`);
+            return await work(line);
+          } finally {
+            line.end('asked');
+          }
+        }),
+      );
+    } finally {
+      over.abort();
     }
+  }
+
+  #leaveLaggard(signal: AbortSignal): void {
+    const final = this.book.states.find(({ inUse }) => inUse)?.final ?? 0;
+    const better = this.book.better(performance.now());
+    if (signal.aborted || better === undefined || !this.book.isLagging(final)) return;
+    this.#end('lagging', `its final block is ${final}, ${better} has ${this.book.best}`);
+  }
+
+  /** Leaves the endpoint in use for an earlier one, when nobody waits for it. */
+  async #returnTo(better: string, signal: AbortSignal): Promise<void> {
     const giveUpAt = performance.now() + QUIET_MS;
     while (performance.now() < giveUpAt) {
       if (this.#line?.waiting === 0 && !this.#subscriptions.hasTransactions) {

@@ -1,5 +1,5 @@
 /** Questions about twins, farms, nodes and contracts. Reads are of the best block unless told. */
-import { type ChainConnection, type Read, read } from './connection.ts';
+import { type BlockReads, type ChainConnection, type Read, read } from './connection.ts';
 import type { CallLimits } from './failures.ts';
 import { type Account, type Contract, type Farm, type Node, type NodePower, records, type Twin } from './records.ts';
 
@@ -20,10 +20,10 @@ export interface At<T> {
   readonly block: number;
 }
 
-export class ChainReader {
-  readonly connection: ChainConnection;
+export class ChainReader<C extends BlockReads = ChainConnection> {
+  readonly connection: C;
 
-  constructor(connection: ChainConnection) {
+  constructor(connection: C) {
     this.connection = connection;
   }
 

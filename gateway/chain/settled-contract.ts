@@ -1,4 +1,5 @@
 /** A contract as the node may act on it: it is gone only where a final block says so. */
+import type { BlockReads } from './connection.ts';
 import type { CallLimits } from './failures.ts';
 import type { ChainReader, ContractAt } from './reader.ts';
 
@@ -13,7 +14,7 @@ const isThere = ({ contract }: ContractAt): boolean => contract !== null && cont
 
 /** @throws GridError `chain_behind` when an endpoint that lags misses the contract */
 export async function settledContract(
-  reader: ChainReader,
+  reader: ChainReader<BlockReads>,
   id: bigint,
   limits: CallLimits = {},
 ): Promise<SettledContract> {

@@ -129,7 +129,10 @@ export const chain = defineInterface({
   object: 'chain',
   version: '0.1.0',
   methods: {
-    /** As the chain has it now; fails while that cannot be asked. */
+    /**
+     * As the chain has it now; fails while that cannot be asked. One that was gone, or at another node, is read
+     * of another endpoint when it is asked for again, where there is one that answers.
+     */
     Contract: { args: { id: uint64 }, returns: [ContractFacts], fails: true, order: 'read' },
     /**
      * At most 500 contracts as of one final block, in the order asked for. While the chain cannot be asked: those

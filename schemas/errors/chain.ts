@@ -142,4 +142,13 @@ export const chainErrors = {
     message: (d) => `the chain's endpoint lags: its final block is ${d.block}, ${d.known} is known to be final`,
     remedy: 'wait until the endpoint has caught up, or name another',
   }),
+  chain_restarted: entry({
+    number: 7014,
+    stage: 'chain',
+    fault: 'operator',
+    retryable: false,
+    details: z.object({ endpoint: z.string(), expected: z.string(), found: z.string() }),
+    message: (d) => `${d.endpoint} serves a chain that began anew: its block 1 is ${d.found}, it was ${d.expected}`,
+    remedy: 'name an endpoint of the chain as it was, or start chaind again, which then begins anew with this one',
+  }),
 } as const;

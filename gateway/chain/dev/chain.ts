@@ -386,7 +386,8 @@ export class DevChain extends EventEmitter<ChainEvents> {
     const hash = this.#hashes.get(oldest);
     if (oldest > 0 && hash !== undefined) {
       this.#blocks.delete(hash);
-      this.#hashes.delete(oldest);
+      // Nodes keep every hash; the first tells this chain from one that began anew.
+      if (oldest > 1) this.#hashes.delete(oldest);
     }
     if (oldest > 0 && block.number % 64 === 0) this.state.prune(oldest);
   }
