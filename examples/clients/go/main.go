@@ -52,20 +52,14 @@ func must[T any](value T, err error) T {
 
 func pointer[T any](value T) *T { return &value }
 
-func workload(name string, kind grid.WorkloadType, data any) grid.Workload {
-	return grid.Workload{Name: name, Type: kind, Data: pointer(generic(data))}
-}
-
 func machine(twin uint32, wireguardKey string) grid.Deployment {
-	signers := grid.SignatureRequirement{WeightRequired: pointer[uint64](1)}
-	signers.Requests = []grid.SignatureRequest{{TwinId: twin, Weight: pointer[uint64](1)}}
+	signers := grid.SignatureRequirement{WeightRequired: pointer[uint64](1), Requests: []grid.SignatureRequest{{TwinId: twin, Weight: pointer[uint64](1)}}}
 	network := grid.Network{IpRange: "10.20.0.0/16", Subnet: "10.20.2.0/24", WireguardPrivateKey: wireguardKey, WireguardListenPort: pointer[uint16](4242)}
-	vm := grid.ZMachine{ComputeCapacity: grid.MachineCapacity{Cpu: 1, Memory: 1 << 30}, Env: &map[string]string{"SSH_KEY": "ssh-ed25519 AAAA me"}}
-	vm.Flist, vm.Entrypoint = pointer("https://hub.grid.tf/tf-official-apps/base:latest.flist"), pointer("/sbin/zinit init")
-	vm.Network.Interfaces = []grid.MachineInterface{{Network: "net", Ip: "10.20.2.5"}}
-	vm.Mounts = []grid.MachineMount{{Name: "disk", Mountpoint: "/data"}}
-	workloads := []grid.Workload{workload("net", "network", network), workload("disk", "zmount", grid.ZMount{Size: 10 << 30}), workload("vm", "zmachine", vm)}
-	return grid.Deployment{TwinId: twin, SignatureRequirement: signers, Workloads: workloads}
+	vm := grid.ZMachine{ComputeCapacity: grid.MachineCapacity{Cpu: 1, Memory: 1 << 30}, Env: &map[string]string{"SSH_KEY": "ssh-ed25519 AAAA me"}, Mounts: []grid.MachineMount{{Name: "disk", Mountpoint: "/data"}}}
+	vm.Flist, vm.Entrypoint, vm.Network.Interfaces = pointer("https://hub.grid.tf/tf-official-apps/base:latest.flist"), pointer("/sbin/zinit init"), []grid.MachineInterface{{Network: "net", Ip: "10.20.2.5"}}
+	net, disk, machine := generic(network), generic(grid.ZMount{Size: 10 << 30}), generic(vm)
+	return grid.Deployment{TwinId: twin, SignatureRequirement: signers, Workloads: []grid.Workload{
+		{Name: "net", Type: "network", Data: &net}, {Name: "disk", Type: "zmount", Data: &disk}, {Name: "vm", Type: "zmachine", Data: &machine}}}
 }
 
 // settled waits until nothing is left to do, and tells how the workloads are then.
@@ -99,8 +93,7 @@ func deploy(of facts, poll bool) {
 	ask := func(command string, payload, result any) error {
 		return client.Call(ctx, of.Node.Twin, "zos.deployment."+command, payload, result)
 	}
-	key := base64.StdEncoding.EncodeToString(must(ecdh.X25519().GenerateKey(rand.Reader)).Bytes())
-	d := machine(who.Twin, cmp.Or(os.Getenv("WIREGUARD_KEY"), key))
+	d := machine(who.Twin, cmp.Or(os.Getenv("WIREGUARD_KEY"), base64.StdEncoding.EncodeToString(must(ecdh.X25519().GenerateKey(rand.Reader)).Bytes())))
 	_, hash, message := challenge(d)
 	signature := hex.EncodeToString(must(identity.Sign(message)))
 	d.SignatureRequirement.Signatures = []grid.Signature{{TwinId: who.Twin, SignatureType: pointer("sr25519"), Signature: signature}}
@@ -108,7 +101,14 @@ func deploy(of facts, poll bool) {
 		panic(plan.Reasons[0].Message)
 	}
 	d.ContractId = grid.Uint64(must(chain.CreateNodeContract(identity, of.Node.Id, "", hash, 0, nil)))
-	defer func() { must(0, chain.CancelContract(identity, uint64(d.ContractId))) }()
+	defer func() {
+		must(0, chain.CancelContract(identity, uint64(d.ContractId)))
+		// Names, addresses and ports are free for the next client when the node has it no more.
+		isThis := func(one grid.Deployment) bool { return one.ContractId == d.ContractId }
+		for all := []grid.Deployment{d}; slices.ContainsFunc(all, isThis); time.Sleep(time.Second / 4) {
+			must(0, ask("list", nil, &all))
+		}
+	}()
 	must(0, ask("deploy", d, nil))
 	states := must(json.Marshal(settled(ask, d.ContractId, poll)))
 	fmt.Printf("{\"hash\": %q, \"contract\": %d, \"workloads\": %s}\n", hash, d.ContractId, states)

@@ -102,6 +102,9 @@ async function main(file) {
     const states = Object.fromEntries(now.map(({ name, result }) => [name, result.state]));
     if (Object.values(states).every((state) => state !== 'init')) {
       await (await chain.contracts.cancel({ id: contractId })).apply();
+      // Names, addresses and ports are free for the next client when the node has it no more.
+      const isThere = async () => (await ask('zos.deployment.list')).some((one) => one.contract_id === contractId);
+      while (Date.now() < until && (await isThere())) await sleep(100);
       return { hash, contractId, states };
     }
     if (Date.now() > until) throw new Error(`not settled: ${JSON.stringify(states)}`);

@@ -71,6 +71,10 @@ def deploy(facts, poll):
         print(json.dumps({"hash": digits, "contract": contract, "workloads": settled(ask, contract, poll)}))
     finally:
         transact("cancel_contract", contract_id=contract)
+        # Names, addresses and ports are free for the next client when the node has it no more.
+        until = time.monotonic() + 60
+        while time.monotonic() < until and any(one["contract_id"] == contract for one in ask("list", None) or []):
+            time.sleep(0.25)
 
 
 def check(vectors):

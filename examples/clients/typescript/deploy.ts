@@ -19,6 +19,7 @@ import {
   deploymentChanges,
   deploymentDeploy,
   deploymentHash,
+  deploymentList,
   deploymentPlan,
   deploymentWait,
   formatDeployment,
@@ -109,6 +110,9 @@ async function deploy(facts: z.output<typeof Facts>, poll: boolean): Promise<voi
     console.log(JSON.stringify({ hash, contract: Number(contract), workloads: await settled(contract) }));
   } finally {
     await chain.cancelContract(contract);
+    // Names, addresses and ports are free for the next client when the node has it no more.
+    const isThere = async () => (await ask(deploymentList, '')).some(({ contract_id }) => contract_id === contract);
+    for (const until = Date.now() + CALL_MS; Date.now() < until && (await isThere()); ) await sleep(250);
   }
 }
 
