@@ -94,7 +94,7 @@ interface BreakingLine {
   /** How often somebody asked to hear something. */
   readonly asked: () => number;
   readonly cut: () => void;
-  readonly close: () => Promise<unknown>;
+  readonly close: () => Promise<void>;
 }
 
 /** A line to the store that breaks in the place of the answer to those `SUBSCRIBE`s, the first is 1. */
@@ -138,7 +138,7 @@ async function lineThatBreaks(at: readonly number[]): Promise<BreakingLine> {
     cut,
     close: () => {
       cut();
-      return new Promise((resolve) => server.close(resolve));
+      return new Promise((resolve) => server.close(() => resolve()));
     },
   };
 }

@@ -31,7 +31,8 @@ export const NODE_TWIN = 3;
 const TENANT_TWIN = 7;
 const AWAY_MS = 10;
 const SYNC_MS = 1_000;
-const CONNECT_MS = 15_000;
+/** Nothing is told of how long a world takes to begin. */
+const CONNECT_MS = 60_000;
 const STOP_MS = 5_000;
 const GIB = 1024 ** 3;
 const HOST_MODULES = ['storage', 'network', 'flist', 'vmd', 'api-gateway'];
