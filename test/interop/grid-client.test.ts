@@ -7,7 +7,7 @@ import { webPort } from '../../cli/node/ports.ts';
 import { ChainClient } from '../../gateway/chain/client.ts';
 import { Identity, RmbClient, TwinCache } from '../../gateway/rmb/index.ts';
 import { deploymentGet, deploymentList, parseOutput } from '../../schemas/index.ts';
-import { differenceTo, holdings } from '../system/holdings.ts';
+import { differenceTo, restingHoldings } from '../system/holdings.ts';
 import { type Hub, openHub, packSite } from '../system/hub.ts';
 import { machinePage } from '../system/page.ts';
 import { isRoot, startTestNode, type TestNode } from '../system/test-node.ts';
@@ -77,7 +77,7 @@ describe.skipIf(!isRoot || !hasGridClient)('the official grid client and a whole
   };
 
   it('deploys, lists, adds a machine and cancels', { timeout: 180_000 }, async () => {
-    const before = await holdings(node.layout);
+    const before = await restingHoldings(node.layout);
     const [first, second] = ['web', 'second'].map((name) => machineWish(name, node.registration.nodeId, flist));
     const made = (await client.call('machines.deploy', { name: 'shop', network: NETWORK, machines: [first] })) as {
       contracts: { created: { contractId: number }[] };

@@ -43,7 +43,7 @@ describe.skipIf(!isRoot)('images that cannot become a machine', () => {
    * the machine fails with the message that is returned, and with the contract
    * all of that goes.
    */
-  const failure = async (flist: string, index = 1): Promise<string> => {
+  const failure = async (flist: string, index: number): Promise<string> => {
     const name = `x${index}`;
     const contract = await user.deploy(siteWorkloads(name, index, flist));
     const last = await user.settled(contract);
@@ -54,51 +54,108 @@ describe.skipIf(!isRoot)('images that cannot become a machine', () => {
     await user.cancel(contract);
     return message;
   };
-  const stage = (attempts: string, index = 1): string =>
+  const stage = (attempts: string, index: number): string =>
     `\\(stage flist, step 'image' of workload 'x${index}vm', attempts: ${attempts} in \\d+ ms\\)$`;
 
-  it('a server that is not there may come back, and is tried for a minute', { timeout: 300_000 }, async () => {
-    const nobody = await serveHttp(node.config, () => undefined);
-    await nobody.close();
-    expect(await failure(`${nobody.url}/none.fl`)).toMatch(
-      new RegExp(
-        `^failed to mount flist: ${user.twin}-\\d+-x1vm: fail to download flist: .*ECONNREFUSED.* \\('${nobody.url}/none.fl', 3 attempts\\) ${stage('\\d+')}`,
-      ),
-    );
-    await expectUnchanged(user, before);
+  // Each waits longer than it works.
+  describe.concurrent('side by side', { timeout: 300_000 }, () => {
+    it('a server that is not there may come back, and is tried for a minute', async () => {
+      const nobody = await serveHttp(node.config, () => undefined);
+      await nobody.close();
+      expect(await failure(`${nobody.url}/none.fl`, 1)).toMatch(
+        new RegExp(
+          `^failed to mount flist: ${user.twin}-\\d+-x1vm: fail to download flist: .*ECONNREFUSED.* \\('${nobody.url}/none.fl', 3 attempts\\) ${stage('\\d+', 1)}`,
+        ),
+      );
+    });
+
+    it('a corrupt block, and a block that is gone', async () => {
+      const corrupt = await packFile(hub, 'corrupt', 'a file that nobody packed before');
+      const block = await flipByte(join(hub.folder, 'corrupt.blocks'));
+      const holes = await packFile(hub, 'holes', 'another file that nobody packed before');
+      hub.intercept = (path, response) => {
+        if (!path.startsWith('/holes.blocks/')) return false;
+        response.writeHead(404).end();
+        return true;
+      };
+      const [flipped, gone] = await Promise.all([corrupt, holes].map((flist, at) => failure(flist, at + 2)));
+      hub.intercept = undefined;
+      expect(flipped).toMatch(
+        new RegExp(
+          `block ${block} from '${hub.url}/corrupt.blocks' is corrupt: .+; upload the block again, or pack the flist anew ${stage('1', 2)}`,
+        ),
+      );
+      expect(gone).toMatch(
+        new RegExp(
+          `block [0-9a-f]{64} does not exist at '${hub.url}/holes.blocks'; upload the block, or pack the flist anew ${stage('1', 3)}`,
+        ),
+      );
+    });
+
+    it('a flist that is not there', async () => {
+      const flist = `${hub.url}/no-such.fl`;
+      expect(await failure(flist, 4)).toMatch(
+        new RegExp(
+          `^failed to mount flist: ${user.twin}-\\d+-x4vm: fail to download flist: 404 Not Found \\('${flist}'\\) ${stage('1', 4)}`,
+        ),
+      );
+    });
+
+    it('a flist that is no flist', async () => {
+      await writeFile(join(hub.folder, 'page.fl'), '<!doctype html><title>sign in</title>');
+      expect(await failure(`${hub.url}/page.fl`, 5)).toMatch(
+        new RegExp(`flist '${hub.url}/page.fl' is malformed: .+ ${stage('1', 5)}`),
+      );
+    });
+
+    it('an old flist, an address that is none, and a local file', async () => {
+      expect(await failure(`${hub.url}/old.flist`, 6)).toMatch(
+        new RegExp(
+          `flist '${hub.url}/old.flist' is of version 1, version 2 is required; convert it to a .fl file ${stage('1', 6)}`,
+        ),
+      );
+      expect(await failure('not an address', 6)).toMatch(
+        new RegExp(`flist address 'not an address' is refused: it is no address ${stage('1', 6)}`),
+      );
+      expect(await failure('http://127.0.0.1:6000/x.fl', 6)).toMatch(
+        new RegExp(`flist address 'http://127.0.0.1:6000/x.fl' is refused: port 6000 belongs to .+ ${stage('1', 6)}`),
+      );
+      expect(await failure('file:///etc/shadow.fl', 6)).toMatch(
+        new RegExp(`flist address 'file:///etc/shadow.fl' is refused: .+ ${stage('1', 6)}`),
+      );
+    });
+
+    it('W24: an image with a disk image or a link in the place of its kernel', async () => {
+      const raw = await hub.pack('raw', (folder) => writeFile(join(folder, 'image.raw'), 'disk'));
+      expect(await failure(raw, 7)).toBe(
+        "workload 'x7vm': the flist holds /image.raw, this node boots flists in container mode only; use an flist with a root file system",
+      );
+      const linked = await hub.pack('linked', async (folder) => {
+        await mkdir(join(folder, 'boot'));
+        await symlink('/etc/shadow', join(folder, 'boot', 'vmlinuz'));
+      });
+      expect(await failure(linked, 7)).toBe(
+        "workload 'x7vm': 'boot/vmlinuz' of the flist is a link or not a regular file, it is not followed on the node",
+      );
+    });
+
+    it('an entrypoint that is not in the image ends in a message with the end of the console', async ({ expect }) => {
+      const flist = await packSite(hub);
+      const contract = await user.deploy([
+        networkWorkload('xnet', 8),
+        machineWorkload('xvm', { flist, network: 'xnet', address: machineAddress(8), entrypoint: '/no/such --thing' }),
+      ]);
+      expect((await user.settled(contract)).get('xvm')?.state).toBe('ok');
+      const last = async () => (await user.changes(contract)).findLast(([name]) => name === 'xvm');
+      await expect.poll(async () => (await last())?.[1], { timeout: 240_000, interval: 500 }).toBe('deleted');
+      expect((await last())?.[2]).toMatch(
+        /^workload decommissioned by system, reason: deleting vm due to so many crashes: 4 within 120 s, the last because the guest ended \(guest-\w+\); end of its console: [\s\S]*\/no\/such/,
+      );
+      await user.cancel(contract);
+    });
   });
 
-  it('a corrupt block, and a block that is gone', { timeout: 120_000 }, async () => {
-    const corrupt = await packFile(hub, 'corrupt', 'a file that nobody packed before');
-    const block = await flipByte(join(hub.folder, 'corrupt.blocks'));
-    const holes = await packFile(hub, 'holes', 'another file that nobody packed before');
-    hub.intercept = (path, response) => {
-      if (!path.startsWith('/holes.blocks/')) return false;
-      response.writeHead(404).end();
-      return true;
-    };
-    const [flipped, gone] = await Promise.all([corrupt, holes].map((flist, at) => failure(flist, at + 1)));
-    hub.intercept = undefined;
-    expect(flipped).toMatch(
-      new RegExp(
-        `block ${block} from '${hub.url}/corrupt.blocks' is corrupt: .+; upload the block again, or pack the flist anew ${stage('1')}`,
-      ),
-    );
-    expect(gone).toMatch(
-      new RegExp(
-        `block [0-9a-f]{64} does not exist at '${hub.url}/holes.blocks'; upload the block, or pack the flist anew ${stage('1', 2)}`,
-      ),
-    );
-    await expectUnchanged(user, before);
-  });
-
-  it('a flist that is not there', { timeout: 120_000 }, async () => {
-    const flist = `${hub.url}/no-such.fl`;
-    expect(await failure(flist)).toMatch(
-      new RegExp(
-        `^failed to mount flist: ${user.twin}-\\d+-x1vm: fail to download flist: 404 Not Found \\('${flist}'\\) ${stage('1')}`,
-      ),
-    );
+  it('have left the node as it was', { timeout: 120_000 }, async () => {
     await expectUnchanged(user, before);
   });
 
@@ -110,65 +167,6 @@ describe.skipIf(!isRoot)('images that cannot become a machine', () => {
       return [committed.mru + pending.mru, committed.sru + pending.sru];
     };
     await expect.poll(taken, { timeout: 30_000 }).toEqual([0, DISK_BYTES]);
-    await user.cancel(contract);
-    await expectUnchanged(user, before);
-  });
-
-  it('a flist that is no flist', { timeout: 120_000 }, async () => {
-    await writeFile(join(hub.folder, 'page.fl'), '<!doctype html><title>sign in</title>');
-    expect(await failure(`${hub.url}/page.fl`)).toMatch(
-      new RegExp(`flist '${hub.url}/page.fl' is malformed: .+ ${stage('1')}`),
-    );
-    await expectUnchanged(user, before);
-  });
-
-  it('an old flist, an address that is none, and a local file', { timeout: 180_000 }, async () => {
-    expect(await failure(`${hub.url}/old.flist`)).toMatch(
-      new RegExp(
-        `flist '${hub.url}/old.flist' is of version 1, version 2 is required; convert it to a .fl file ${stage('1')}`,
-      ),
-    );
-    expect(await failure('not an address')).toMatch(
-      new RegExp(`flist address 'not an address' is refused: it is no address ${stage('1')}`),
-    );
-    expect(await failure('http://127.0.0.1:6000/x.fl')).toMatch(
-      new RegExp(`flist address 'http://127.0.0.1:6000/x.fl' is refused: port 6000 belongs to .+ ${stage('1')}`),
-    );
-    expect(await failure('file:///etc/shadow.fl')).toMatch(
-      new RegExp(`flist address 'file:///etc/shadow.fl' is refused: .+ ${stage('1')}`),
-    );
-    await expectUnchanged(user, before);
-  });
-
-  it('W24: an image with a disk image or a link in the place of its kernel', { timeout: 120_000 }, async () => {
-    const raw = await hub.pack('raw', (folder) => writeFile(join(folder, 'image.raw'), 'disk'));
-    expect(await failure(raw)).toBe(
-      "workload 'x1vm': the flist holds /image.raw, this node boots flists in container mode only; use an flist with a root file system",
-    );
-    const linked = await hub.pack('linked', async (folder) => {
-      await mkdir(join(folder, 'boot'));
-      await symlink('/etc/shadow', join(folder, 'boot', 'vmlinuz'));
-    });
-    expect(await failure(linked)).toBe(
-      "workload 'x1vm': 'boot/vmlinuz' of the flist is a link or not a regular file, it is not followed on the node",
-    );
-    await expectUnchanged(user, before);
-  });
-
-  it('an entrypoint that is not in the image ends in a message with the end of the console', {
-    timeout: 300_000,
-  }, async () => {
-    const flist = await packSite(hub);
-    const contract = await user.deploy([
-      networkWorkload('xnet', 1),
-      machineWorkload('xvm', { flist, network: 'xnet', address: machineAddress(1), entrypoint: '/no/such --thing' }),
-    ]);
-    expect((await user.settled(contract)).get('xvm')?.state).toBe('ok');
-    const last = async () => (await user.changes(contract)).findLast(([name]) => name === 'xvm');
-    await expect.poll(async () => (await last())?.[1], { timeout: 240_000, interval: 500 }).toBe('deleted');
-    expect((await last())?.[2]).toMatch(
-      /^workload decommissioned by system, reason: deleting vm due to so many crashes: 4 within 120 s, the last because the guest ended \(guest-\w+\); end of its console: [\s\S]*\/no\/such/,
-    );
     await user.cancel(contract);
     await expectUnchanged(user, before);
   });

@@ -10,6 +10,7 @@ import { startRedis, type TestRedis } from '../../modules/zbus/testing/redis.ts'
 import { limitsGet, parseOutput } from '../../schemas/index.ts';
 import { end, start } from '../bench/peers/child.ts';
 import { DOMAIN, identityOf, NODE, secretOf } from '../bench/peers/twins.ts';
+import { freePort, ownAddress } from './own-address.ts';
 import { bytesOf, RawLine, type RequestWish, request } from './raw-line.ts';
 
 const USER = 10;
@@ -34,7 +35,7 @@ beforeEach(async () => {
   await writeFile(join(state, 'limits.json'), '{"lifetimeSeconds":900}');
   await run('../bench/peers/grid.ts', redis.broker, 'ed25519');
   await startRelay(await freePort());
-  http = `127.0.0.1:${await freePort()}`;
+  http = `${ownAddress}:${await freePort()}`;
   await startGateway();
 }, 60_000);
 
@@ -54,8 +55,8 @@ async function run(script: string, ...args: string[]): Promise<ChildProcess> {
 const bus = (): string[] => ['--broker', redis.broker, '--state', state, '--log-level', 'info'];
 
 async function startRelay(port: number): Promise<void> {
-  const listen = ['--listen', `127.0.0.1:${port}`, '--domain', DOMAIN];
-  relay = { child: await run('../../gateway/relay/main.ts', ...bus(), ...listen), url: `ws://127.0.0.1:${port}` };
+  const listen = ['--listen', `${ownAddress}:${port}`, '--domain', DOMAIN];
+  relay = { child: await run('../../gateway/relay/main.ts', ...bus(), ...listen), url: `ws://${ownAddress}:${port}` };
 }
 
 async function startGateway(): Promise<void> {
@@ -70,15 +71,6 @@ async function startGateway(): Promise<void> {
     join(state, 'limits.json'),
   ];
   gateway = await run('../../gateway/main.ts', ...bus(), ...flags);
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const address = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  if (address === null || typeof address === 'string') throw new Error('no port');
-  return address.port;
 }
 
 const openLine = async (): Promise<RawLine> => {
@@ -120,9 +112,7 @@ describe('the gateway process', () => {
     line.send(bytesOf(good));
     expect((await line.answer(good.uid))?.message.case).toBe('response');
     await expect
-      .poll(() => metric('gateway_door_refused_total\\{check="replay",code="envelope_replayed"\\}'), {
-        timeout: 10_000,
-      })
+      .poll(() => metric('gateway_door_refused_total\\{check="replay",code="envelope_replayed"\\}'))
       // More where the relay had not learned in time that the first copies were taken.
       .toBeGreaterThanOrEqual(20);
     expect(line.received.length).toBe(21);
@@ -142,7 +132,7 @@ describe('the gateway process', () => {
     const good = request(wish(), user);
     line.send(bytesOf(good));
     expect((await line.answer(good.uid))?.message.case).toBe('response');
-    await expect.poll(() => metric('gateway_requests_running'), { timeout: 10_000 }).toBe(0);
+    await expect.poll(() => metric('gateway_requests_running')).toBe(0);
     const answers = new Map<string, number>();
     // A refusal may be told for each copy: what is refused has not run.
     for (const { uid, message } of line.received) {
@@ -174,7 +164,7 @@ describe('the gateway process', () => {
     line.send(bytesOf(asked));
     await line.answer(asked.uid);
     expect(await health()).toEqual([200, undefined]);
-    const text = await (await fetch(`http://${http}/metrics`)).text();
+    const page = async (): Promise<string> => (await fetch(`http://${http}/metrics`)).text();
     for (const name of [
       'gateway_door_admitted_total 1',
       'gateway_relay_connected 1',
@@ -184,30 +174,30 @@ describe('the gateway process', () => {
       'nodejs_eventloop_lag_seconds{module="rmb-gateway"} ',
       'gridnode_up{module="rmb-gateway"} 1',
     ]) {
-      expect(text).toContain(`\n${name}`);
+      await expect.poll(page).toContain(`\n${name}`);
     }
     expect((await fetch(`http://${http}/`)).status).toBe(404);
 
     const port = Number(new URL(relay.url).port);
     await end(relay.child);
-    await expect.poll(health, { timeout: 10_000 }).toEqual([503, ['relay']]);
+    await expect.poll(health).toEqual([503, ['relay']]);
     await expect.poll(() => metric('gateway_relay_connected')).toBe(0);
     await startRelay(port);
-    await expect.poll(health, { timeout: 20_000 }).toEqual([200, undefined]);
+    await expect.poll(health).toEqual([200, undefined]);
     await redis.restart(6000);
-    await expect.poll(health, { timeout: 20_000 }).toEqual([200, undefined]);
+    await expect.poll(health).toEqual([200, undefined]);
   });
 
   it('says over HTTP that the bus is away', DEADLINE, async () => {
     await redis.stop();
-    await expect.poll(health, { timeout: 20_000 }).toEqual([503, ['bus']]);
+    await expect.poll(health).toEqual([503, ['bus']]);
     expect(gateway.exitCode).toBeNull();
   });
 
   it('opens its door where the port for numbers is taken', DEADLINE, async () => {
     await end(gateway);
     const taken = createServer();
-    await new Promise<void>((resolve) => taken.listen(Number(http.split(':')[1]), '127.0.0.1', resolve));
+    await new Promise<void>((resolve) => taken.listen(Number(http.split(':')[1]), ownAddress, resolve));
     try {
       await startGateway();
       const line = await openLine();

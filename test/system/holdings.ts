@@ -8,6 +8,7 @@ import { supervisorOf } from '../../cli/node/lifecycle.ts';
 import { run } from '../../modules/host/run.ts';
 
 const DEADLINE_MS = 10_000;
+const REST_DEADLINE_MS = 60_000;
 
 /** Folders of daemons that hold a file for each thing they made. */
 const RECORDS = [
@@ -58,6 +59,18 @@ async function programs(supervisor: number): Promise<string[]> {
     found.push(state === 'Z' ? `zombie ${pid}` : `program ${name.split(' ')[0]}`);
   }
   return found;
+}
+
+/** What a node holds that nothing is asked of. A program that a daemon runs in passing is nothing it holds. */
+export async function restingHoldings(layout: Layout): Promise<string[]> {
+  const until = Date.now() + REST_DEADLINE_MS;
+  for (let before: string[] = []; ; ) {
+    const now = await holdings(layout).catch((error: Error) => [error.message]);
+    if (before.length > 0 && added(before, now).length === 0 && added(now, before).length === 0) return now;
+    if (Date.now() > until) throw new Error(`the node does not come to rest: ${added(before, now).join(', ')}`);
+    before = now;
+    await sleep(500);
+  }
 }
 
 /** Waits until the node holds what it held before; the difference when it never does. */

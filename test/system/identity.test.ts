@@ -13,6 +13,7 @@ import { ChainClient } from '../../gateway/chain/client.ts';
 import { type RunningDevChain, startDevChain } from '../../gateway/chain/dev/start.ts';
 import { Identity, RmbClient, TwinCache, writeKeyFile } from '../../gateway/rmb/index.ts';
 import { startRedis, type TestRedis } from '../../modules/zbus/testing/redis.ts';
+import { ownAddress } from './own-address.ts';
 import { commandLines, Needle } from './secrets.ts';
 
 const TIMEOUT = { timeout: 240_000 };
@@ -80,9 +81,11 @@ async function end(child: ChildProcess, signal: NodeJS.Signals = 'SIGKILL'): Pro
 }
 
 async function startRelay(domain: string, port = 0): Promise<Running & { port: number; url: string }> {
-  const running = await start(main('relay'), ['--listen', `127.0.0.1:${port}`, '--domain', domain], { until: 'ready' });
+  const running = await start(main('relay'), ['--listen', `${ownAddress}:${port}`, '--domain', domain], {
+    until: 'ready',
+  });
   const listening = Number(running.said().find(({ msg }) => msg === 'ready')?.port);
-  return { ...running, port: listening, url: `ws://127.0.0.1:${listening}` };
+  return { ...running, port: listening, url: `ws://${ownAddress}:${listening}` };
 }
 
 async function startGateway(urls: readonly string[], ...flags: string[]): Promise<Running> {

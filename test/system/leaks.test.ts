@@ -11,7 +11,7 @@ import { generatePrivateKey } from '../../modules/wireguard/index.ts';
 import { ZbusClient } from '../../modules/zbus/client.ts';
 import { reconciler } from '../../provision/interface.ts';
 import { MiB, networkId, uniqueName } from '../../schemas/index.ts';
-import { differenceTo, holdings } from './holdings.ts';
+import { differenceTo, restingHoldings } from './holdings.ts';
 import { type Hub, openHub, packSite } from './hub.ts';
 import { killUnit, pidsOf, untilBack } from './kill.ts';
 import { machinePage } from './page.ts';
@@ -119,7 +119,7 @@ describe.skipIf(!isRoot)('what a node holds for nobody', () => {
   it('goes soon after provisiond starts where it was promised once; what has an owner runs on', {
     timeout: 300_000,
   }, async () => {
-    const before = await holdings(node.layout);
+    const before = await restingHoldings(node.layout);
     const capacity = await user.capacity();
     const machines = await pidsOf(node.layout, /^qemu-system/);
     expect(machines).toHaveLength(1);

@@ -2,7 +2,6 @@
 import type { ChildProcess } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Redis } from 'ioredis';
@@ -11,6 +10,7 @@ import { RmbClient, RmbError, writeKeyFile } from '../../gateway/rmb/index.ts';
 import { startRedis, type TestRedis } from '../../modules/zbus/testing/redis.ts';
 import { end, start } from '../bench/peers/child.ts';
 import { DOMAIN, identityOf, NODE, secretOf, twinsOf } from '../bench/peers/twins.ts';
+import { freePort, ownAddress } from './own-address.ts';
 
 const USER = 10;
 const DEADLINE = { timeout: 120_000 };
@@ -32,8 +32,8 @@ beforeEach(async () => {
   await writeKeyFile(join(state, 'key.json'), { keyType: 'ed25519', secret: secretOf(NODE) });
   await run('../bench/peers/grid.ts', bus.broker, 'ed25519');
   const port = await freePort();
-  relay = `ws://127.0.0.1:${port}`;
-  await run('../../gateway/relay/main.ts', ...common(), '--listen', `127.0.0.1:${port}`, '--domain', DOMAIN);
+  relay = `ws://${ownAddress}:${port}`;
+  await run('../../gateway/relay/main.ts', ...common(), '--listen', `${ownAddress}:${port}`, '--domain', DOMAIN);
   user = new RmbClient({
     relays: [relay],
     identity: await identityOf(USER, 'ed25519'),
@@ -62,15 +62,6 @@ async function run(script: string, ...args: string[]): Promise<void> {
 async function startGateway(...flags: string[]): Promise<void> {
   const own = ['--relay', relay, '--key-file', join(state, 'key.json'), '--local-redis', local.broker];
   await run('../../gateway/main.ts', ...common(), ...own, '--local-commands', 'calculator.add', ...flags);
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const address = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  if (address === null || typeof address === 'string') throw new Error('no port');
-  return address.port;
 }
 
 const call = async (command: string, payload: string): Promise<string> => {

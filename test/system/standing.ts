@@ -1,7 +1,7 @@
 /** How a node stands at a moment, to prove that something changed nothing. */
 import { expect } from 'vitest';
 import type { CapacityReport } from '../../schemas/index.ts';
-import { differenceTo, holdings } from './holdings.ts';
+import { differenceTo, restingHoldings } from './holdings.ts';
 import type { Tenant } from './tenant.ts';
 
 export interface Standing {
@@ -19,7 +19,7 @@ export async function unitsOf(tenant: Tenant): Promise<Record<string, string>> {
 export async function standingOf(tenant: Tenant): Promise<Standing> {
   return {
     capacity: await tenant.capacity(),
-    holdings: await holdings(tenant.node.layout),
+    holdings: await restingHoldings(tenant.node.layout),
     units: await unitsOf(tenant),
   };
 }
@@ -27,7 +27,7 @@ export async function standingOf(tenant: Tenant): Promise<Standing> {
 /** The node answers, has the same free capacity, holds the same things, and no process was started again. */
 export async function expectUnchanged(tenant: Tenant, before: Standing): Promise<void> {
   await tenant.answered();
-  expect(await tenant.capacity()).toEqual(before.capacity);
+  await expect.poll(() => tenant.capacity()).toEqual(before.capacity);
   expect(await differenceTo(before.holdings, tenant.node.layout)).toEqual({ more: [], less: [] });
   expect(await unitsOf(tenant)).toEqual(before.units);
 }

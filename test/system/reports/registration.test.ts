@@ -25,7 +25,7 @@ beforeAll(async () => {
     }),
   );
   servers.push(await servePartly(broker, statistics, { Total: () => total }));
-}, 90_000);
+}, 180_000);
 
 afterAll(async () => {
   for (const server of servers) await server.stop();

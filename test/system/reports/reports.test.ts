@@ -60,7 +60,7 @@ beforeAll(async () => {
       ]),
     );
   machines = await servePartly(stand.redis.broker, vmd, { Metrics });
-}, 90_000);
+}, 180_000);
 
 afterAll(async () => {
   await machines?.stop();

@@ -15,6 +15,7 @@ import { ZbusClient } from '../../../modules/zbus/client.ts';
 import type { InterfaceDefinition, Service } from '../../../modules/zbus/definition.ts';
 import { ZbusServer } from '../../../modules/zbus/server.ts';
 import { startRedis, type TestRedis } from '../../../modules/zbus/testing/redis.ts';
+import { ownAddress } from '../own-address.ts';
 
 const checkout = join(import.meta.dirname, '../../..');
 /** A daemon answers, also on a machine with other work. */
@@ -68,7 +69,7 @@ export class ReportStand {
     const secret = randomBytes(32).toString('hex');
     await writeKeyFile(join(state, 'key.json'), { keyType: 'ed25519', secret });
     const open = async (identity: Identity): Promise<ChainClient> => {
-      const client = await ChainClient.connect({ endpoints: [running.url], identity, deadlineMs: 20_000 });
+      const client = await ChainClient.connect({ endpoints: [running.url], identity, deadlineMs: 60_000 });
       await client.endow();
       return client;
     };
@@ -145,5 +146,5 @@ export class ReportStand {
 function startChain(state: string, port: number): Promise<RunningDevChain> {
   // Finality later than clients look for their transaction's block; blocks often enough that lives end soon.
   const timing = { idleBlockMs: 150, finalityMs: 700 };
-  return startDevChain({ host: '127.0.0.1', port, log, state: join(state, 'chain'), timing, faults: true });
+  return startDevChain({ host: ownAddress, port, log, state: join(state, 'chain'), timing, faults: true });
 }
