@@ -209,6 +209,31 @@ describe('W29: a report of traffic', () => {
     expect(node.table.sums()).toMatchObject({ dead: 100, counted: 407 });
   });
 
+  it('that cannot be sent, nobody knows why, holds up no other, and is no dead letter', async () => {
+    for (const machine of MACHINES) await hour(100, machine);
+    chain.unsendable.add(2n);
+    const life = (): void => {
+      for (let block = 0; block < TRAFFIC_LIFE_BLOCKS; block += 1) chain.seal(true);
+      chain.finalize();
+    };
+    for (let turns = 0; turns < 40; turns += 1) {
+      await node.turn();
+      life();
+    }
+    expect(toldBytes()).toBe(300);
+    expect(node.reporter.numbers).toMatchObject({ pending: 1, dead: 0 });
+    await hour(50, '7-1-vm');
+    for (let turns = 0; turns < 10; turns += 1) {
+      await node.turn();
+      life();
+    }
+    expect(toldBytes()).toBe(350);
+    chain.unsendable.clear();
+    await node.settle();
+    expect(toldBytes()).toBe(450);
+    expect(node.table.sums()).toMatchObject({ counted: 450, told: 450, pending: 0, dead: 0 });
+  });
+
   it('that the chain takes and does not count becomes a dead letter', async () => {
     chain.ignored.add(1n);
     await hour(100);

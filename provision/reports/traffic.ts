@@ -59,7 +59,7 @@ type Turn = 'idle' | 'later' | 'done';
 export class TrafficReporter {
   readonly #options: TrafficOptions;
   readonly #limits: TrafficLimits;
-  /** Halves of batches that were refused. */
+  /** Halves of batches that were refused, or came to nothing. */
   #groups: string[][] = [];
   /** Reports of contracts that the chain does not have yet, and until when they wait; milliseconds of the process. */
   readonly #postponed = new Map<string, number>();
@@ -157,6 +157,8 @@ export class TrafficReporter {
       else if (isVoid) fates.set(id, included ? 'passed' : 'again');
     }
     table.settle(fates, MOST_PASSED, Date.now());
+    // Nobody said why it came to nothing: who is to blame comes to stand alone, and behind the others.
+    if (!included) this.#separate(reports.map(({ id }) => id).filter((id) => fates.get(id) === 'again'));
     for (const { id, deployment, bytes } of reports) {
       const fate = fates.get(id);
       if (fate === 'passed')
@@ -226,7 +228,16 @@ export class TrafficReporter {
       );
       return;
     }
-    const ids = sent.map(({ id }) => id);
+    this.#separate(sent.map(({ id }) => id));
+  }
+
+  #separate(ids: readonly string[]): void {
+    const [only] = ids;
+    if (only === undefined) return;
+    if (ids.length === 1) {
+      this.#postponed.set(only, performance.now() + this.#limits.retryMs[1]);
+      return;
+    }
     const half = Math.ceil(ids.length / 2);
     this.#groups = [ids.slice(0, half), ids.slice(half), ...this.#groups];
   }

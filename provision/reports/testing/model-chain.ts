@@ -32,6 +32,8 @@ export class ModelChain {
   readonly refused = new Set<bigint>();
   /** Contracts whose reports are taken and not counted. */
   readonly ignored = new Set<bigint>();
+  /** Contracts with whose reports nothing is sent, for a reason that nobody tells. */
+  readonly unsendable = new Set<bigint>();
   fare: () => Fare = () => 'answered';
   away = false;
   sent = 0;
@@ -83,6 +85,9 @@ export class ModelChain {
       if (this.away) throw new ZbusError('no_such_module', 'the chain is away');
       const one = { birth: args.birth, consumptions: args.consumptions ?? [] };
       this.sent += 1;
+      if (one.consumptions.some(({ ContractID }) => this.unsendable.has(ContractID))) {
+        throw new ZbusError('call_failed', 'it went wrong');
+      }
       const fare = this.fare();
       if (fare !== 'never' && this.#blocks.length + 1 < one.birth + TRAFFIC_LIFE_BLOCKS) this.#pool.push(one);
       if (fare !== 'answered') throw new ZbusError('bus_lost', 'the connection was lost');

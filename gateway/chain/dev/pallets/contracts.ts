@@ -112,6 +112,11 @@ function reportingNode(context: CallExecution, error: (typeof contracts)['errors
   return node;
 }
 
+/** One report that is refused takes its whole call along. */
+function ensureTaken(context: Execution, id: bigint, error: (typeof contracts)['errors'][number]): void {
+  ensure(!context.billing.refusedReports.includes(Number(id)), contracts, error);
+}
+
 /** Whether a node contract of that id is on that node. */
 function isOnNode(context: Execution, id: bigint, node: number): boolean {
   const type = context.state.read(storage.Contracts, id)?.contract_type;
@@ -219,6 +224,7 @@ export const contractCalls: Handlers<typeof contracts> = {
     const node = reportingNode(context, 'NodeNotAuthorizedToComputeReport');
     const policy = context.state.read(tfgrid.storage.PricingPolicies, 1);
     for (const report of reports) {
+      ensureTaken(context, report.contract_id, 'NodeNotAuthorizedToComputeReport');
       if (!isOnNode(context, report.contract_id, node)) continue;
       const cost = policy === null ? 0 : trafficCost(policy, report.nru);
       const billing = context.state.read(storage.ContractBillingInformationByID, report.contract_id);
@@ -237,6 +243,7 @@ export const contractCalls: Handlers<typeof contracts> = {
   report_contract_resources: (context, { contract_resources }) => {
     const node = reportingNode(context, 'NodeNotAuthorizedToReportResources');
     for (const resources of contract_resources) {
+      ensureTaken(context, resources.contract_id, 'NodeNotAuthorizedToReportResources');
       if (!isOnNode(context, resources.contract_id, node)) continue;
       context.state.write(storage.NodeContractResources, [resources.contract_id], resources);
       context.emit(contracts, 'UpdatedUsedResources', [resources]);

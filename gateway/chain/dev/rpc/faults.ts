@@ -96,6 +96,12 @@ export const faultMethods: {
     notices.swap(names.parse(params[0]));
     return true;
   },
+  /** `[contract, …]`: calls with a report on one of these are refused; none ends that. */
+  dev_refuseReports: ({ chain }, params) => {
+    const refusedReports = z.array(z.int().positive()).max(1000).parse(params[0]);
+    chain.setBilling({ refusedReports });
+    return true;
+  },
   dev_endSubscriptions: ({ endSubscriptions }) => endSubscriptions(),
   /** Milliseconds that answers wait; -1: none is given and nothing is notified, though sockets stay. */
   dev_delayAnswers: ({ delayAnswers, notices }, params) => {
