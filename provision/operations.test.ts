@@ -84,3 +84,18 @@ it('W8: who waits for a place is told how many come before', async () => {
   await engine.idle();
   expect(positions({ twin: 0, contract: 0n }).every((one) => one.endsWith('done 0'))).toBe(true);
 });
+
+it("W8: one twin's operations are found without those of all others", async () => {
+  const other = new Tenant(8);
+  for (let contract = 1n; contract <= 3n; contract++) {
+    await accept(journal, tenant.deployment(contract, [networkWorkload(`n${contract}`)]));
+  }
+  await accept(journal, other.deployment(9n, [networkWorkload('n9')]));
+  const all = journal.operations.bind(journal);
+  journal.operations = (id) => {
+    if (id === undefined) throw new Error('all of them are read');
+    return all(id);
+  };
+  const told = operationsOf(journal, { positions: () => new Map() }, { twin: 7, contract: 0n });
+  expect(told.map(({ ContractID }) => ContractID)).toEqual([1n, 2n, 3n]);
+});

@@ -21,9 +21,12 @@ export function operationsOf(
   { twin, contract }: { readonly twin: number; readonly contract: bigint },
 ): Infer<typeof Operation>[] {
   const isOne = twin !== 0 && contract !== 0n;
-  const asked = journal
-    .operations(isOne ? deploymentId(twin, contract) : undefined)
-    .filter((one) => (twin === 0 || one.twin === twin) && (contract === 0n || one.contract === contract));
+  const found = isOne
+    ? journal.operations(deploymentId(twin, contract))
+    : twin === 0
+      ? journal.operations()
+      : journal.operationsOf(twin);
+  const asked = found.filter((one) => contract === 0n || one.contract === contract);
   const positions = queue.positions();
   return newest(asked).map((one) => told(journal, one, positions.get(one.deployment) ?? 0));
 }

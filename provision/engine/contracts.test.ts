@@ -26,6 +26,7 @@ describe('contract watch', () => {
   const signal = new AbortController().signal;
   const limits = {
     intervalMs: 60_000,
+    backlogMs: 60_000,
     retryMs: 5,
     confirmDelayMs: 5,
     removalsPerRun: 2,
@@ -206,6 +207,40 @@ describe('contract watch', () => {
     expect(await watchWith(journal, { Contract: back }).compare(signal)).toBe(0);
     expect(reads).toBe(2);
     expect(journal.deployments().map(({ cancelled }) => cancelled)).toEqual([undefined]);
+  });
+
+  it('W26: goes on soon where more are over than one comparison gives up, as long as that is confirmed', async () => {
+    const contracts = Array.from({ length: 7 }, (_, index) => BigInt(index + 1));
+    const { journal } = await running(contracts);
+    for (const contract of contracts.slice(0, 6)) host.contracts.delete(contract);
+    const { chainClient } = host;
+    const end = new AbortController();
+    let isStill = true;
+    const reads: bigint[] = [];
+    const Contract: Client<typeof chain>['Contract'] = async (args) => {
+      reads.push(args.id);
+      const facts = await chainClient.Contract(args);
+      return isStill ? { ...facts, BlockNumber: 9 } : facts;
+    };
+    const watch = watchWith(journal, { Contract }, { backlogMs: 1, confirmDelayMs: 1 }, end.signal);
+    const run = watch.run(end.signal);
+    await expect.poll(() => watch.last).toMatchObject({ missing: 6, cancelled: 0, left: 4 });
+    // Nobody is asked again at once by a chain that says nothing new.
+    await sleep(30);
+    const cancelled = (): number => journal.deployments().filter((one) => one.cancelled !== undefined).length;
+    expect(cancelled() + journal.history().length).toBe(0);
+    isStill = false;
+    reads.length = 0;
+    expect(await watch.compare(end.signal)).toBe(2);
+    host.generation += 1;
+    host.tell('alive');
+    await expect.poll(() => journal.deployments().map(({ id }) => id)).toEqual(['7-7']);
+    await expect.poll(() => watch.last).toMatchObject({ cancelled: 2, left: 0 });
+    for (const contract of contracts.slice(0, 6)) {
+      expect(reads.filter((one) => one === contract).length).toBeGreaterThanOrEqual(2);
+    }
+    end.abort();
+    await run;
   });
 
   it('asks for many contracts at once, and for none alone that is there', async () => {

@@ -16,6 +16,8 @@ import type { Engine } from './engine.ts';
 export interface ContractWatchLimits {
   /** Milliseconds between two comparisons with the chain. */
   readonly intervalMs: number;
+  /** The same while more contracts are over than one comparison may give up, and those it gave up were confirmed. */
+  readonly backlogMs: number;
   /** Milliseconds until a comparison that failed is made again. */
   readonly retryMs: number;
   /** Milliseconds between the two reads that confirm that a contract is gone; the second is of a later block. */
@@ -30,6 +32,7 @@ export interface ContractWatchLimits {
 
 export const CONTRACT_WATCH_LIMITS: ContractWatchLimits = {
   intervalMs: 300_000,
+  backlogMs: 60_000,
   retryMs: 10_000,
   confirmDelayMs: 7_000,
   removalsPerRun: 10,
@@ -68,6 +71,8 @@ export interface Comparison {
   /** Contracts that the chain seemed to miss. */
   readonly missing: number;
   readonly cancelled: number;
+  /** Of the missing ones, those that the next comparison goes on with. */
+  readonly left: number;
   readonly differences: readonly Difference[];
 }
 
@@ -191,12 +196,15 @@ export class ContractWatch {
   }
 
   async #compareForEver(signal: AbortSignal): Promise<void> {
-    const { intervalMs, retryMs } = this.#limits;
+    const { intervalMs, backlogMs, retryMs } = this.#limits;
     while (!signal.aborted) {
       this.#due = new AbortController();
       const isDone = await this.#compareSafely(signal);
       const ended = AbortSignal.any([signal, this.#due.signal]);
-      if (isDone) await sleep(intervalMs, undefined, { signal: ended }).catch(() => undefined);
+      // Where none could be confirmed, asking sooner helps nobody.
+      const isBehind = this.#last !== undefined && this.#last.cancelled > 0 && this.#last.left > 0;
+      const pauseMs = isBehind ? Math.min(backlogMs, intervalMs) : intervalMs;
+      if (isDone) await sleep(pauseMs, undefined, { signal: ended }).catch(() => undefined);
       else await sleep(retryMs, undefined, { signal }).catch(() => undefined);
     }
   }
@@ -225,7 +233,7 @@ export class ContractWatch {
     const at = Date.now();
     if (held.length === 0) {
       this.#told.clear();
-      this.#last = { at, block: 0, held: 0, missing: 0, cancelled: 0, differences: [] };
+      this.#last = { at, block: 0, held: 0, missing: 0, cancelled: 0, left: 0, differences: [] };
       return 0;
     }
     const node = await this.#node(signal);
@@ -252,8 +260,8 @@ export class ContractWatch {
     }
     for (const [contract, told] of this.#graceTold) if (told <= block) this.#graceTold.delete(contract);
     this.#tell(differences);
-    const cancelled = await this.#giveUp(missing, held.length, node, signal);
-    this.#last = { at, block, held: held.length, missing: missing.length, cancelled, differences };
+    const { cancelled, left } = await this.#giveUp(missing, held.length, node, signal);
+    this.#last = { at, block, held: held.length, missing: missing.length, cancelled, left, differences };
     return cancelled;
   }
 
@@ -300,11 +308,17 @@ export class ContractWatch {
   }
 
   /** Each is asked for alone, twice, with a block between; at most so many go in one run. */
-  async #giveUp(missing: readonly Held[], held: number, node: number, signal: AbortSignal): Promise<number> {
+  async #giveUp(
+    missing: readonly Held[],
+    held: number,
+    node: number,
+    signal: AbortSignal,
+  ): Promise<Pick<Comparison, 'cancelled' | 'left'>> {
     const { log, engine } = this.#options;
     const { removalsPerRun, confirmDelayMs } = this.#limits;
     const suspects: { record: Held; block: number }[] = [];
-    for (const record of missing.slice(0, removalsPerRun * ASKED_FOR_EACH)) {
+    const asked = missing.slice(0, removalsPerRun * ASKED_FOR_EACH);
+    for (const record of asked) {
       const facts = await this.#read(record.contract, signal);
       if (isElsewhere(facts, node)) suspects.push({ record, block: facts.BlockNumber });
     }
@@ -314,7 +328,8 @@ export class ContractWatch {
         'the chain misses more contracts than one run may give up; is its answer right?',
       );
     }
-    if (suspects.length === 0) return 0;
+    const left = missing.length - asked.length + Math.max(0, suspects.length - removalsPerRun);
+    if (suspects.length === 0) return { cancelled: 0, left };
     await sleep(confirmDelayMs, undefined, { signal });
     let cancelled = 0;
     for (const { record, block } of suspects.slice(0, removalsPerRun)) {
@@ -322,7 +337,7 @@ export class ContractWatch {
       this.#movedSince.delete(record.id);
       if (engine.cancel(record.id, 'contract not active on chain')) cancelled += 1;
     }
-    return cancelled;
+    return { cancelled, left };
   }
 
   /** Whether a later block than that says so, too. A chain that stands still says nothing. */

@@ -366,7 +366,6 @@ export class Engine {
     this.#sleep(lane, parkMs);
     const trace = journal.deployment(lane.id)?.trace;
     log.error({ err: error, trace, deployment: lane.id, reason, failures: lane.failures }, 'deployment parked');
-    journal.begin(lane.id);
     journal.end(lane.id, 'parked', reason);
   }
 

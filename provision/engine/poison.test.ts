@@ -158,7 +158,8 @@ describe('W5: what the process died of again and again', () => {
     await accept(journal, full());
     const engine = startEngine(crashed(journal, new Map([['7-1', 3]])), host.daemons, LONG);
     engine.resume();
-    expect(operation(journal)).toMatchObject({ state: 'parked' });
+    // Nothing was attempted.
+    expect(operation(journal)).toMatchObject({ state: 'parked', attempts: 0 });
     expect(operation(journal)?.error).toMatch(/ended 3 times/);
     expect(host.calls).toEqual(expect.not.arrayContaining([expect.objectContaining({ method: 'CreateNR' })]));
     engine.cancel('7-1', 'x');

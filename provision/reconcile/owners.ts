@@ -14,7 +14,10 @@ import {
  */
 export type Standing = 'owned' | 'ownerless' | 'unknown';
 
-export type JournalView = Pick<Journal, 'deployment' | 'deployments' | 'knows' | 'quarantined'>;
+export type JournalView = Pick<
+  Journal,
+  'deployment' | 'deployments' | 'knows' | 'quarantined' | 'vacating' | 'vacated'
+>;
 
 export interface Owner {
   /** Empty where the owner can be no workload's. */

@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { silentLog } from '../../modules/zbus/broker.ts';
 import { ZbusError } from '../../modules/zbus/errors.ts';
@@ -126,6 +127,8 @@ describe('the comparison of the host with the journal', () => {
         deployments: () => journal.deployments(),
         knows: (twin, contract) => journal.knows(twin, contract),
         quarantined: () => [damaged],
+        vacating: () => [],
+        vacated: () => {},
       },
     });
     for (let run = 0; run < 3; run++) {
@@ -134,6 +137,44 @@ describe('the comparison of the host with the journal', () => {
     }
     expect(host.disks.has('7-5-old')).toBe(true);
     expect(states(journal)).toEqual(allOk);
+  });
+
+  it('W12: counts what a damaged deployment held until its contract is over and the host is seen without it', async () => {
+    const path = join(world.folder, 'torn', 'journal.sqlite');
+    const whole = new SqliteJournal(path);
+    const first = startEngine(whole);
+    first.submit((await accept(whole, full())).id);
+    await first.idle();
+    await first.stop();
+    const held = whole.ledger.committed.memoryBytes;
+    whole.close();
+    const file = new DatabaseSync(path);
+    file.exec("UPDATE deployments SET version = -1 WHERE id = '7-1'");
+    file.close();
+    const torn = new SqliteJournal(path);
+    expect(torn.quarantined().map(({ deployment }) => deployment)).toEqual(['7-1']);
+    const compare = comparison({ journal: torn, lanes: startEngine(torn) });
+    await compare.run();
+    torn.cancel('7-1', 'contract not active on chain');
+    const counted = (): number => torn.ledger.committed.memoryBytes;
+    expect(held).toBeGreaterThan(0);
+    await compare.run();
+    clock += graceMs - 1;
+    await compare.run();
+    expect([...host.machines.keys()]).toEqual(['7-1-vm1']);
+    expect(counted()).toBe(held);
+    // A daemon that does not tell may still have something.
+    clock += 1;
+    await compare.run();
+    expect(host.resources).toEqual([]);
+    expect(counted()).toBe(held);
+    const silent = { ...host.inventories.vmd, Owned: () => Promise.reject(new ZbusError('deadline', 'no answer')) };
+    await comparison({ journal: torn, inventories: { ...host.inventories, vmd: silent } }).run();
+    expect(counted()).toBe(held);
+    await compare.run();
+    expect(counted()).toBe(0);
+    expect(torn.vacating()).toEqual([]);
+    torn.close();
   });
 
   it('removes what it once promised although lines of logs are damaged', async () => {
@@ -148,6 +189,8 @@ describe('the comparison of the host with the journal', () => {
         deployments: () => journal.deployments(),
         knows: (twin, contract) => journal.knows(twin, contract),
         quarantined: () => lines,
+        vacating: () => [],
+        vacated: () => {},
       },
     });
     for (let run = 0; run < 3; run++) {

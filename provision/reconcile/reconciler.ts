@@ -117,11 +117,13 @@ export class Reconciler {
     let [error, away]: [string, readonly string[]] = ['', []];
     try {
       const running = await runningNow(journal);
+      const vacating = journal.vacating();
       const calling = { deadlineMs: this.#limits.callDeadlineMs, signal: this.#stopping.signal };
       const reading = await readHost(inventories, calling);
       away = [...reading.away.keys()];
       if (away.length > 0) log.warn({ away: [...reading.away] }, 'daemons that do not tell what they have');
       const difference = await compare(journal, reading, running);
+      this.#free(reading, vacating);
       this.#see(reading, difference);
       await this.#act(reading, difference, tally);
     } catch (caught) {
@@ -132,6 +134,18 @@ export class Reconciler {
     const durationMs = Math.round(this.#now() - began);
     this.#leaks = { ...this.#leaks, runs, startedAt, durationMs, error, away, kinds: tally.kinds };
     return this.#leaks;
+  }
+
+  /** What was held by name alone is free once every daemon has told, and none has anything of it. */
+  #free({ items, away }: HostReading, vacating: readonly DeploymentId[]): void {
+    if (vacating.length === 0 || away.size > 0) return;
+    const { journal, log } = this.#options;
+    const there = new Set(items.map(({ owner }) => ownerOf(journal, owner).id));
+    for (const id of vacating) {
+      if (there.has(id)) continue;
+      journal.vacated(id);
+      log.warn({ deployment: id }, 'nothing is left of a deployment whose record was damaged, what it held is free');
+    }
   }
 
   /** Notes what may go one day, and when to look again. */

@@ -151,6 +151,8 @@ describe('any world', () => {
                   ? [{ table: 'deployments', key: '', deployment: `${TWIN}-${contract}`, reason: 'x', at: 0 }]
                   : [],
               ),
+            vacating: () => [],
+            vacated: () => {},
           },
           inventories: withAway(host.inventories, (module) => away[turn]?.includes(module) === true),
           lanes: {

@@ -171,12 +171,29 @@ describe('a damaged record', () => {
     expect(told).toEqual([]);
     expect(again.quarantined()).toEqual(list);
     expect(again.reservations().find((one) => one.contract === 1n)?.workloads ?? []).toEqual(held);
-    // Its contract ends: what it left may go.
+    // Its contract ends: what it left may go, and counts until it has.
+    expect(again.vacating()).toEqual([]);
+    again.vacated('7-1');
+    expect(again.quarantined()).toEqual(list);
     expect(again.cancel('7-1', 'contract canceled event received')).toBe(true);
-    expect(again.knows(7, 1n)).toBe(true);
-    expect(again.reservations().map((one) => one.contract)).toEqual([2n]);
     expect(again.cancel('7-1', 'again')).toBe(false);
-    again.accept(acceptance(1n));
+    const pending = [again.ledger.pending, again.ledger.committed];
+    closed();
+    const last = opened();
+    expect(last.knows(7, 1n)).toBe(true);
+    expect(last.quarantined().filter(({ deployment }) => deployment === '7-1')).toEqual([]);
+    expect(last.vacating()).toEqual(['7-1']);
+    expect(last.cancel('7-1', 'again')).toBe(false);
+    expect(last.reservations().find((one) => one.contract === 1n)?.workloads ?? []).toEqual(held);
+    expect([last.ledger.pending, last.ledger.committed]).toEqual(pending);
+    expect(() => last.accept(acceptance(1n))).toThrow(/is damaged and was set aside/);
+    last.vacated('7-1');
+    expect(last.vacating()).toEqual([]);
+    expect(last.reservations().map((one) => one.contract)).toEqual([2n]);
+    closed();
+    const free = opened();
+    expect([free.vacating(), free.reservations().map((one) => one.contract)]).toEqual([[], [2n]]);
+    free.accept(acceptance(1n));
   });
 
   it('of which a workload went astray is set aside with it', () => {

@@ -16,6 +16,7 @@ export const JOURNAL_WRITES = [
   'restoring',
   'begin',
   'end',
+  'vacated',
 ] as const;
 type Write = (typeof JOURNAL_WRITES)[number];
 

@@ -13,7 +13,7 @@ import { ownerOf, Quarantine } from './quarantine.ts';
 import { type Damage, Reading } from './reading.ts';
 import { Records } from './records.ts';
 import { DamagedRow } from './rows.ts';
-import { SqliteOperations } from './sqlite-operations.ts';
+import { OPERATIONS_INDEX, SqliteOperations } from './sqlite-operations.ts';
 import { Syncing } from './syncing.ts';
 
 /**
@@ -221,7 +221,10 @@ export class JournalFile {
       const operations = new SqliteOperations(database, now, setLineAside);
       const syncing = new Syncing(`${this.#path}-wal`);
       const open = { database, operations, quarantine, reading, logs, records: new Records(), syncing };
-      this.#ifThereIsRoom(() => operations.cutShort());
+      this.#ifThereIsRoom(() => {
+        database.execute(OPERATIONS_INDEX);
+        operations.cutShort();
+      });
       this.#fill(open);
       return open;
     } catch (error) {
@@ -249,6 +252,7 @@ export class JournalFile {
     for (const record of whole) if (!byDeployment.has(record.id)) records.replace(record.id, record);
     for (const [id, unfinished] of operations.allUnfinished()) records.replaceOperations(id, unfinished);
     for (const [id, reservation] of quarantine.reservations()) records.setAside(id, reservation);
+    for (const id of quarantine.vacating()) records.vacate(id);
   }
 
   /** A full disk is no reason not to start. */

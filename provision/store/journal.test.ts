@@ -11,6 +11,7 @@ import { MemoryJournal } from './memory.ts';
 import { isEnded, OPERATION_LIMIT, type OperationEnd, type OperationRecord } from './operations.ts';
 import { signedWorkload } from './signed.ts';
 import { SqliteJournal } from './sqlite.ts';
+import { OPERATIONS_OF } from './sqlite-operations.ts';
 import { isPauseDue, isUnfinished } from './unfinished.ts';
 
 /** The schema that knew neither operations nor pauses. */
@@ -271,6 +272,8 @@ describe.each([
     expect(journal.begin(id)).toMatchObject([{ state: 'running', attempts: 1, endedAt: 0 }]);
     expect(journal.begin(id)).toMatchObject([{ attempts: 1 }]);
     expect(journal.end(id, 'parked', 'no image', 'op-7')).toBe(false);
+    expect(journal.operationsOf(7)).toEqual(journal.operations(id));
+    expect(journal.operationsOf(8)).toEqual([]);
     expect(journal.end(id, 'parked', 'no image', 'op-1')).toBe(true);
     expect(journal.operations()).toMatchObject([{ state: 'parked', error: 'no image', endedAt: 0 }]);
     expect(journal.unfinished()).toHaveLength(1);
@@ -437,6 +440,38 @@ describe('sqlite journal', () => {
     ]);
     expect(again.unfinished().map((one) => one.id)).toEqual(['7-1', '7-4']);
     expect(again.pause('7-3', true, 'p')).toBe(true);
+  });
+
+  it('finds operations of a twin and of a deployment by an index, in a file that had none, too', () => {
+    const { journal, path } = sqlite();
+    journal.accept(acceptance(1n));
+    journal.close();
+    open.splice(open.indexOf(journal), 1);
+    const old = new DatabaseSync(path);
+    old.exec('DROP INDEX operations_of');
+    old.close();
+    const again = new SqliteJournal(path);
+    open.push(again);
+    expect(again.quarantined()).toEqual([]);
+    expect(again.operationsOf(7)).toMatchObject([{ deployment: '7-1' }]);
+    const file = new DatabaseSync(path, { readOnly: true });
+    for (const sql of Object.values(OPERATIONS_OF)) {
+      const values = sql === OPERATIONS_OF.twin ? [7] : ['7-1', 7];
+      const plan = file.prepare(`EXPLAIN QUERY PLAN ${sql}`).all(...values);
+      expect(JSON.stringify(plan)).toContain('SEARCH operations USING INDEX operations_of');
+    }
+    file.close();
+  });
+
+  it('parks what never ran, and counts no attempt', () => {
+    const { journal, path } = sqlite();
+    journal.accept(acceptance(1n));
+    for (let start = 0; start < 3; start++) {
+      const again = new SqliteJournal(path, { now: clock() });
+      open.push(again);
+      expect(again.end('7-1', 'parked', 'it ended the process')).toBe(true);
+      expect(again.operations()).toMatchObject([{ state: 'parked', attempts: 0, error: 'it ended the process' }]);
+    }
   });
 
   it('counts a crash for what ran when the process ended, and no attempt', () => {

@@ -234,8 +234,8 @@ export interface Journal {
    */
   begin(id: DeploymentId): readonly OperationRecord[];
   /**
-   * The deployment's operations that run end so, or wait again, or only the one named does. False when
-   * none runs. What runs when the journal is opened was cut short: it is queued, with one crash more.
+   * The deployment's operations that run end so, or wait again, or only the one named does; `parked` are those
+   * that wait, too. False when there is none. What runs when the journal is opened was cut short: it is queued, with one crash more.
    */
   end(id: DeploymentId, state: OperationEnd, error: string, operation?: string): boolean;
 
@@ -251,10 +251,19 @@ export interface Journal {
   unfinished(): readonly DeploymentRecord[];
   /** What did not end, and the newest `OPERATION_LIMIT` that did; oldest first. They outlive their deployment. */
   operations(id?: DeploymentId): readonly OperationRecord[];
+  /** The same of one twin. */
+  operationsOf(twin: number): readonly OperationRecord[];
   /** Those that did not end; oldest first in each deployment. */
   pending(id?: DeploymentId): readonly OperationRecord[];
   /** Records that are damaged; empty on a node that is well. */
   quarantined(): readonly Quarantined[];
+  /**
+   * Deployments that were set aside and whose contract is over: what they hold stays held until the host is seen
+   * without it, as nothing but that tells when it is gone.
+   */
+  vacating(): readonly DeploymentId[];
+  /** Nothing of that deployment is on the host any more: what it held is free. */
+  vacated(id: DeploymentId): void;
   /** The books of what is held now. */
   readonly ledger: Ledger;
   /** How many deployments run, wait and leave. */

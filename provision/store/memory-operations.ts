@@ -47,12 +47,13 @@ export class MemoryOperations {
     });
   }
 
-  /** False when none runs, or not the one named. */
+  /** False when none runs or is to be parked, or not the one named. */
   end(id: DeploymentId, state: OperationEnd, error: string, operation?: string): boolean {
     const endedAt = isEnded({ state }) ? this.#now() : 0;
     let count = 0;
     this.#each(id, (one) => {
-      if (one.state !== 'running' || (operation !== undefined && one.id !== operation)) return one;
+      if ((one.state !== 'running' && state !== 'parked') || (operation !== undefined && one.id !== operation))
+        return one;
       count += 1;
       return { ...one, state, error, endedAt };
     });

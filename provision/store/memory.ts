@@ -315,6 +315,10 @@ export class MemoryJournal implements Journal {
     return this.#operations.all().filter((one) => id === undefined || one.deployment === id);
   }
 
+  operationsOf(twin: number): readonly OperationRecord[] {
+    return this.#operations.all().filter((one) => one.twin === twin);
+  }
+
   pending(id?: DeploymentId): readonly OperationRecord[] {
     return this.#records.pending(id);
   }
@@ -322,6 +326,12 @@ export class MemoryJournal implements Journal {
   quarantined(): readonly Quarantined[] {
     return [];
   }
+
+  vacating(): readonly DeploymentId[] {
+    return [];
+  }
+
+  vacated(): void {}
 
   reservations(): readonly Reservation[] {
     return this.#records.reservations();

@@ -14,6 +14,10 @@ import { signedWorkload } from './signed.ts';
 /** Damaged lines of logs that are remembered; deployments all are. */
 const LINES_KEPT = 1000;
 
+/** In the place of a table: nothing of it is damaged that anybody still asks for. */
+const VACATING = 'vacating';
+const HELD_BY = 'SELECT reservation FROM quarantine WHERE deployment = ? AND reservation IS NOT NULL';
+
 const TABLES_OF_A_DEPLOYMENT = [
   ['deployments', 'id'],
   ['workloads', 'deployment'],
@@ -77,7 +81,8 @@ export class Quarantine {
   }
 
   list(): Quarantined[] {
-    const rows = this.#database.all('SELECT source, key, deployment, reason, at FROM quarantine ORDER BY sequence');
+    const sql = 'SELECT source, key, deployment, reason, at FROM quarantine WHERE source <> ? ORDER BY sequence';
+    const rows = this.#database.all(sql, VACATING);
     return rows.map(({ source, key, deployment, reason, at }) => ({
       table: String(source),
       key: String(key),
@@ -102,11 +107,24 @@ export class Quarantine {
     return found;
   }
 
-  /** The deployment's contract is over: it is no longer set aside. False when it was not. Inside of a transaction. */
-  discharge(id: DeploymentId): boolean {
-    const sql = 'SELECT 1 FROM quarantine WHERE deployment = ? AND reservation IS NOT NULL';
-    if (this.#database.get(sql, id) === undefined) return false;
-    return this.#database.run('DELETE FROM quarantine WHERE deployment = ?', id) > 0;
+  /** The deployment's contract is over: only what it holds is left of it. Inside of a transaction. */
+  discharge(id: DeploymentId, reason: string): void {
+    const [held] = this.#database.all(HELD_BY, id);
+    this.#database.run('DELETE FROM quarantine WHERE deployment = ?', id);
+    if (held === undefined) return;
+    const workloads = JSON.parse(String(held.reservation)) as ReservedWorkload[];
+    this.#write({ table: VACATING, key: id, deployment: id, reason }, {}, workloads);
+  }
+
+  /** Deployments that were discharged and may still have something on the host. */
+  vacating(): DeploymentId[] {
+    const sql = 'SELECT deployment FROM quarantine WHERE source = ? ORDER BY sequence';
+    return this.#database.all(sql, VACATING).map(({ deployment }) => String(deployment));
+  }
+
+  /** The host has nothing of it any more. Inside of a transaction. */
+  vacated(id: DeploymentId): void {
+    this.#database.run('DELETE FROM quarantine WHERE deployment = ? AND source = ?', id, VACATING);
   }
 
   #write({ table, key, deployment, reason }: Damage, salvage: object, held: readonly ReservedWorkload[] | undefined) {

@@ -16,6 +16,8 @@ export class Records {
   readonly #operations = new Map<DeploymentId, readonly OperationRecord[]>();
   /** Of deployments whose records are damaged: what they hold stays held. */
   readonly #aside = new Map<DeploymentId, Reservation>();
+  /** Of these, those whose contract is over. */
+  readonly #vacating = new Set<DeploymentId>();
   #all: readonly DeploymentRecord[] | undefined;
   #reserved: readonly Reservation[] | undefined;
 
@@ -69,12 +71,34 @@ export class Records {
     return this.#aside.has(id);
   }
 
+  /** Those that were set aside, whose contract is over, and of which the host may still have something. */
+  vacating(): readonly DeploymentId[] {
+    return [...this.#vacating];
+  }
+
+  isVacating(id: DeploymentId): boolean {
+    return this.#vacating.has(id);
+  }
+
   /** What a deployment holds that can not be read any more; undefined ends that. */
   setAside(id: DeploymentId, reservation: Reservation | undefined): void {
-    this.#reserved = undefined;
+    this.#vacating.delete(id);
     if (reservation === undefined) this.#aside.delete(id);
     else this.#aside.set(id, reservation);
-    const lines = reservation?.workloads.map((holds) => ({ holds, stands: false, isLeaving: false })) ?? [];
+    this.#count(id);
+  }
+
+  /** The contract of what was set aside is over. */
+  vacate(id: DeploymentId): void {
+    this.#vacating.add(id);
+    this.#count(id);
+  }
+
+  #count(id: DeploymentId): void {
+    this.#reserved = undefined;
+    const reservation = this.#aside.get(id);
+    const isLeaving = this.#vacating.has(id);
+    const lines = reservation?.workloads.map((holds) => ({ holds, stands: false, isLeaving })) ?? [];
     this.books.ledger.replace(id, reservation === undefined ? undefined : { ...reservation, lines });
   }
 

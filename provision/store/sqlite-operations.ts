@@ -10,8 +10,17 @@ import {
   type OperationRecord,
   SUPERSEDED_BY,
 } from './operations.ts';
+import { ownerOf } from './quarantine.ts';
 import { type Damage, readable } from './reading.ts';
 import { operationOf } from './rows.ts';
+
+/** For the reads of one deployment or twin; an older file gets it when it is opened. */
+export const OPERATIONS_INDEX = 'CREATE INDEX IF NOT EXISTS operations_of ON operations (twin, deployment, sequence)';
+
+export const OPERATIONS_OF = {
+  deployment: 'SELECT * FROM operations WHERE deployment = ?1 AND twin = ?2 ORDER BY sequence',
+  twin: 'SELECT * FROM operations WHERE twin = ? ORDER BY sequence',
+} as const;
 
 export class SqliteOperations {
   readonly #database: Database;
@@ -26,9 +35,16 @@ export class SqliteOperations {
     this.#now = () => Math.max(1, now());
   }
 
-  all(id: DeploymentId | undefined): OperationRecord[] {
-    const sql = 'SELECT * FROM operations WHERE ?1 IS NULL OR deployment = ?1 ORDER BY sequence';
-    return this.#readable(this.#database.all(sql, id ?? null));
+  all(): OperationRecord[] {
+    return this.#readable(this.#database.all('SELECT * FROM operations ORDER BY sequence'));
+  }
+
+  of(id: DeploymentId): OperationRecord[] {
+    return this.#readable(this.#database.all(OPERATIONS_OF.deployment, id, ownerOf(id)?.twin ?? -1));
+  }
+
+  ofTwin(twin: number): OperationRecord[] {
+    return this.#readable(this.#database.all(OPERATIONS_OF.twin, twin));
   }
 
   /** Unfinished ones of every deployment that has any, oldest first. */
@@ -86,11 +102,11 @@ export class SqliteOperations {
     );
   }
 
-  /** False when none runs, or not the one named. */
+  /** False when none runs or is to be parked, or not the one named. */
   end(id: DeploymentId, state: OperationEnd, error: string, operation: string | undefined): boolean {
     const ended = this.#database.run(
       `UPDATE operations SET state = ?1, error = ?2, ended_at = ?3
-       WHERE deployment = ?4 AND ended_at = 0 AND state = 'running' AND (?5 IS NULL OR 'op-' || sequence = ?5)`,
+       WHERE deployment = ?4 AND ended_at = 0 AND (state = 'running' OR ?1 = 'parked') AND (?5 IS NULL OR 'op-' || sequence = ?5)`,
       state,
       error,
       isEnded({ state }) ? this.#now() : 0,

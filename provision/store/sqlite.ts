@@ -206,6 +206,7 @@ export class SqliteJournal implements Journal {
 
   cancel(id: DeploymentId, reason: string): boolean {
     const { records } = this.#file;
+    if (records.isVacating(id)) return false;
     if (records.isSetAside(id)) return this.#discharge(id, reason);
     const known = records.get(id);
     if (known === undefined || known.cancelled !== undefined) return false;
@@ -278,7 +279,7 @@ export class SqliteJournal implements Journal {
   }
 
   end(id: DeploymentId, state: OperationEnd, error: string, operation?: string): boolean {
-    if (!this.pending(id).some((one) => one.state === 'running')) return false;
+    if (!this.pending(id).some((one) => one.state === 'running' || state === 'parked')) return false;
     return this.#file.write(id, 'kill', ({ operations }) => operations.end(id, state, error, operation), 'operations');
   }
 
@@ -303,7 +304,11 @@ export class SqliteJournal implements Journal {
   }
 
   operations(id?: DeploymentId): readonly OperationRecord[] {
-    return this.#file.read(({ operations }) => operations.all(id));
+    return this.#file.read(({ operations }) => (id === undefined ? operations.all() : operations.of(id)));
+  }
+
+  operationsOf(twin: number): readonly OperationRecord[] {
+    return this.#file.read(({ operations }) => operations.ofTwin(twin));
   }
 
   pending(id?: DeploymentId): readonly OperationRecord[] {
@@ -312,6 +317,16 @@ export class SqliteJournal implements Journal {
 
   quarantined(): readonly Quarantined[] {
     return this.#file.read(({ quarantine }) => quarantine.list());
+  }
+
+  vacating(): readonly DeploymentId[] {
+    return this.#file.records.vacating();
+  }
+
+  vacated(id: DeploymentId): void {
+    if (!this.#file.records.isVacating(id)) return;
+    this.#file.write(id, 'soon', ({ quarantine }) => quarantine.vacated(id));
+    this.#file.records.setAside(id, undefined);
   }
 
   get ledger(): Ledger {
@@ -342,7 +357,7 @@ export class SqliteJournal implements Journal {
   knows(twin: number, contract: bigint): boolean {
     const id = deploymentId(twin, contract);
     const { records } = this.#file;
-    if (records.isSetAside(id)) return false;
+    if (records.isSetAside(id) && !records.isVacating(id)) return false;
     return records.get(id) !== undefined || this.#file.read(({ logs }) => logs.isInHistory(twin, contract));
   }
 
@@ -383,16 +398,16 @@ export class SqliteJournal implements Journal {
     return this.#file.records.get(id) as DeploymentRecord;
   }
 
-  /** The contract of a deployment that was set aside is over: what it has on the host may go. */
+  /** The contract of a deployment that was set aside is over: what it has on the host may go, and counts until then. */
   #discharge(id: DeploymentId, reason: string): boolean {
     const owner = ownerOf(id);
     if (owner === undefined) return false;
     const at = this.#now();
     this.#file.write(id, 'power', ({ quarantine, logs }) => {
-      quarantine.discharge(id);
+      quarantine.discharge(id, reason);
       logs.bury({ ...owner, hash: '', trace: '', acceptedAt: at }, reason, at);
     });
-    this.#file.records.setAside(id, undefined);
+    this.#file.records.vacate(id);
     return true;
   }
 

@@ -76,6 +76,7 @@ export class Stand {
       engineLimits: { ...ENGINE_LIMITS, retry: { budgetMs: 1_000, firstDelayMs: 10, maxDelayMs: 100 } },
       contractLimits: {
         intervalMs: 60_000,
+        backlogMs: 60_000,
         retryMs: 50,
         confirmDelayMs: 20,
         removalsPerRun: 10,

@@ -461,7 +461,13 @@ describe('W19: the cost of a deployment', () => {
     host.poolBytes = 1_000 * GIB;
     fillJournal(path, 100, { memoryBytes: MIB, diskBytes: MIB, pool: 'pool1' });
     const { journal, calls } = watched(new SqliteJournal(path));
-    const limits = { intervalMs: 600_000, retryMs: 600_000, confirmDelayMs: 20, removalsPerRun: 10 };
+    const limits = {
+      intervalMs: 600_000,
+      backlogMs: 600_000,
+      retryMs: 600_000,
+      confirmDelayMs: 20,
+      removalsPerRun: 10,
+    };
     host.hook = ({ method }) => {
       if (method === 'ContractBatch' || method === 'Owned') throw new Error('not now');
     };

@@ -147,7 +147,7 @@ describe('W26: a chain that answers wrongly', () => {
   };
 
   it.each(Object.keys(answers))('W26: and %s empties no node', async (which) => {
-    const limits = { intervalMs: 20, retryMs: 20, confirmDelayMs: 5, removalsPerRun: 2 };
+    const limits = { intervalMs: 20, backlogMs: 20, retryMs: 20, confirmDelayMs: 5, removalsPerRun: 2 };
     const contractLimits = { ...limits, readDeadlineMs: 2_000, movedDelayMs: 60_000 };
     await start({ contractLimits: { ...contractLimits, intervalMs: 60_000 } });
     for (let contract = 1n; contract <= 6n; contract++) await deployed(contract, volumeWorkload('vol1', GIB));
