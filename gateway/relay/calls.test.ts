@@ -43,7 +43,7 @@ describe('a call through the relay', () => {
       for (const encrypted of [true, false]) {
         it(`goes from ${user} to ${node}, ${encrypted ? 'encrypted' : 'plain'}`, async () => {
           const { caller, from, to } = await pair({ user, node, encrypted });
-          const answer = await caller.call({ twin: to, command: 'zos.x', payload: '{"a":1}', deadlineMs: 10_000 });
+          const answer = await caller.call({ twin: to, command: 'zos.x', payload: '{"a":1}', deadlineMs: 20_000 });
           expect(parse(answer)).toEqual({ echo: 'zos.x', twin: from, encrypted, got: '{"a":1}' });
         });
       }
@@ -53,7 +53,7 @@ describe('a call through the relay', () => {
   it('answers many side by side, each its own', async () => {
     const { caller, to } = await pair();
     const calls = Array.from({ length: 30 }, (_, index) =>
-      caller.call({ twin: to, command: `zos.n${index}`, payload: `${index}`, deadlineMs: 10_000 }),
+      caller.call({ twin: to, command: `zos.n${index}`, payload: `${index}`, deadlineMs: 20_000 }),
     );
     const answers = (await Promise.all(calls)).map(parse) as { echo: string; got: string }[];
     expect(answers.map(({ echo, got }) => `${echo} ${got}`)).toEqual(calls.map((_, index) => `zos.n${index} ${index}`));
@@ -61,7 +61,7 @@ describe('a call through the relay', () => {
 
   it('stays plain when told to or when one side has no key, and says so when it must not', async () => {
     const { caller, to } = await pair({ encrypted: true, nodeEncrypted: false });
-    const call = { twin: to, command: 'zos.x', payload: '', deadlineMs: 10_000 } as const;
+    const call = { twin: to, command: 'zos.x', payload: '', deadlineMs: 20_000 } as const;
     expect(parse(await caller.call({ ...call, encrypt: 'when-possible' }))).toMatchObject({ encrypted: false });
     expect(parse(await caller.call({ ...call, encrypt: 'never' }))).toMatchObject({ encrypted: false, got: '' });
     await expect(caller.call({ ...call, encrypt: 'always' })).rejects.toMatchObject({ kind: 'no-encryption' });
@@ -70,7 +70,7 @@ describe('a call through the relay', () => {
   it('carries a large payload', async () => {
     const { caller, to } = await pair();
     const payload = 'x'.repeat(1_000_000);
-    const answer = parse(await caller.call({ twin: to, command: 'zos.x', payload, deadlineMs: 10_000 }));
+    const answer = parse(await caller.call({ twin: to, command: 'zos.x', payload, deadlineMs: 20_000 }));
     expect((answer as { got: string }).got.length).toBe(1_000_000);
   });
 
@@ -101,13 +101,13 @@ describe('a call through the relay', () => {
       }),
     );
     const failure = await caller
-      .call({ twin: to, command: 'zos.deployment.deploy', payload: '{}', deadlineMs: 10_000 })
+      .call({ twin: to, command: 'zos.deployment.deploy', payload: '{}', deadlineMs: 20_000 })
       .catch((error: unknown) => error);
     expect(failure).toBeInstanceOf(RmbError);
     expect(failure).toMatchObject({ kind: 'refused', code: 3000, refusal: { code: 'capacity_memory' } });
     expect((failure as RmbError).refusal?.details).toMatchObject({ requested: 10, available: 5 });
     server.serve(door.handler(() => Promise.reject(new Error('boom'))));
-    await expect(caller.call({ twin: to, command: 'zos.y', payload: '', deadlineMs: 10_000 })).rejects.toMatchObject({
+    await expect(caller.call({ twin: to, command: 'zos.y', payload: '', deadlineMs: 20_000 })).rejects.toMatchObject({
       kind: 'refused',
       code: 0,
       message: 'handler panicked with: boom',
@@ -117,13 +117,13 @@ describe('a call through the relay', () => {
   it('ends in time, when cancelled and when closed', async () => {
     const { caller, server, to } = await pair();
     server.serve(() => new Promise(() => undefined));
-    const call = { twin: to, command: 'zos.x', payload: '', deadlineMs: 300 } as const;
+    const call = { twin: to, command: 'zos.x', payload: '', deadlineMs: 1500 } as const;
     await expect(caller.call(call)).rejects.toMatchObject({ kind: 'timeout' });
     const stop = new AbortController();
-    const cancelled = caller.call({ ...call, deadlineMs: 10_000, signal: stop.signal });
+    const cancelled = caller.call({ ...call, deadlineMs: 20_000, signal: stop.signal });
     setTimeout(() => stop.abort(), 20);
     await expect(cancelled).rejects.toMatchObject({ kind: 'cancelled' });
-    const open = caller.call({ ...call, deadlineMs: 10_000 });
+    const open = caller.call({ ...call, deadlineMs: 20_000 });
     const closed = expect(open).rejects.toMatchObject({ kind: 'closed' });
     await caller.close();
     await closed;
@@ -134,7 +134,7 @@ describe('a call through the relay', () => {
     const { caller } = await pair();
     await world.chain.add(30, 'ed25519', { relay: [] });
     await world.chain.add(31, 'ed25519', { relay: ['elsewhere.example'] });
-    const call = (twin: number) => caller.call({ twin, command: 'zos.x', payload: '', deadlineMs: 10_000 });
+    const call = (twin: number) => caller.call({ twin, command: 'zos.x', payload: '', deadlineMs: 20_000 });
     await expect(call(99)).rejects.toMatchObject({ kind: 'unknown-twin' });
     await expect(call(30)).rejects.toMatchObject({
       kind: 'relay-refused',
@@ -151,7 +151,7 @@ describe('a call through the relay', () => {
     await caller.connect();
     const before = await queued();
     const calls = Array.from({ length: 5 }, (_, index) =>
-      caller.call({ twin: to, command: `zos.n${index}`, payload: '', deadlineMs: 10_000 }),
+      caller.call({ twin: to, command: `zos.n${index}`, payload: '', deadlineMs: 20_000 }),
     );
     await expect.poll(queued, PATIENCE).toBe(before + calls.length);
     const server = world.client(node);
@@ -169,12 +169,12 @@ describe('a call through the relay', () => {
   it('goes on after the relay was away', async () => {
     const { caller, server, to } = await pair();
     await world.relay.close();
-    const waiting = caller.call({ twin: to, command: 'zos.x', payload: '', deadlineMs: 10_000 });
+    const waiting = caller.call({ twin: to, command: 'zos.x', payload: '', deadlineMs: 20_000 });
     await expect.poll(() => caller.connected, PATIENCE).toBe(false);
     world.relay = world.newRelay();
     await world.relay.listen('127.0.0.1', world.port);
     await waiting;
-    await caller.call({ twin: to, command: 'zos.x', payload: '', deadlineMs: 10_000 });
+    await caller.call({ twin: to, command: 'zos.x', payload: '', deadlineMs: 20_000 });
     expect(server.connected).toBe(true);
   });
 
@@ -196,7 +196,7 @@ describe('a call through the relay', () => {
     const stranger = await world.chain.add(8, 'ed25519');
     await world.chain.add(8, 'ed25519');
     const wrong = world.client(stranger);
-    await expect(wrong.connect({ deadlineMs: 1500 })).rejects.toMatchObject({
+    await expect(wrong.connect({ deadlineMs: 3000 })).rejects.toMatchObject({
       kind: 'relay-lost',
       message: expect.stringContaining('relay answered 401: invalid jwt: jwt: Invalid signature'),
     });
@@ -205,12 +205,12 @@ describe('a call through the relay', () => {
   it('survives an empty and a dead queue store for connected sessions', async () => {
     const { caller, to } = await pair();
     await world.redis.restart(300);
-    await caller.call({ twin: to, command: 'zos.x', payload: '', deadlineMs: 10_000 });
+    await caller.call({ twin: to, command: 'zos.x', payload: '', deadlineMs: 20_000 });
   });
 
   it('follows a twin that changed its key', async () => {
     const { caller, node, server, to } = await pair();
-    const call = { twin: to, command: 'zos.x', payload: '', deadlineMs: 10_000 } as const;
+    const call = { twin: to, command: 'zos.x', payload: '', deadlineMs: 20_000 } as const;
     await caller.call(call);
     const renewed = await world.chain.add(to, 'sr25519');
     await server.close();

@@ -136,7 +136,7 @@ describe.skipIf(!isRoot)('devices', () => {
   });
 
   it('carry packets between namespaces', async () => {
-    expect(await ping()).toBe(true);
+    await expect.poll(ping).toBe(true);
     const status = await driver.status(ends[0].place);
     expect(status).toMatchObject({ publicKey: publicKeyOf(keys[0]), listenPort: 4301 });
     expect(status?.peers[0]).toMatchObject({ publicKey: publicKeyOf(keys[1]), endpoint: '127.0.0.1:4302' });
@@ -149,7 +149,7 @@ describe.skipIf(!isRoot)('devices', () => {
     const handshake = (await again.status(ends[0].place))?.peers[0]?.lastHandshakeSeconds;
     await again.configure(ends[0].place, configOf(0));
     expect((await again.status(ends[0].place))?.peers[0]?.lastHandshakeSeconds).toBe(handshake);
-    expect(await ping()).toBe(true);
+    await expect.poll(ping).toBe(true);
   });
 
   it('keep secrets out of argument lists and world-readable files', async () => {
@@ -183,7 +183,7 @@ describe.skipIf(!isRoot)('devices', () => {
     expect(await driver.ensureDevice(ends[1].place)).toEqual({ created: true });
     await up(0);
     await up(1);
-    expect(await ping()).toBe(true);
+    await expect.poll(ping).toBe(true);
   });
 
   it('are not confused by a record of another process', async () => {

@@ -1,5 +1,5 @@
 /** A relay that does what it likes: takes every visitor, keeps every frame, and hands on what the test wants. */
-import { type AddressInfo, createServer } from 'node:net';
+import type { AddressInfo } from 'node:net';
 import { type WebSocket, WebSocketServer } from 'ws';
 import { decodeEnvelope, type Envelope, encodeEnvelope } from '../../gateway/rmb/index.ts';
 
@@ -49,13 +49,4 @@ export class HostileRelay {
     this.drop();
     await new Promise((resolve) => this.#server.close(resolve));
   }
-}
-
-/** A port that nobody listens at. */
-export async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }

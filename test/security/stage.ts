@@ -9,7 +9,6 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { writeKeyFile } from '../../gateway/rmb/index.ts';
 import { startRedis, type TestRedis } from '../../modules/zbus/testing/redis.ts';
 import { DOMAIN, NODE, secretOf } from '../bench/peers/twins.ts';
-import { freePort } from './hostile-relay.ts';
 
 const READY_DEADLINE_MS = 60_000;
 
@@ -28,12 +27,17 @@ export class Program {
   }
 
   /** The line that says it is ready. */
-  async ready(): Promise<Readonly<Record<string, unknown>>> {
+  ready(): Promise<Readonly<Record<string, unknown>>> {
+    return this.said('ready');
+  }
+
+  /** The first line with this message. */
+  async said(message: string): Promise<Readonly<Record<string, unknown>>> {
     const giveUpAt = Date.now() + READY_DEADLINE_MS;
     for (;;) {
-      const line = this.words.split('\n').find((one) => one.includes('"msg":"ready"'));
+      const line = this.words.split('\n').find((one) => one.includes(`"msg":"${message}"`) && one.endsWith('}'));
       if (line !== undefined) return JSON.parse(line) as Record<string, unknown>;
-      if (this.child.exitCode !== null || Date.now() > giveUpAt) throw new Error(`not ready: ${this.words}`);
+      if (this.child.exitCode !== null || Date.now() > giveUpAt) throw new Error(`not '${message}': ${this.words}`);
       await sleep(20);
     }
   }
@@ -100,9 +104,10 @@ export class Stage {
       const bus = ['--broker', redis.broker, '--state', state, '--log-level', 'trace'];
       const relay = run('../../gateway/relay/main.ts', ...bus, '--listen', '127.0.0.1:0', '--domain', DOMAIN);
       const port = Number((await relay.ready()).port);
-      const http = `127.0.0.1:${await freePort()}`;
-      const flags = ['--relay', `ws://127.0.0.1:${port}`, '--key-file', join(state, 'key.json'), '--http', http];
-      const gateway = run('../../gateway/main.ts', ...bus, ...flags);
+      const flags = ['--relay', `ws://127.0.0.1:${port}`, '--key-file', join(state, 'key.json')];
+      const gateway = run('../../gateway/main.ts', ...bus, ...flags, '--http', '127.0.0.1:0');
+      const { port: numbers } = await gateway.said('metrics and health are served');
+      const http = `127.0.0.1:${numbers}`;
       await gateway.ready();
       return new Stage({ redis, relay, gateway, port, http }, grid, state);
     } catch (error) {

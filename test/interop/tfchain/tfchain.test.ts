@@ -2,9 +2,8 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { createInterface } from 'node:readline';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { run } from '../../../modules/host/run.ts';
 
@@ -16,22 +15,18 @@ const HASH = '9021d4dee05a661e2cb6838152c67f25';
 let chain: ChildProcess | undefined;
 let port = 0;
 
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port: free } = server.address() as { port: number };
-  server.close();
-  await once(server, 'close');
-  return free;
-}
-
 beforeAll(async () => {
   if (!installed) return;
-  port = await freePort();
-  chain = spawn(process.execPath, [MAIN, '--listen', `127.0.0.1:${port}`], { stdio: ['ignore', 'pipe', 'inherit'] });
-  const ready = once(chain.stdout as NodeJS.ReadableStream, 'data');
-  await Promise.race([ready, sleep(15_000).then(() => Promise.reject(new Error('the chain did not start')))]);
-}, 20_000);
+  const spawned = spawn(process.execPath, [MAIN, '--listen', '127.0.0.1:0'], { stdio: ['ignore', 'pipe', 'inherit'] });
+  chain = spawned;
+  for await (const line of createInterface({ input: spawned.stdout })) {
+    const told = JSON.parse(line) as { msg: string; port?: number };
+    if (told.msg !== 'development chain listens') continue;
+    port = told.port ?? 0;
+    break;
+  }
+  spawned.stdout.resume();
+}, 60_000);
 
 afterAll(async () => {
   if (chain === undefined || chain.exitCode !== null) return;
@@ -43,7 +38,7 @@ it.skipIf(!installed)(
   'the official client makes twins, a farm, a node and contracts',
   async () => {
     const script = join(HERE, 'life-cycle.mjs');
-    const { stdout } = await run(process.execPath, [script, `ws://127.0.0.1:${port}`], { deadlineMs: 90_000 });
+    const { stdout } = await run(process.execPath, [script, `ws://127.0.0.1:${port}`], { deadlineMs: 150_000 });
     const line = stdout.split('\n').find((text) => text.startsWith('RESULT ')) ?? '';
     const result = JSON.parse(line.slice('RESULT '.length)) as Record<string, unknown>;
     expect(result).toMatchObject({
@@ -70,5 +65,5 @@ it.skipIf(!installed)(
     expect(differences).toEqual([]);
     expect(compared).toBeGreaterThan(60);
   },
-  120_000,
+  180_000,
 );

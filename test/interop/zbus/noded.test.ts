@@ -43,7 +43,7 @@ describe.skipIf(!hasGo)('noded for the Go library', { timeout: BUILD_DEADLINE_MS
   ): Promise<Infer<D['streams'][K]>> {
     const { module, object, version } = definition;
     const name = queueName(module, { Name: object, Version: version });
-    const { results, failure } = await peer.call({ object: name, method: stream, deadlineMs: 20_000 });
+    const { results, failure } = await peer.call({ object: name, method: stream, deadlineMs: 60_000 });
     expect(failure).toBeUndefined();
     const wire = definition.streams[stream];
     if (wire === undefined) throw new Error(`no stream ${stream}`);
