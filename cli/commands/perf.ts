@@ -20,8 +20,9 @@ export const command: Command = {
     const { values, positionals } = readOptions(args, options, usage);
     const [task, ...more] = positionals;
     if (more.length > 0 || (values.run === true && task === undefined)) throw new CliError(usage);
-    const text = await withBus(values, (bus) => {
+    const text = await withBus(values, async (bus) => {
       if (task === undefined) return overview(bus, values.json === true);
+      await known(bus, task);
       return values.run === true ? run(bus, task) : last(bus, task);
     });
     process.stdout.write(`${text}\n`);
@@ -53,6 +54,13 @@ async function overview(bus: ZbusClient, json: boolean): Promise<string> {
       LastError,
     ]),
   );
+}
+
+/** Throws `CliError` for what is no task of the node. */
+async function known(bus: ZbusClient, taskName: string): Promise<void> {
+  const tasks = await bus.of(performanceRuns).Tasks({}, { deadlineMs: ASK_DEADLINE_MS });
+  if (tasks.some(({ Name }) => Name === taskName)) return;
+  throw new CliError(`no task '${taskName}'; there are ${tasks.map(({ Name }) => Name).join(', ')}`);
 }
 
 async function last(bus: ZbusClient, taskName: string): Promise<string> {

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
 import { type UnitStatus, ZinitClient } from '../../modules/zinit/index.ts';
 import { CliError, type Command, readFlags } from '../command.ts';
+import { checkedLevel } from '../log-level.ts';
 import { type Layout, makeLayout } from '../node/layout.ts';
 import { stopNode, supervisorOf } from '../node/lifecycle.ts';
 import { clientFile, readClientFile, type SimulatedWishes, startSimulated } from '../node/start-simulated.ts';
@@ -57,7 +58,7 @@ export const command: Command = {
       delayMs: readDelay(values.delay),
       fail: named(values.fail)?.map(checkedPattern),
       adminTwins: named(values['admin-twin'])?.map(checkedTwin),
-      logLevel: values['log-level'],
+      logLevel: values['log-level'] === undefined ? undefined : checkedLevel(values['log-level']),
     };
     const layout = makeLayout(values.state);
     const stopping = new AbortController();

@@ -8,6 +8,7 @@ import { parsePeer } from '../../modules/noded/perf/peer.ts';
 import { commands } from '../../schemas/index.ts';
 import { CliError, type Command, readFlags } from '../command.ts';
 import { Stages } from '../demo/stages.ts';
+import { checkedLevel } from '../log-level.ts';
 import type { NodeConfig } from '../node/config.ts';
 import { keepNodeKey } from '../node/keys.ts';
 import { type Layout, makeLayout } from '../node/layout.ts';
@@ -111,6 +112,7 @@ export const command: Command = {
     if (updateTwin !== undefined && updateTwin !== 'union' && updateTwin !== 'replace')
       throw new CliError(`--update-twin ${updateTwin}: use union or replace`);
     const limitsFile = values.limits === undefined ? null : await checkedLimits(resolve(values.limits));
+    const logLevel = checkedLevel(values['log-level']);
     const layout = makeLayout(values.state);
     if (await isSimulated(layout))
       throw new CliError(`${layout.state} holds a simulated node; start it with: ${await startCommand(layout)}`);
@@ -132,7 +134,7 @@ export const command: Command = {
         peers: (values['iperf-peer']?.split(',') ?? []).map(checkedPeer),
         listen: values['iperf-listen'] === undefined ? null : checkedPeer(values['iperf-listen']),
       },
-      logLevel: values['log-level'],
+      logLevel,
       ...(values.chain === undefined ? {} : { chain: values.chain.split(',') }),
       ...(values.relay === undefined ? {} : { relay: values.relay.split(',') }),
       ...(keyFile === undefined ? {} : { keyFile }),

@@ -68,7 +68,7 @@ beforeAll(async () => {
       },
     }),
   );
-}, 60_000);
+}, 120_000);
 afterAll(async () => {
   await Promise.all(servers.map((server) => server.stop(200)));
   await redis?.stop();

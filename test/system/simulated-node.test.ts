@@ -33,6 +33,12 @@ const isGone = (pid: number): boolean => {
   }
 };
 
+const kill = (pids: ReadonlyMap<string, number>, name: string): void => {
+  const pid = pids.get(name);
+  if (pid === undefined) throw new Error(`${name} does not run`);
+  process.kill(pid, 'SIGKILL');
+};
+
 describe('a simulated node', { timeout: 180_000 }, () => {
   const node = new SimulatedNode();
   let tenant: SimulatedTenant;
@@ -56,6 +62,11 @@ describe('a simulated node', { timeout: 180_000 }, () => {
     expect((await tenant.ask(storagePools)).map(({ name }) => name)).toEqual(['simulated-ssd', 'simulated-hdd']);
     expect((await node.command('status')).stdout).toContain('simulated');
     expect((await node.command('logs', 'node')).stdout).toContain('a simulated node answers');
+    // A farmer asks for it by the name it has on a real node.
+    const { stdout, stderr } = await node.command('logs', 'provisiond', '--bytes', '65536');
+    expect(stderr).toContain('provisiond is a part of the unit node');
+    expect(stdout).toContain('a simulated node answers');
+    await expect(node.command('perf', 'nope')).rejects.toThrow("no task 'nope'; there are cpu-benchmark, healthcheck");
   });
 
   it('keeps secrets in files of its user alone, and out of logs', async () => {
@@ -141,7 +152,7 @@ describe('a simulated node', { timeout: 180_000 }, () => {
     await tenant.close();
     const pids = await node.pids();
     // The supervisor first: it would start the others again.
-    for (const name of ['supervisor', 'node', 'chain', 'redis']) process.kill(pids.get(name) ?? 0, 'SIGKILL');
+    for (const name of ['supervisor', 'node', 'chain', 'redis']) kill(pids, name);
     await expect.poll(() => [...pids.values()].every(isGone)).toBe(true);
 
     const before = node.facts;
@@ -161,7 +172,7 @@ describe('a simulated node', { timeout: 180_000 }, () => {
 
   it('starts a process again that was killed while it runs', async () => {
     const pids = await node.pids();
-    process.kill(pids.get('node') ?? 0, 'SIGKILL');
+    kill(pids, 'node');
     await expect
       .poll(async () => (await node.command('status').catch((error: { stdout: string }) => error)).stdout)
       .toMatch(/node +running.* 1 /);
