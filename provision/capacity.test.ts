@@ -143,5 +143,5 @@ describe('capacity on the bus', () => {
     expect(await sums).toBeGreaterThan(5);
     expect(host.resources).toEqual([]);
     expect(await bus.of(planner).Capacity({})).toEqual(before);
-  }, 40_000);
+  }, 120_000);
 });

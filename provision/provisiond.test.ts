@@ -157,5 +157,5 @@ describe('provisiond with a dead daemon', () => {
     await expect.poll(() => stand.stateOf()).toEqual(['ok', 'ok', 'error']);
     const [, , machine] = (await bus.of(provision).Get({ twin: 7, contractID: 1n })).Workloads;
     expect(machine?.Result.Error).toMatch(/stage machine, step 'machine' of workload 'vm1'/);
-  }, 30_000);
+  });
 });

@@ -75,9 +75,10 @@ it('is refused while another process lives, naming it, and is there at once when
 it('waits for a process that is about to end', async () => {
   const other = await keeper();
   // In this process nothing else happens while it waits.
-  const killer = spawn('sh', ['-c', `sleep 0.3; kill -9 ${other.pid}`], { stdio: 'ignore' });
+  const killer = spawn('sh', ['-c', `echo; sleep 0.3; kill -9 ${other.pid}`], { stdio: ['ignore', 'pipe', 'ignore'] });
+  await once(killer.stdout, 'data');
   lockJournal(path).release();
-  await once(killer, 'exit');
+  if (killer.exitCode === null) await once(killer, 'exit');
 });
 
 it('is no second time given in one process, and again after it was released', () => {
