@@ -63,7 +63,7 @@ describe('a networkd that tells of ports only as a list', () => {
   it('is not taken for one where it does not answer: nothing is decided then', async () => {
     const listed = { WireguardPorts: vi.fn() };
     const ports = new TakenPorts(listed, bus.of(networkInventory));
-    await expect(ports.among([4127], { ...calling, deadlineMs: 600 })).rejects.toMatchObject({
+    await expect(ports.among([4127], { ...calling, deadlineMs: 3_000 })).rejects.toMatchObject({
       kind: 'no_such_module',
     });
     expect(listed.WireguardPorts).not.toHaveBeenCalled();
