@@ -49,7 +49,7 @@ describe.skipIf(!isRoot)('gridnode demo', () => {
     child.stderr.on('data', (chunk: Buffer) => {
       words += chunk.toString();
     });
-    const ended = new Promise<number | null>((resolve) => child.on('exit', (code) => resolve(code)));
+    const ended = new Promise<number | null>((resolve) => child.on('close', (code) => resolve(code)));
     await sleep(ms);
     child.kill('SIGINT');
     // Before the command line was read the signal ends the process itself: nothing was started yet.

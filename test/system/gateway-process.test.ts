@@ -37,7 +37,7 @@ beforeEach(async () => {
   await startRelay(await freePort());
   http = `${ownAddress}:${await freePort()}`;
   await startGateway();
-}, 60_000);
+}, 120_000);
 
 afterEach(async () => {
   for (const line of lines) line.close();

@@ -41,7 +41,7 @@ beforeEach(async () => {
     twins: await twinsOf('ed25519'),
   });
   await user.connect();
-}, 60_000);
+}, 120_000);
 
 afterEach(async () => {
   await user?.close();

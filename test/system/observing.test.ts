@@ -69,7 +69,7 @@ describe('what a farmer sees of one deployment', { timeout: 180_000 }, () => {
   });
 
   it('is an operation, to the farmer and to the tenant', async () => {
-    await expect.poll(() => operations(), { timeout: 20_000 }).toEqual([]);
+    await expect.poll(() => operations()).toEqual([]);
     const [shown] = await operations('--all');
     expect(shown).toMatchObject({ Kind: 'create', State: 'done', TwinID: tenant.twin, ContractID: Number(contract) });
     const text = (await node.command('ps', '--all')).stdout;
@@ -89,9 +89,15 @@ describe('what a farmer sees of one deployment', { timeout: 180_000 }, () => {
   });
 
   it('is in the numbers of every part, on a page that a strict scraper reads', async () => {
-    const families = await page();
-    for (const module of ['provision', 'storage', 'network', 'flist', 'vmd', 'node', 'api-gateway', 'rmb-gateway']) {
-      expect({ module, up: value(families, 'gridnode_up', { module }) }).toEqual({ module, up: 1 });
+    const modules = ['provision', 'storage', 'network', 'flist', 'vmd', 'node', 'api-gateway', 'rmb-gateway'];
+    let families = await page();
+    // Who answers too late on a busy machine is not on the page of that moment.
+    const away = async (): Promise<string[]> => {
+      families = await page();
+      return modules.filter((module) => value(families, 'gridnode_up', { module }) !== 1);
+    };
+    await expect.poll(away).toEqual([]);
+    for (const module of modules) {
       expect(value(families, 'process_resident_memory_bytes', { module })).toBeGreaterThan(0);
     }
     expect(value(families, 'gateway_command_seconds_count', { command: 'zos.deployment.deploy', outcome: 'ok' })).toBe(
@@ -183,8 +189,8 @@ describe('what a farmer sees of one deployment', { timeout: 180_000 }, () => {
       'admission',
       'contract check',
     ]);
-    // The chain's part is another process of the simulated node.
-    expect(new Set([...spans.values()].map(({ service }) => service)).size).toBeGreaterThan(1);
+    // The chain's part is another process of the simulated node, which sends its spans at times of its own.
+    await expect.poll(() => new Set(all().map(({ service }) => service)).size).toBeGreaterThan(1);
   });
 
   it('is one story in the logs, in the order of time, and no line of it lacks the trace', async () => {

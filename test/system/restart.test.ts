@@ -38,6 +38,10 @@ describe.skipIf(!isRoot)('a node that is stopped and started again', () => {
     expect(await node.stop()).toEqual([]);
   }, 120_000);
 
+  const killSupervisor = (supervisor: Awaited<ReturnType<typeof supervisorOf>>): void => {
+    if (supervisor === undefined) throw new Error('the node has no supervisor');
+    process.kill(supervisor.pid, 'SIGKILL');
+  };
   const expectPage = async (): Promise<void> => {
     const place = { twin: user.twin, network: 'vnet', address: machineAddress(1) };
     const page = await machinePage(node, place);
@@ -52,7 +56,7 @@ describe.skipIf(!isRoot)('a node that is stopped and started again', () => {
   const expectBack = async (): Promise<void> => {
     await user.answered();
     await expectPage();
-    expect(await user.capacity()).toEqual(capacity);
+    await expect.poll(() => user.capacity()).toEqual(capacity);
     const changes = (await user.changes(contract)).filter(([, state]) => state !== 'init');
     expect(changes.map(([name, state]) => `${name} ${state}`).sort()).toEqual(['vdisk ok', 'vnet ok', 'vvm ok']);
   };
@@ -67,7 +71,7 @@ describe.skipIf(!isRoot)('a node that is stopped and started again', () => {
   it('comes back with its machine after its supervisor was killed', { timeout: 300_000 }, async () => {
     const before = await machines();
     const supervisor = await supervisorOf(node.layout);
-    process.kill(supervisor?.pid ?? 0, 'SIGKILL');
+    killSupervisor(supervisor);
     await expect.poll(() => supervisorOf(node.layout), { timeout: 20_000 }).toBeUndefined();
     await up();
     await expectBack();
@@ -78,7 +82,7 @@ describe.skipIf(!isRoot)('a node that is stopped and started again', () => {
   it('comes back when everything of it was killed at once', { timeout: 300_000 }, async () => {
     const supervisor = await supervisorOf(node.layout);
     const [units, processes] = [await node.zinit.list(), await machines()];
-    process.kill(supervisor?.pid ?? 0, 'SIGKILL');
+    killSupervisor(supervisor);
     for (const { pid } of units) if (pid !== undefined) process.kill(pid, 'SIGKILL');
     for (const pid of processes) process.kill(pid, 'SIGKILL');
     await up();
@@ -88,6 +92,6 @@ describe.skipIf(!isRoot)('a node that is stopped and started again', () => {
   it('and the end of the contract leaves nothing', { timeout: 180_000 }, async () => {
     await user.cancel(contract);
     expect(await differenceTo(empty.holdings, node.layout)).toEqual({ more: [], less: [] });
-    expect(await user.capacity()).toEqual(empty.capacity);
+    await expect.poll(() => user.capacity()).toEqual(empty.capacity);
   });
 });
