@@ -307,6 +307,82 @@ function expectNoneForgotten(journal: Journal, count: number): { kept: number; a
   return { kept, aside: aside.size };
 }
 
+/** Whoever reads the log learns whose records are damaged without a look into the table. */
+function expectAllTold(journal: Journal): void {
+  const text = JSON.stringify(told);
+  for (const { deployment } of journal.quarantined()) {
+    if (deployment !== '') expect(text).toContain(`"${deployment}"`);
+  }
+}
+
+/** The file becomes one of an older schema. */
+const OLDER: ReadonlyMap<number, string> = new Map([
+  [
+    2,
+    `DROP INDEX operations_of; DROP TABLE operations; DROP TABLE quarantine;
+     ALTER TABLE deployments DROP COLUMN paused; PRAGMA user_version = 2;`,
+  ],
+  [
+    1,
+    `DROP INDEX operations_of; DROP TABLE operations; DROP TABLE quarantine; DROP TABLE signed;
+     ALTER TABLE deployments DROP COLUMN paused; ALTER TABLE workloads DROP COLUMN next_version;
+     ALTER TABLE workloads DROP COLUMN next; PRAGMA user_version = 1;`,
+  ],
+]);
+
+describe.each([...OLDER])('a damaged file of schema %d', (_, backwards) => {
+  const COUNT = 60;
+
+  it.each(['deployments', 'workloads', 'changes'])(
+    'with any page of %s overwritten is taken over as a whole one is, but for what was on that page',
+    (name) => {
+      fillJournal(path, COUNT);
+      const before = opened();
+      // A pause, a removal and a cancel are under way.
+      for (const one of before.deployment('100-1')?.workloads ?? [])
+        before.finish('100-1', one.name, { state: 'paused' });
+      before.decommission('101-2', 'vm1', 'too many crashes');
+      before.cancel('102-3', 'contract not active on chain');
+      closed();
+      change(`${backwards} VACUUM`);
+      const whole = readFileSync(path);
+      const pages = pagesOf(name);
+      expect(pages.length).toBeGreaterThan(2);
+      let seen = 0;
+      for (const page of pages) {
+        writeFileSync(path, whole);
+        overwrite(path, (page - 1) * PAGE_BYTES, new Uint8Array(PAGE_BYTES).fill(0xa5));
+        told = [];
+        const journal = opened();
+        const aside = new Set(journal.quarantined().map((one) => one.deployment));
+        expectAllTold(journal);
+        for (let contract = 1; contract <= COUNT; contract++) {
+          const id = `${99 + contract}-${contract}`;
+          if (journal.deployment(id) === undefined) expect(aside, id).toContain(id);
+        }
+        // Nothing is said to be lost that such a file never had.
+        const lost = journal.quarantined().filter(({ deployment }) => deployment === '');
+        expect(lost.filter(({ table }) => table !== 'journal' && table !== name)).toEqual([]);
+        const asked = (id: string): string[] => journal.pending(id).map(({ kind, reason }) => `${kind} ${reason}`);
+        const [paused, removed, cancelled] = ['100-1', '101-2', '102-3'].map((id) => journal.deployment(id));
+        if (paused !== undefined) expect(paused.paused).toBe(true);
+        if (removed !== undefined) expect(asked('101-2')).toEqual(['decommission too many crashes']);
+        if (cancelled !== undefined) expect(asked('102-3')).toEqual(['cancel contract not active on chain']);
+        seen += [paused, removed, cancelled].filter((one) => one !== undefined).length;
+        works(journal);
+        closed();
+        told = [];
+        opened();
+        expect(told).toEqual([]);
+        closed();
+        for (const file of readdirSync(folder)) rmSync(join(folder, file));
+      }
+      expect(seen).toBeGreaterThan(pages.length);
+    },
+    120_000,
+  );
+});
+
 describe('a damaged file', () => {
   const COUNT = 60;
   const garbage = new Uint8Array(PAGE_BYTES).fill(0xa5);
@@ -336,6 +412,7 @@ describe('a damaged file', () => {
         overwrite(path, (page - 1) * PAGE_BYTES, garbage);
         const journal = opened();
         const { kept } = expectNoneForgotten(journal, COUNT);
+        expectAllTold(journal);
         // The first page of a table is its root: of an index or a log nothing is needed.
         if (!['deployments', 'workloads', 'signed'].includes(name)) expect(kept).toBe(COUNT);
         else if (page !== pages[0]) expect(kept).toBeGreaterThan(COUNT / 4);

@@ -5,6 +5,7 @@
 import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { Database, isDamage, removeDatabase } from './database.ts';
+import type { DeploymentId } from './journal.ts';
 import { rescue } from './rescue.ts';
 import { migrate, schemaFaults } from './schema.ts';
 import { lostCommits } from './wal.ts';
@@ -18,6 +19,8 @@ const SALVAGED = '.salvaged-';
 const HALF_MADE = '.making';
 /** Of the faults of a file: those that are told. */
 const FAULTS_TOLD = 20;
+/** And of the deployments that they cost; the table names all. */
+const NAMES_TOLD = 500;
 
 /** Opens or makes the journal at `path`, and its folder. Throws when it is of a newer schema. */
 export function openJournal(path: string, now: () => number, log: JournalLog): Database {
@@ -30,8 +33,10 @@ export function openJournal(path: string, now: () => number, log: JournalLog): D
   const lost = lostCommits(path);
   const found = tryToOpen(path, lost > 0 ? [`the log ends before ${lost} transactions that were committed`] : []);
   if (!Array.isArray(found)) return found;
-  const aside = exchange(path, found, now);
-  log.error({ path, aside, faults: found.slice(0, FAULTS_TOLD) }, 'the journal is damaged; what could be read goes on');
+  const { aside, named } = exchange(path, found, now);
+  const setAside = { number: named.length, deployments: named.slice(0, NAMES_TOLD) };
+  const faults = found.slice(0, FAULTS_TOLD);
+  log.error({ path, aside, faults, setAside }, 'the journal is damaged; what could be read goes on');
   const database = new Database(path);
   migrate(database, path);
   return database;
@@ -76,16 +81,21 @@ function makeNew(path: string): void {
   renameSync(half, path);
 }
 
-/** Puts what can be read of the file at `path` in its place; returns where the damaged one is now. */
-function exchange(path: string, faults: readonly string[], now: () => number): string {
+/** Puts what can be read of the file at `path` in its place; returns where the damaged one is now, and what is set aside. */
+function exchange(
+  path: string,
+  faults: readonly string[],
+  now: () => number,
+): { readonly aside: string; readonly named: readonly DeploymentId[] } {
   const half = `${path}${HALF_MADE}`;
   removeDatabase(half);
   const time = freeTime(path, now());
   const aside = `${path}${DAMAGED}${time}`;
-  rescue({ from: path, to: half, aside: basename(aside), faults: faults.slice(0, FAULTS_TOLD), now });
+  const told = faults.slice(0, FAULTS_TOLD);
+  const named = rescue({ from: path, to: half, aside: basename(aside), faults: told, now });
   renameSync(half, `${path}${SALVAGED}${time}`);
   finishExchange(path);
-  return aside;
+  return { aside, named };
 }
 
 /** From the moment that a salvaged file has its name, it is the journal. */

@@ -6,7 +6,7 @@ import { openWithHead } from './first-page.ts';
 import type { DeploymentId } from './journal.ts';
 import { ownerOf, Quarantine } from './quarantine.ts';
 import { type Damage, namesIn } from './reading.ts';
-import { migrate } from './schema.ts';
+import { askAgain, migrate, SCHEMA_VERSION, TABLE_SINCE } from './schema.ts';
 import { signWorkload } from './writes.ts';
 
 const TABLES = ['deployments', 'workloads', 'signed', 'changes', 'steps', 'history', 'operations', 'quarantine'];
@@ -25,11 +25,12 @@ export interface RescueOptions {
   readonly now: () => number;
 }
 
-/** On disk and closed when this returns. */
-export function rescue({ from, to, aside, faults, now }: RescueOptions): void {
+/** On disk and closed when this returns. Gives the deployments that are set aside, of which something is lost. */
+export function rescue({ from, to, aside, faults, now }: RescueOptions): DeploymentId[] {
   const target = new Database(to);
   const head = `${to}-head`;
   const source = openToRead(from) ?? openWithHead(from, head);
+  const named: DeploymentId[] = [];
   try {
     migrate(target, to);
     const quarantine = new Quarantine(target, now);
@@ -37,20 +38,37 @@ export function rescue({ from, to, aside, faults, now }: RescueOptions): void {
     target.execute('PRAGMA foreign_keys = OFF');
     target.transaction(() => {
       quarantine.tell({ table: 'journal', key: aside, deployment: '', reason: faults.join('; ') });
+      const version = versionOf(source);
       for (const table of TABLES) {
+        if ((TABLE_SINCE.get(table) ?? 0) > version) continue;
         const lost = source === undefined ? ['all of it'] : copyTable(source, target, table);
         for (const key of lost.slice(0, NAMED)) {
           quarantine.tell({ table, key, deployment: '', reason: 'it can not be read' });
         }
       }
       signAgain(target);
-      for (const [id, damages] of unwhole(source, target)) quarantine.setAside(id, damages);
+      for (const [id, damages] of unwhole(source, target)) {
+        named.push(id);
+        quarantine.setAside(id, damages);
+      }
+      if (version < SCHEMA_VERSION) askAgain(target);
       tellStatesAgain(target);
     });
   } finally {
     source?.close();
     target.close();
     removeDatabase(head);
+  }
+  return named;
+}
+
+/** The schema of the damaged file; this one's where it does not say. */
+function versionOf(source: DatabaseSync | undefined): number {
+  try {
+    const version = Number(source?.prepare('PRAGMA user_version').get()?.user_version);
+    return version >= 1 && version <= SCHEMA_VERSION ? version : SCHEMA_VERSION;
+  } catch {
+    return SCHEMA_VERSION;
   }
 }
 

@@ -140,10 +140,15 @@ const TO_VERSION_3 = `
 ALTER TABLE deployments ADD COLUMN paused INTEGER NOT NULL DEFAULT 0;
 ${OPERATIONS}
 ${QUARANTINE}
-UPDATE deployments SET paused = 1
-WHERE cancelled IS NULL AND id IN (SELECT deployment FROM workloads WHERE state = 'paused' AND removal IS NULL);
 PRAGMA user_version = 3;
 `;
+
+/** Tables that older schemas did not have, by the first that has them. */
+export const TABLE_SINCE: ReadonlyMap<string, number> = new Map([
+  ['signed', 2],
+  ['operations', 3],
+  ['quarantine', 3],
+]);
 
 /** Brings the file at `path` to this schema; throws when it was written by a newer one. */
 export function migrate(database: Database, path: string): void {
@@ -156,24 +161,36 @@ export function migrate(database: Database, path: string): void {
     if (version === 0) return database.execute(SCHEMA);
     if (version === 1) fromOneDocument(database);
     database.execute(TO_VERSION_3);
-    // What was under way goes on as if it had been asked again.
-    database.run(
-      `INSERT INTO operations (deployment, twin, contract, kind, workload, version, trace, reason, state, asked_at, started_at, ended_at, attempts, crashes, error)
-       SELECT id, twin, contract,
-         CASE WHEN cancelled IS NOT NULL THEN 'cancel' WHEN version > 0 THEN 'update' ELSE 'create' END, '', version, trace,
-         coalesce(cancelled, ''), 'queued', accepted_at * 1000, 0, 0, 0, 0, ''
-       FROM deployments d WHERE cancelled IS NOT NULL OR EXISTS
-         (SELECT 1 FROM workloads w WHERE w.deployment = d.id AND (w.state = 'init' OR w.next IS NOT NULL)) ORDER BY sequence`,
-    );
-    database.run(
-      `INSERT INTO operations (deployment, twin, contract, kind, workload, version, trace, reason, state, asked_at, started_at, ended_at, attempts, crashes, error)
-       SELECT d.id, d.twin, d.contract, 'decommission', w.name, d.version, d.trace, w.removal, 'queued', d.accepted_at * 1000, 0, 0, 0, 0, ''
-       FROM workloads w JOIN deployments d ON d.id = w.deployment
-       WHERE d.cancelled IS NULL AND w.removal <> ? AND w.held IS NOT NULL ORDER BY d.sequence, w.position`,
-      REMOVED_BY_UPDATE,
-    );
+    askAgain(database);
   });
 }
+
+/**
+ * What a journal that knew no operations had under way: pauses are told by their effect, everything else goes on
+ * as if it had been asked again. Inside of a transaction.
+ */
+export function askAgain(database: Database): void {
+  database.execute(PAUSED);
+  database.run(
+    `INSERT INTO operations (deployment, twin, contract, kind, workload, version, trace, reason, state, asked_at, started_at, ended_at, attempts, crashes, error)
+     SELECT id, twin, contract,
+       CASE WHEN cancelled IS NOT NULL THEN 'cancel' WHEN version > 0 THEN 'update' ELSE 'create' END, '', version, trace,
+       coalesce(cancelled, ''), 'queued', accepted_at * 1000, 0, 0, 0, 0, ''
+     FROM deployments d WHERE cancelled IS NOT NULL OR EXISTS
+       (SELECT 1 FROM workloads w WHERE w.deployment = d.id AND (w.state = 'init' OR w.next IS NOT NULL)) ORDER BY sequence`,
+  );
+  database.run(
+    `INSERT INTO operations (deployment, twin, contract, kind, workload, version, trace, reason, state, asked_at, started_at, ended_at, attempts, crashes, error)
+     SELECT d.id, d.twin, d.contract, 'decommission', w.name, d.version, d.trace, w.removal, 'queued', d.accepted_at * 1000, 0, 0, 0, 0, ''
+     FROM workloads w JOIN deployments d ON d.id = w.deployment
+     WHERE d.cancelled IS NULL AND w.removal <> ? AND w.held IS NOT NULL ORDER BY d.sequence, w.position`,
+    REMOVED_BY_UPDATE,
+  );
+}
+
+const PAUSED = `
+UPDATE deployments SET paused = 1
+WHERE cancelled IS NULL AND id IN (SELECT deployment FROM workloads WHERE state = 'paused' AND removal IS NULL)`;
 
 /** In the first schema each workload was signed once, in its deployment's document. */
 function fromOneDocument(database: Database): void {
