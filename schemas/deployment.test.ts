@@ -150,14 +150,15 @@ describe('parseDeployment', () => {
       `{"expiration":"${'9'.repeat(1_000_000)}"}`,
     ];
     for (const source of hostile) {
-      const start = performance.now();
+      const start = process.cpuUsage();
       try {
         validateDeployment(parseDeployment(source));
       } catch (error) {
         expect(error).toBeInstanceOf(GridError);
         expect((error as GridError).message.length).toBeLessThan(1000);
       }
-      expect(performance.now() - start).toBeLessThan(2000);
+      const { user, system } = process.cpuUsage(start);
+      expect((user + system) / 1000).toBeLessThan(2000);
     }
   });
 });

@@ -20,7 +20,8 @@ it('is the MD5 of the platform', () => {
 
 it('hashes a mebibyte fast', () => {
   const bytes = new Uint8Array(1024 * 1024);
-  const start = performance.now();
+  const start = process.cpuUsage();
   expect(md5Hex(bytes)).toBe('b6d81b360a5672d80c27430f39153e2c');
-  expect(performance.now() - start).toBeLessThan(1000);
+  const { user, system } = process.cpuUsage(start);
+  expect((user + system) / 1000).toBeLessThan(1000);
 });

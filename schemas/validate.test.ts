@@ -239,9 +239,10 @@ describe('data', () => {
       { name: `vm${i}`, ...machine({}, { public_ip: `ip${i}` }) },
     ]).flat();
     const deployment = parse(...workloads);
-    const start = performance.now();
+    const start = process.cpuUsage();
     expect(refusal(deployment).code).toBe('deployment_amount');
-    expect(performance.now() - start).toBeLessThan(1000);
+    const { user, system } = process.cpuUsage(start);
+    expect((user + system) / 1000).toBeLessThan(1000);
     const shared = parse(...workloads, { name: 'last', ...machine({}, { public_ip: 'ip7' }) });
     expect(refusal(shared)).toMatchObject({
       message: 'public ip is assigned to multiple vms',

@@ -152,15 +152,18 @@ describe('waits', () => {
 
   it('says when the module is busy, and takes the call back', async () => {
     const log: CallLog = [];
-    await serve(log, 1);
+    const { promise: end, resolve } = Promise.withResolvers<void>();
+    await serve(log, 1, end);
     const client = connect();
     const calls = client.of(counter);
     // One runs, three are taken and wait; the rest lie in the queue.
-    const slow = Array.from({ length: 8 }, () => calls.SleepBeside({ ms: 150 }).catch(() => undefined));
-    await sleep(20);
-    const error = await failure(calls.Add({ a: 1, b: 1 }, { deadlineMs: 250 }));
+    const slow = Array.from({ length: 8 }, () => calls.SleepBeside({ ms: 0 }));
+    await expect.poll(() => peek.llen(QUEUE)).toBe(4);
+    // Long enough for the module to say that it lives.
+    const error = await failure(calls.Add({ a: 1, b: 1 }, { deadlineMs: 2_000 }));
     expect(error.kind).toBe('busy');
     expect(error.message).toContain('the call was withdrawn and will not run');
+    resolve();
     await Promise.all(slow);
     expect(await keys()).toEqual([]);
   });
