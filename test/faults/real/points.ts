@@ -102,6 +102,18 @@ export function hitsAt(phase: Phase, sites: readonly string[]): Hit[] {
   });
 }
 
+/** Those of these numbers, also where a bystander is hit at a site that is not its turn. */
+export function numbered(hits: readonly Hit[], numbers: readonly string[]): Hit[] {
+  const sites = new Map(hits.map(({ phase, site }) => [`${phase} ${site}`, { phase, site }]));
+  const elsewhere = [...sites.values()].flatMap((one) => BYSTANDERS.map((victim) => ({ ...one, victim })));
+  const found = new Map([...elsewhere, ...hits].map((hit) => [numberOf(hit), hit]));
+  return numbers.map((number) => {
+    const hit = found.get(number);
+    if (hit === undefined) throw new Error(`there is no point ${number}; see --list`);
+    return hit;
+  });
+}
+
 /**
  * `count` of them, as many of each phase, always the same ones: each victim's first by number, which has to do
  * with nothing else, then each one's second, and so on.

@@ -13,7 +13,7 @@
 import { writeSync } from 'node:fs';
 import { appendFile, readFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
-import { type Hit, numberOf, PHASES, spread } from './points.ts';
+import { type Hit, numbered, numberOf, PHASES, spread } from './points.ts';
 import { RealWorld } from './world.ts';
 
 const MOST_FAILURES = 5;
@@ -65,7 +65,7 @@ async function run(world: RealWorld): Promise<boolean> {
   const chosen = (
     wanted === undefined
       ? spread(all, values.list ? 0 : Number(values.count ?? all.length * PHASES.length))
-      : all.filter((one) => wanted.includes(numberOf(one)))
+      : numbered(all, wanted)
   ).filter((one) => isMine(one) && !before.has(numberOf(one)));
   const due = Array.from({ length: Number(values.times) }, () => chosen).flat();
   const queues = PHASES.map((phase) => due.filter((one) => one.phase === phase));

@@ -26,11 +26,12 @@ import { diskWorkload, machineAddress, siteWorkloads, Tenant } from '../../syste
 import { startTestNode, type TestNode } from '../../system/test-node.ts';
 import { TappedOrchestrator } from './orchestrator.ts';
 import { type Hit, hitsAt, PHASES, type Phase, Sites, type Victim } from './points.ts';
+import { sendUntilTaken } from './sending.ts';
 
 const GREETING = 'still here';
 const UNITS = ['storaged', 'networkd', 'flistd', 'vmd', 'noded', 'redis', 'chain', 'chaind', 'relay', 'gateway'];
 const TAKEN_DEADLINE_MS = 60_000;
-const DONE_DEADLINE_MS = 90_000;
+const DONE_DEADLINE_MS = 180_000;
 /** Shorter than a person's: an answer that was lost is asked for again. */
 const CALL_DEADLINE_MS = 3_000;
 const NEWCOMER_DEADLINE_MS = 60_000;
@@ -211,29 +212,28 @@ export class RealWorld {
     await this.#came(contract, 1, UPDATED);
   }
 
-  /** Sends as a client does: again where no answer comes. What was answered, once, has to be there. */
-  async #taken(contract: bigint, version: number, command: string, text: string): Promise<void> {
-    const until = Date.now() + TAKEN_DEADLINE_MS;
-    for (;;) {
-      const failure = await this.#user.peer.callNode(command, text, CALL_DEADLINE_MS).then(
-        () => undefined,
-        (error: unknown) => error as Error,
-      );
-      if (this.#isCancelled) return;
-      if (failure !== undefined && !(failure instanceof RmbError)) throw failure;
-      const found = await this.#ask(deploymentGet, { contract_id: Number(contract) }).catch((error: Error) => error);
-      if (!(found instanceof Error) && found.version === version) return;
-      if (failure === undefined) throw new Error(`version ${version} was promised: ${describe(found)}`);
-      if (Date.now() > until)
-        throw new Error(`version ${version} was not taken: ${failure.message}`, { cause: failure });
-      await sleep(POLL_MS);
-    }
+  #taken(contract: bigint, version: number, command: string, text: string): Promise<void> {
+    return sendUntilTaken({
+      version,
+      deadlineMs: TAKEN_DEADLINE_MS,
+      isOver: () => this.#isCancelled,
+      send: async () => {
+        const failure = await this.#user.peer.callNode(command, text, CALL_DEADLINE_MS).then(
+          () => undefined,
+          (error: unknown) => error as Error,
+        );
+        if (!this.#isCancelled && failure !== undefined && !(failure instanceof RmbError)) throw failure;
+        return failure;
+      },
+      look: () => this.#ask(deploymentGet, { contract_id: Number(contract) }).catch((error: Error) => error),
+    });
   }
 
   /** The log tells of these states, of each once, and of each beginning once. */
   async #came(contract: bigint, version: number, wanted: readonly string[]): Promise<void> {
     const until = Date.now() + DONE_DEADLINE_MS;
     for (;;) {
+      const isLast = Date.now() > until;
       const asked = this.#ask(deploymentChanges, { contract_id: Number(contract) });
       const changes = await asked.catch((error: unknown) => {
         if (this.#isCancelled) return [];
@@ -244,7 +244,7 @@ export class RealWorld {
       const begun = told.filter((line) => line.endsWith(' init'));
       const found = told.filter((line) => !line.endsWith(' init'));
       if (`${found}` === `${wanted}` && new Set(begun).size === begun.length) return;
-      if (added(wanted, found).length > 0 || Date.now() > until) {
+      if (added(wanted, found).length > 0 || isLast) {
         throw new Error(`version ${version} came to ${JSON.stringify(changes)}`);
       }
       await sleep(POLL_MS);
@@ -256,11 +256,15 @@ export class RealWorld {
     await this.#user.chain.cancelContract(this.#contract);
     const until = Date.now() + DONE_DEADLINE_MS;
     for (;;) {
+      const isLast = Date.now() > until;
       const found = await this.#ask(deploymentGet, { contract_id: Number(this.#contract) }).catch(
         (error: Error) => error,
       );
-      if (found instanceof Error) return;
-      if (Date.now() > until) throw new Error(`the contract was cancelled, and ${describe(found)}`);
+      if (found instanceof Error && /deployment not found/.test(found.message)) return;
+      if (isLast) {
+        const there = found instanceof Error ? found.message : `the node has version ${found.version}`;
+        throw new Error(`the contract was cancelled, and ${there}`);
+      }
       await sleep(POLL_MS);
     }
   }
@@ -313,10 +317,6 @@ export class RealWorld {
     work.catch(() => undefined);
     this.#striking.push(work);
   }
-}
-
-function describe(found: Deployment | Error): string {
-  return found instanceof Error ? found.message : `the node has version ${found.version}`;
 }
 
 /** Asked again as long as nothing answers. Throws what the node answers in the end. */
