@@ -222,15 +222,18 @@ describe('chaind on a real bus', () => {
     expect((await node.Contract({ id })).State).toBe('grace');
     await admin('dev_graceEnd', [Number(id)]);
     await user.updateTwin({ relay: 'other.example' });
+    running.chain.finalize(running.chain.head.number);
+    running.chain.setFinality({ held: true });
     await user.cancelContract(id);
-    expect((await node.Contract({ id })).State).toMatch(/^(ending)?$/);
-    await expect.poll(async () => (await node.Contract({ id })).Found, { timeout: 15_000 }).toBe(false);
+    expect(await node.Contract({ id })).toMatchObject({ Found: true, State: 'ending' });
+    running.chain.setFinality({ held: false });
+    await expect.poll(() => node.Contract({ id })).toMatchObject({ Found: false, State: 'deleted' });
     expect(await node.ActiveContracts({})).toEqual([]);
     const wanted = ['created', 'grace_started', 'grace_ended', 'cancelled'].map((kind) => `${kind} ${id}`);
-    await expect.poll(() => events, { timeout: 15_000 }).toEqual(wanted);
+    await expect.poll(() => events, { timeout: 20_000 }).toEqual(wanted);
     expect(numbers).toEqual(numbers.map((_, index) => (numbers[0] ?? 0) + index));
     const { TwinID } = await node.Twin({ id: (await user.twinByAccount(user.publicKey))?.id ?? 0 });
-    await expect.poll(() => twins, { timeout: 15_000 }).toContain(TwinID);
+    await expect.poll(() => twins, { timeout: 20_000 }).toContain(TwinID);
     expect(twinNumbers).toEqual(twinNumbers.map((_, index) => (twinNumbers[0] ?? 0) + index));
     stop.abort();
     await listening;
@@ -249,7 +252,7 @@ describe('chaind on a real bus', () => {
     // Something comes with every block, so that silence is no news.
     await expect.poll(() => told.length, { timeout: 20_000 }).toBeGreaterThan(0);
     expect(await admin('dev_deleteTwin', [id])).toHaveProperty('result');
-    await expect.poll(() => told.map(({ TwinID }) => TwinID), { timeout: 15_000 }).toContain(id);
+    await expect.poll(() => told.map(({ TwinID }) => TwinID), { timeout: 20_000 }).toContain(id);
     expect((await bus.of(chain).Twin({ id })).Found).toBe(false);
     expect(gaps()).toBe(0);
     stop.abort();
