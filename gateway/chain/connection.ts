@@ -4,9 +4,9 @@ import { setImmediate as afterOthers } from 'node:timers/promises';
 import type { ApiPromise } from '@polkadot/api';
 import type { ApiOptions } from '@polkadot/api/types';
 import type { Codec } from '@polkadot/types/types';
-import type { z } from 'zod';
 import { GridError, isGridError } from '../../schemas/errors/index.ts';
 import { waitReady } from '../rmb/wasm-crypto.ts';
+import { type BlockReads, entryOf, type Read, type Results } from './block-reads.ts';
 import {
   ENDPOINT_LIMITS,
   type EndpointBook,
@@ -17,6 +17,8 @@ import {
 import { type CallLimits, typedFailure, within } from './failures.ts';
 import { type EndpointNews, EndpointProvider } from './provider.ts';
 import { VisitedEndpoint } from './visit.ts';
+
+export { type BlockReads, type Read, read } from './block-reads.ts';
 
 export interface ConnectionOptions {
   /** `ws://` or `wss://` URLs, the preferred one first. One is in use at a time. */
@@ -29,37 +31,6 @@ export interface ConnectionOptions {
   readonly health?: Partial<EndpointLimits>;
   /** Hears of each endpoint that is used, left or refused. */
   readonly onEndpoint?: (news: EndpointNews) => void;
-}
-
-/** One storage read: pallet and item in the decorated spelling, keys, parser of the stored JSON. */
-export interface Read<T> {
-  readonly pallet: string;
-  readonly item: string;
-  readonly keys: readonly unknown[];
-  readonly as: z.ZodType<T>;
-}
-
-export function read<T extends z.ZodType>(
-  pallet: string,
-  item: string,
-  keys: readonly unknown[],
-  as: T,
-): Read<z.output<T>> {
-  return { pallet, item, keys, as: as as unknown as z.ZodType<z.output<T>> };
-}
-
-export type Results<R extends readonly Read<unknown>[]> = {
-  -readonly [K in keyof R]: R[K] extends Read<infer T> ? T : never;
-};
-
-/** Where storage is read: the connection, or another endpoint during a visit. */
-export interface BlockReads {
-  /** Hash of the best block, or of the newest final one. */
-  blockHash(kind: 'best' | 'final', limits?: CallLimits): Promise<string>;
-  /** Several storage entries as of one block. Without `at`, of the best block. */
-  read<const R extends readonly Read<unknown>[]>(reads: R, limits?: CallLimits, at?: string): Promise<Results<R>>;
-  /** @throws GridError `chain_behind` for a final block that is older than one seen before */
-  requireFinal(number: number): void;
 }
 
 const DEADLINE_MS = 30_000;
@@ -308,12 +279,4 @@ export async function storageAt(api: ApiPromise, hash: string): Promise<ApiPromi
   const { runtimeVersion } = await api.getBlockRegistry(Buffer.from(hash.slice(2), 'hex'));
   if (runtimeVersion.specVersion.eq(api.runtimeVersion.specVersion)) return api.query;
   return (await api.at(hash)).query as ApiPromise['query'];
-}
-
-/** The decorated storage entry; a runtime without it is another kind of chain. */
-export function entryOf(storage: ApiPromise['query'], { pallet, item }: Read<unknown>): object {
-  const entry = storage[pallet]?.[item]?.creator;
-  if (entry === undefined)
-    throw new GridError('chain_unsupported', { what: `storage ${pallet}.${item} of this chain` });
-  return entry;
 }

@@ -2,7 +2,7 @@
 import type { ApiPromise } from '@polkadot/api';
 import type { Codec } from '@polkadot/types/types';
 import { GridError } from '../../schemas/errors/index.ts';
-import { type BlockReads, entryOf, type Read, type Results } from './connection.ts';
+import { type BlockReads, entryOf, type Read, type Results } from './block-reads.ts';
 import type { CallLimits } from './failures.ts';
 import type { EndpointLine } from './line.ts';
 
