@@ -1,8 +1,11 @@
 /** Nothing stops the node, and nothing that was accepted is lost: weaknesses W1 to W8 of docs/weaknesses.md. */
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { pino } from 'pino';
 import { afterEach, describe, expect, it } from 'vitest';
 import { storage } from '../../modules/storaged/interface.ts';
+import type { BusLog } from '../../modules/zbus/broker.ts';
+import { withTrace } from '../../modules/zbus/trace.ts';
 import { attemptStep } from '../../provision/engine/attempt.ts';
 import { planner, provision, statistics } from '../../provision/interface.ts';
 import { fullDeployment } from '../../provision/testing/provisiond.ts';
@@ -426,4 +429,37 @@ it('W8: an operation tells its attempts, what it works on, and the deaths it sur
   expect(done?.EndedAt).toBeGreaterThanOrEqual(done?.StartedAt ?? Number.NaN);
   const { Settled, OK } = await bus.of(planner).Wait({ twin: 7, contractID: 1n, version: 0, timeoutMs: 1_000 });
   expect([Settled, OK]).toEqual([true, true]);
+});
+
+it('W8: what is done after a death of the process is told under the trace of the request that asked for it', async () => {
+  const lines: { trace: string; step: string; state: string; life: number }[] = [];
+  const log = (life: number): BusLog =>
+    pino(
+      { base: { life } },
+      {
+        write: (line) => {
+          const { msg, ...facts } = JSON.parse(line) as (typeof lines)[number] & { msg: string };
+          if (msg === 'step') lines.push(facts);
+        },
+      },
+    );
+  const trace = 'c0ffee00c0ffee00c0ffee00c0ffee00';
+  await start({ log: log(1) });
+  const slow = gate(named('Run'));
+  await withTrace(trace, () => stand.deploy(tenant.contracted(host, 1n, fullDeployment())));
+  await slow.reached;
+  await die();
+  slow.cut();
+  await start({ log: log(2) });
+  await settles(ALL_OK);
+  await expect.poll(() => operations().then(([one]) => one?.State)).toBe('done');
+  for (const life of [1, 2]) {
+    const own = lines.filter((one) => one.life === life);
+    expect(own.length).toBeGreaterThan(2);
+    expect(new Set(own.map((one) => one.trace))).toEqual(new Set([trace]));
+  }
+  expect(lines).toContainEqual(expect.objectContaining({ step: 'machine', state: 'done', life: 2 }));
+  const told = await bus.of(planner).Steps({ twin: 7, contractID: 1n });
+  expect(new Set(told.map(({ Trace }) => Trace))).toEqual(new Set([trace]));
+  expect(await operations()).toMatchObject([{ Kind: 'create', Trace: trace, Crashes: 1 }]);
 });
