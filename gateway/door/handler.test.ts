@@ -163,7 +163,7 @@ describe('an answer', () => {
     const serving = send(handler).then(() => {
       settled = true;
     });
-    await expect.poll(() => give.length, { timeout: 10_000 }).toBe(1);
+    await expect.poll(() => give.length, { timeout: 20_000 }).toBe(1);
     expect(settled).toBe(false);
     give({ kind: 'response', payload: '1' });
     await serving;

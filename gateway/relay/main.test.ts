@@ -39,7 +39,7 @@ async function lineWith(child: ChildProcess, message: string): Promise<Record<st
 }
 
 describe('the relay process', () => {
-  it('asks the chain module for twins, follows their changes, and stops when told', { timeout: 60_000 }, async () => {
+  it('asks the chain module for twins, follows their changes, and stops when told', { timeout: 90_000 }, async () => {
     const redis = await startRedis();
     ends.push(() => redis.stop());
     const twins = new TestChain();
@@ -132,11 +132,11 @@ describe('the relay process', () => {
     expect(await readFile(`/proc/${child.pid}/cmdline`, 'latin1')).toMatch(/^relay/);
 
     child.kill('SIGTERM');
-    const [code] = await once(child, 'exit', { signal: AbortSignal.timeout(10_000) });
+    const [code] = await once(child, 'exit', { signal: AbortSignal.timeout(20_000) });
     expect(code).toBe(0);
   });
 
-  it('says what is wrong with its flags', { timeout: 60_000 }, async () => {
+  it('says what is wrong with its flags', { timeout: 90_000 }, async () => {
     const wrong = [[], ['--broker', 'unix:///nowhere', '--listen', 'nonsense']].map(async (flags) => {
       const main = fileURLToPath(new URL('./main.ts', import.meta.url));
       const child = spawn(process.execPath, [main, ...flags], { stdio: ['ignore', 'ignore', 'pipe'] });

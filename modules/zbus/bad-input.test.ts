@@ -83,7 +83,7 @@ describe('a module', () => {
       { Name: 'x', Version: '0.0.1' },
     ]) {
       await peek.rpush(QUEUE, encodeRequest({ id: 'A', inputs: [], object, replyTo: 'B', method: 'Panic' }));
-      const found = await peek.blpopBuffer('B', 5);
+      const found = await peek.blpopBuffer('B', 20);
       expect(decodeResponse(found?.[1] ?? Buffer.alloc(0))).toMatchObject({ id: 'A', protocolError: 'unknown object' });
     }
   });
@@ -91,7 +91,7 @@ describe('a module', () => {
   it('answers a bare nil on the list without a name, as Go does', async () => {
     await serve();
     await peek.rpush(QUEUE, hex('c0'));
-    const found = await peek.blpopBuffer('', 5);
+    const found = await peek.blpopBuffer('', 20);
     expect(decodeResponse(found?.[1] ?? Buffer.alloc(0))).toMatchObject({ id: '', protocolError: 'unknown object' });
   });
 

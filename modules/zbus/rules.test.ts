@@ -57,7 +57,7 @@ describe('several processes of one module', () => {
     const frame = encodeRequest({ id: 'A', inputs: [], object, replyTo: 'answers', method: 'Do' });
     await peek.rpush('test.gone@0.0.1:work:old', frame, 'garbage');
     await serve();
-    expect((await peek.blpopBuffer('answers', 5))?.[1].toString('latin1')).toContain('server restarted');
+    expect((await peek.blpopBuffer('answers', 20))?.[1].toString('latin1')).toContain('server restarted');
     await expect.poll(keys).toEqual([]);
   });
 

@@ -404,7 +404,7 @@ describe('a peer of ours', () => {
     const cache = new TwinCache(world.chain, { lifetimeMs: 50 });
     await cache.twin(USER);
     world.chain.records.delete(USER);
-    await expect.poll(() => cache.twin(USER), { timeout: 10_000 }).toBeUndefined();
+    await expect.poll(() => cache.twin(USER), { timeout: 20_000 }).toBeUndefined();
     const kept = new TwinCache(world.chain);
     await kept.twin(NODE);
     world.chain.records.delete(NODE);

@@ -208,7 +208,7 @@ describe.skipIf(!hasGo)('the Go library', { timeout: BUILD_DEADLINE_MS }, () => 
         expected.push({ object, method: name, args: inputs });
       }
       const taken = (): GoTaken[] => peer.taken.filter((one) => one.object === object);
-      await expect.poll(taken, { timeout: 10_000 }).toEqual(expected);
+      await expect.poll(taken, { timeout: 20_000 }).toEqual(expected);
     });
 
     it.each(subjects.filter(({ events }) => events.length > 0).map((subject) => [subject.name, subject] as const))(
@@ -269,5 +269,5 @@ function serviceOf(subject: Subject, seen: Map<string, string[][]>): Record<stri
 }
 
 async function expectClean({ socket }: TestRedis): Promise<void> {
-  await expect.poll(() => leftovers(socket), { timeout: 10_000 }).toEqual([]);
+  await expect.poll(() => leftovers(socket), { timeout: 20_000 }).toEqual([]);
 }
