@@ -330,7 +330,7 @@ const OLDER: ReadonlyMap<number, string> = new Map([
   ],
 ]);
 
-describe.each([...OLDER])('a damaged file of schema %d', (_, backwards) => {
+describe.each([...OLDER])('a damaged file of schema %d', { timeout: 120_000 }, (_, backwards) => {
   const COUNT = 60;
 
   it.each(['deployments', 'workloads', 'changes'])(
@@ -383,7 +383,7 @@ describe.each([...OLDER])('a damaged file of schema %d', (_, backwards) => {
   );
 });
 
-describe('a damaged file', () => {
+describe('a damaged file', { timeout: 120_000 }, () => {
   const COUNT = 60;
   const garbage = new Uint8Array(PAGE_BYTES).fill(0xa5);
 
