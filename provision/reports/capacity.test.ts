@@ -1,6 +1,7 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { silentLog } from '../../modules/zbus/broker.ts';
@@ -166,5 +167,17 @@ describe('the file of reports', () => {
     other.traffic.sample([{ workload: '7-1-vm', deployment: '7-1', bytes: 520, epoch: 'a' }], 20);
     expect(other.traffic.sums().counted).toBe(20);
     other.close();
+  });
+
+  it('stays where it is when another program holds it or a newer one wrote it', () => {
+    const path = join(folder, 'held.sqlite');
+    ReportStore.open(path).store.close();
+    const holder = new DatabaseSync(path);
+    holder.exec('BEGIN IMMEDIATE');
+    expect(() => ReportStore.open(path)).toThrow('locked');
+    holder.exec("UPDATE facts SET value = 9 WHERE name = 'schema'; COMMIT");
+    holder.close();
+    expect(() => ReportStore.open(path)).toThrow('reports of schema 9, this program knows 1');
+    expect(readdirSync(folder).filter((name) => name.startsWith('held.sqlite.damaged'))).toEqual([]);
   });
 });

@@ -1,12 +1,15 @@
 /** What the node counted and what it told the chain, in an SQLite file of its own: every method is one transaction. */
 import { existsSync, mkdirSync, renameSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { Database } from '../store/database.ts';
+import { Database, isDamage } from '../store/database.ts';
 import { CapacityTable } from './capacity-table.ts';
 import { Facts } from './facts.ts';
 import { TrafficTable } from './traffic-table.ts';
 
 const SCHEMA = 1;
+
+/** SQLite reads the file, and finds that it does not hold together. */
+class Torn extends Error {}
 
 export interface OpenedStore {
   readonly store: ReportStore;
@@ -40,15 +43,18 @@ export class ReportStore {
     `);
     const facts = new Facts(database);
     const schema = facts.get('schema');
-    if (schema > SCHEMA) throw new Error(`reports of schema ${schema}, this program knows ${SCHEMA}`);
+    if (schema > SCHEMA) {
+      throw new Error(`reports of schema ${schema}, this program knows ${SCHEMA}; start the newer provisiond again`);
+    }
     facts.set('schema', SCHEMA);
     this.capacity = new CapacityTable(database, facts);
     this.traffic = new TrafficTable(database, facts);
   }
 
   /**
-   * Opens or makes the file. One that cannot be read is put aside: what it held is not told again, so counters
-   * begin at what they stand at.
+   * Opens or makes the file. A damaged one is put aside: what it held is not told again, so counters begin at what
+   * they stand at. One that is whole stays: throws when another program holds it, when it cannot be written, and when
+   * a newer provisiond wrote it.
    */
   static open(path: string): OpenedStore {
     mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
@@ -56,7 +62,7 @@ export class ReportStore {
     try {
       return { store: ReportStore.#checked(path), damaged: undefined };
     } catch (error) {
-      if (isNew) throw error;
+      if (isNew || !(error instanceof Torn || isDamage(error))) throw error;
       const aside = `${path}.damaged-${Date.now()}`;
       renameSync(path, aside);
       for (const suffix of ['-wal', '-shm']) {
@@ -72,7 +78,7 @@ export class ReportStore {
     const database = new Database(path);
     try {
       const [found] = database.all('PRAGMA quick_check(1)');
-      if (found?.quick_check !== 'ok') throw new Error(String(found?.quick_check));
+      if (found?.quick_check !== 'ok') throw new Torn(String(found?.quick_check));
       return new ReportStore(database);
     } catch (error) {
       database.close();
