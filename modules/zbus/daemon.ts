@@ -97,15 +97,27 @@ export function beginDaemon<O extends readonly string[]>(
     await mkdir(root, { recursive: true, mode: 0o700 });
     await beginTracing(definition.name);
     end = await definition.start({ server, bus, log, metrics, root, state, options, signal: stopping.signal });
-    await server.start();
+    try {
+      await server.start();
+    } catch (error) {
+      // What was begun is ended, not cut off: a broker that is away is no fault of the work under way.
+      log.error({ err: error }, 'the bus could not be served, stopping');
+      await stop();
+      throw error;
+    }
     log.info({ module: definition.module }, 'ready');
   };
-  const stop = async (): Promise<void> => {
+  let stopped: Promise<void> | undefined;
+  const stopOnce = async (): Promise<void> => {
     stopping.abort();
     await server.stop();
     await end?.();
     await bus.close();
     await flushTraces();
+  };
+  const stop = (): Promise<void> => {
+    stopped ??= stopOnce();
+    return stopped;
   };
   return { log, ready: begin(), stop };
 }
