@@ -3,10 +3,11 @@
  *
  * `--list`; `--count N` evenly; `--point a,b`; `--seconds N` to begin no more after; `--verbose`.
  */
-import { mkdtempSync, rmSync, writeSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { endWith } from '../ending.ts';
 import { live, messages } from './life.ts';
 import { type Hit, numberOf, PHASES, say, spread, VICTIMS } from './points.ts';
 import { GatewayWorld } from './world.ts';
@@ -60,7 +61,7 @@ async function hitThem(queues: readonly Hit[][]): Promise<void> {
           );
           return;
         }
-        if (values.verbose) writeSync(2, `${hits.map(say).join(' + ')}\n`);
+        if (values.verbose) process.stderr.write(`${hits.map(say).join(' + ')}\n`);
       }
     });
   }
@@ -75,7 +76,7 @@ try {
       (found.get(phase) ?? []).flatMap((site) => VICTIMS.map((victim): Hit => ({ phase, site, victim }))),
     );
   });
-  if (values.list) writeSync(1, `${all.map(say).join('\n')}\n`);
+  if (values.list) process.stdout.write(`${all.map(say).join('\n')}\n`);
   const wanted = values.point?.split(',');
   const chosen =
     wanted === undefined
@@ -94,9 +95,9 @@ try {
     seconds,
     failures: failures.length,
   };
-  writeSync(1, `${JSON.stringify(numbers)}\n`);
+  process.stdout.write(`${JSON.stringify(numbers)}\n`);
 } finally {
   rmSync(folder, { recursive: true, force: true, maxRetries: 3 });
 }
-for (const failure of failures) writeSync(2, `${failure}\n\n`);
-process.exit(failures.length === 0 ? 0 : 1);
+for (const failure of failures) process.stderr.write(`${failure}\n\n`);
+await endWith(failures.length === 0 ? 0 : 1);

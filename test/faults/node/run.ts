@@ -11,8 +11,8 @@
  * a failure printed: every hit of a life in order. Prints one JSON line; ends with 1 when a promise was broken,
  * with what did not hold and the command that shows it.
  */
-import { writeSync } from 'node:fs';
 import { parseArgs } from 'node:util';
+import { endWith } from '../ending.ts';
 import { enumerate, explore } from './explore.ts';
 import type { Fault } from './faults.ts';
 import type { JournalKind } from './orchestrator.ts';
@@ -74,14 +74,14 @@ if (values.list) {
     [life, phase, point.site, point.fault, ...(echo === undefined ? [] : [echo.sites, echo.fault])].join(' | '),
   );
   hits.forEach((hit, index) => {
-    writeSync(1, `${numberOf(hit)} ${lines[index]}\n`);
+    process.stdout.write(`${numberOf(hit)} ${lines[index]}\n`);
   });
   const sums = {
     life: tally(hits, ({ life, phase }) => `${life}: ${phase}`),
     fault: tally(hits, (hit) => hit.point.fault),
   };
-  writeSync(1, `${JSON.stringify({ points: hits.length, ...sums })}\n`);
-  process.exit(0);
+  process.stdout.write(`${JSON.stringify({ points: hits.length, ...sums })}\n`);
+  await endWith(0);
 }
 
 const { points, hits } = await chosen();
@@ -102,4 +102,4 @@ process.stdout.write(
   })}\n`,
 );
 for (const failure of failures) process.stderr.write(`${failure}\n\n`);
-process.exit(failures.length === 0 ? 0 : 1);
+await endWith(failures.length === 0 ? 0 : 1);
