@@ -1,8 +1,10 @@
 import { type ChildProcess, spawn } from 'node:child_process';
+import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { ZbusError } from '../modules/zbus/errors.ts';
+import { ENGINE_LIMITS } from './engine/limits.ts';
 import { planner, provision } from './interface.ts';
 import { SqliteJournal } from './store/sqlite.ts';
 import { fullDeployment } from './testing/provisiond.ts';
@@ -19,8 +21,8 @@ afterEach(async () => {
   for (const child of children.splice(0)) await kill(child);
 });
 
-function launch(stderr: 'inherit' | 'pipe' = 'inherit'): ChildProcess {
-  const args = [MAIN, '--broker', stand.redis.broker, '--state', stand.folder, '--contract-wait-seconds', '1'];
+function launch(stderr: 'inherit' | 'pipe' = 'inherit', broker = stand.redis.broker): ChildProcess {
+  const args = [MAIN, '--broker', broker, '--state', stand.folder, '--contract-wait-seconds', '1'];
   const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', stderr] });
   child.stdout?.resume();
   children.push(child);
@@ -184,6 +186,28 @@ describe('kill -9 of provisiond', () => {
     await kill(child);
     await startChild();
     expect(await bus.of(provision).ListTwins({})).toEqual([7]);
+  }, 120_000);
+
+  it('is not what a broker comes to that is away while it starts: nothing is put aside for that', async () => {
+    const child = await startChild();
+    const begun = Promise.withResolvers<void>();
+    host.hook = ({ method }) => (method === 'Run' ? begun.resolve() : undefined);
+    await stand.deploy(tenant.contracted(host, 1n, fullDeployment()));
+    await begun.promise;
+    await kill(child);
+    host.hook = () => {};
+    const path = join(stand.folder, 'away.sock');
+    const away = createServer((socket) => socket.on('error', () => undefined).destroy());
+    await new Promise<void>((resolve) => away.listen(path, resolve));
+    for (let death = 0; death < ENGINE_LIMITS.poison.crashes; death++) {
+      const one = launch('pipe', `unix://${path}`);
+      one.stderr?.resume();
+      await new Promise((resolve) => one.once('exit', resolve));
+      expect(one.exitCode).toBe(1);
+    }
+    await new Promise((resolve) => away.close(resolve));
+    await startChild();
+    await stand.running();
   }, 120_000);
 
   it('tells those who wait for a deployment', async () => {
