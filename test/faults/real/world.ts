@@ -37,6 +37,7 @@ const CALL_DEADLINE_MS = 3_000;
 const NEWCOMER_DEADLINE_MS = 60_000;
 const POLL_MS = 50;
 const REST_MS = 300;
+const FIRST_BACKOFF_MS = 250;
 const CREATED = ['old ok', 'spare ok', 'vdisk ok', 'vnet ok', 'vvm ok', 'vvol ok'];
 const UPDATED = [...CREATED, 'more ok', 'old deleted', 'spare ok', 'vnet ok'].sort();
 
@@ -310,7 +311,15 @@ export class RealWorld {
   async #kill(unit: string): Promise<void> {
     const { pid } = await this.#node.zinit.status(unit);
     await killUnit(this.#node, unit);
-    this.#behind(untilBack(this.#node, unit, pid));
+    this.#behind(this.#bringBack(unit, pid));
+  }
+
+  /** As after a first end: a supervisor lets a unit that ends again and again wait for half a minute. */
+  async #bringBack(unit: string, pid: number | undefined): Promise<void> {
+    await this.#node.zinit.stop(unit);
+    await sleep(FIRST_BACKOFF_MS);
+    await this.#node.zinit.start(unit);
+    await untilBack(this.#node, unit, pid);
   }
 
   #behind(work: Promise<void>): void {
