@@ -66,6 +66,8 @@ function pagesOf(name: string): number[] {
 }
 
 const PAGE_BYTES = 4096;
+/** The first byte of a page that holds rows. */
+const TABLE_LEAF = 0x0d;
 
 function overwrite(file: string, at: number, bytes: Uint8Array): void {
   const handle = openSync(file, 'r+');
@@ -433,6 +435,26 @@ describe('a damaged file', { timeout: 120_000 }, () => {
     },
     120_000,
   );
+
+  it('of which rows stand in no order is read to its end, and not for ever', () => {
+    fillJournal(path, 20);
+    const bytes = readFileSync(path);
+    const at = pagesOf('operations')
+      .map((page) => (page - 1) * PAGE_BYTES)
+      .find((offset) => bytes[offset] === TABLE_LEAF && bytes.readUInt16BE(offset + 3) > 4);
+    if (at === undefined) throw new Error('no page holds operations');
+    const cell = (index: number): number => at + 8 + 2 * index;
+    // The number of the third row, behind the length of its record, is less than that of the first.
+    let number = at + bytes.readUInt16BE(cell(2));
+    while ((bytes[number] ?? 0) >= 0x80) number += 1;
+    overwrite(path, number + 1, Uint8Array.of(0));
+    // And the one behind it can not be read.
+    overwrite(path, cell(3), Uint8Array.of(0xff, 0xff));
+    const journal = opened();
+    expectNoneForgotten(journal, 20);
+    expect(journal.quarantined().filter(({ table }) => table === 'operations').length).toBeGreaterThan(0);
+    works(journal);
+  });
 
   it('is never a reason not to start, whatever is overwritten where', () => {
     fillJournal(path, 20);

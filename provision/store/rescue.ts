@@ -99,7 +99,8 @@ function copyTable(source: DatabaseSync, target: Database, table: string): strin
       statement.setReturnArrays(true);
       for (const row of statement.iterate(last) as unknown as Iterable<SQLInputValue[]>) {
         const rowid = Number(row[0]);
-        last = rowid;
+        // Damaged rows stand in any order: who goes back meets the same damage for ever.
+        last = Math.max(last, rowid);
         try {
           target.run(insert, ...row);
         } catch (error) {
@@ -146,7 +147,7 @@ function sharedColumns(
   }
 }
 
-/** The first row behind the unreadable ones; undefined when none is found. */
+/** The first row behind the unreadable ones, always a later one; undefined when none is found. */
 function nextReadable(source: DatabaseSync, select: string, last: number): number | undefined {
   const statement = source.prepare(`${select} LIMIT 1`);
   statement.setReturnArrays(true);
@@ -154,7 +155,9 @@ function nextReadable(source: DatabaseSync, select: string, last: number): numbe
   for (let after = first + 1; after <= first + PROBES; after++) {
     try {
       const row = statement.get(after) as unknown as SQLInputValue[] | undefined;
-      return row === undefined ? undefined : Number(row[0]);
+      if (row === undefined) return undefined;
+      const rowid = Number(row[0]);
+      if (rowid > after) return rowid;
     } catch {
       // That one can not be read either.
     }
