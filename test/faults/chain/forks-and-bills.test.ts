@@ -21,6 +21,8 @@ import type { Deployment, Workload } from '../../../schemas/deployment.ts';
 
 const MAIN = join(import.meta.dirname, '../../../gateway/chain/main.ts');
 const PATIENCE = { timeout: 20_000 };
+/** A process that loads the chain's library takes its time on a busy machine. */
+const START = { timeout: 60_000 };
 const HOUR = 3600;
 const TFT = 10_000_000n;
 const EXISTENTIAL_DEPOSIT = 500n;
@@ -140,7 +142,7 @@ beforeAll(async () => {
   await vi.waitFor(async () => {
     const found = await stand.bus.of(chain).Node({});
     if (found.NodeID !== nodeId) throw new Error(`node ${found.NodeID}: ${output.join('')}`);
-  }, PATIENCE);
+  }, START);
   provisiond = await stand.startHere({
     contractWaitMs: 20_000,
     contractLimits: {
@@ -159,7 +161,7 @@ beforeAll(async () => {
     }
   })().catch(() => undefined);
   await control('dev_stall', { finality: true });
-}, 120_000);
+}, 180_000);
 
 afterAll(async () => {
   listening.abort();
