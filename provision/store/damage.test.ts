@@ -105,7 +105,8 @@ function twice<T>(act: () => T): T {
   try {
     return act();
   } catch (error) {
-    if (!isDamage(error)) throw error;
+    // Who asked for something hears that it may be asked for again.
+    if (!isDamage(error) && !isDamage((error as Error).cause)) throw error;
     return act();
   }
 }
@@ -456,6 +457,47 @@ describe('a damaged file', { timeout: 120_000 }, () => {
     works(journal);
   });
 
+  it.each([
+    ['a column has a name that cannot be asked for', 'accepted_at', 0xd4],
+    ['a table refers to one that is not there', 'deployments(id) ON DELETE', 0x7a],
+  ])('of which %s loses nothing', (_, text, byte) => {
+    fillJournal(path, 20);
+    const at = readFileSync(path).indexOf(text);
+    expect(at).toBeGreaterThan(0);
+    overwrite(path, at, Uint8Array.of(byte));
+    const journal = opened();
+    expect(expectNoneForgotten(journal, 20).kept).toBe(20);
+    expect(journal.quarantined()).toMatchObject([{ table: 'journal' }]);
+    works(journal);
+  });
+
+  it.each([
+    ['read only', 18, [175]],
+    ['of another encoding', 56, [0, 0, 0, 2]],
+    ['of a far future', 60, [1, 0, 0, 3]],
+    ['of another form', 44, [0, 0, 0, 1]],
+  ])('whose header says that it is %s loses nothing', (_, at, bytes) => {
+    fillJournal(path, 20);
+    overwrite(path, at, Uint8Array.from(bytes));
+    const journal = opened();
+    expect(expectNoneForgotten(journal, 20).kept).toBe(20);
+    expect(journal.quarantined()).toMatchObject([{ table: 'journal', reason: expect.stringContaining('header') }]);
+    works(journal);
+  });
+
+  /** What the property below once met, and rarely meets. */
+  const FOUND: [[number, Uint8Array][]][] = [
+    [[[170_471, Uint8Array.of(0)]]],
+    [[[35_849, Uint8Array.of(7)]]],
+    [
+      [
+        [47_777, Uint8Array.of(15, 226, 32)],
+        [217_278, Uint8Array.of(41, 42, 229, 239, 164, 21, 50, 19, 222, 172)],
+        [31_487, Uint8Array.of(103, 27, 89, 150, 14, 30, 20, 4, 100, 237)],
+      ],
+    ],
+  ];
+
   it('is never a reason not to start, whatever is overwritten where', () => {
     fillJournal(path, 20);
     const whole = readFileSync(path);
@@ -474,7 +516,7 @@ describe('a damaged file', { timeout: 120_000 }, () => {
           for (const name of readdirSync(folder)) rmSync(join(folder, name));
         },
       ),
-      { numRuns: 60, endOnFailure: true, examples: [[[[170_471, Uint8Array.of(0)]]], [[[35_849, Uint8Array.of(7)]]]] },
+      { numRuns: 60, endOnFailure: true, examples: FOUND },
     );
   }, 120_000);
 

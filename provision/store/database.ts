@@ -56,9 +56,9 @@ export class Database {
     }
   }
 
-  /** What is wrong with the file; empty when it is whole. */
+  /** What is wrong with the file, also where an index does not say what its table does; empty when it is whole. */
   faults(): string[] {
-    const [first, ...rest] = this.arrays('PRAGMA quick_check').map(([fault]) => String(fault));
+    const [first, ...rest] = this.arrays('PRAGMA integrity_check').map(([fault]) => String(fault));
     return first === undefined || first === 'ok' ? [] : [first, ...rest];
   }
 

@@ -5,6 +5,7 @@
 import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { Database, isDamage, removeDatabase } from './database.ts';
+import { headFaults } from './first-page.ts';
 import type { DeploymentId } from './journal.ts';
 import { rescue } from './rescue.ts';
 import { migrate, schemaFaults } from './schema.ts';
@@ -31,7 +32,10 @@ export function openJournal(path: string, now: () => number, log: JournalLog): D
     return new Database(path);
   }
   const lost = lostCommits(path);
-  const found = tryToOpen(path, lost > 0 ? [`the log ends before ${lost} transactions that were committed`] : []);
+  const cut = lost > 0 ? [`the log ends before ${lost} transactions that were committed`] : [];
+  // Before SQLite believes it.
+  const head = headFaults(path);
+  const found = head.length > 0 ? [...head, ...cut] : tryToOpen(path, cut);
   if (!Array.isArray(found)) return found;
   const { aside, named } = exchange(path, found, now);
   const setAside = { number: named.length, deployments: named.slice(0, NAMES_TOLD) };

@@ -2,7 +2,7 @@
 import { DatabaseSync, type SQLInputValue } from 'node:sqlite';
 import { formatWorkload, parseDeployment } from '../../schemas/deployment.ts';
 import { Database, removeDatabase } from './database.ts';
-import { openWithHead } from './first-page.ts';
+import { headFaults, openWithHead, openWithHeader } from './first-page.ts';
 import type { DeploymentId } from './journal.ts';
 import { ownerOf, Quarantine } from './quarantine.ts';
 import { type Damage, namesIn } from './reading.ts';
@@ -12,6 +12,7 @@ import { signWorkload } from './writes.ts';
 const TABLES = ['deployments', 'workloads', 'signed', 'changes', 'steps', 'history', 'operations', 'quarantine'];
 /** Rows that are looked for one by one behind one that can not be read. */
 const PROBES = 50_000;
+const ALL: readonly string[] = ['all of it'];
 /** Places that are named of one table; a file may have any number. */
 const NAMED = 100;
 
@@ -28,9 +29,18 @@ export interface RescueOptions {
 /** On disk and closed when this returns. Gives the deployments that are set aside, of which something is lost. */
 export function rescue({ from, to, aside, faults, now }: RescueOptions): DeploymentId[] {
   const target = new Database(to);
-  const head = `${to}-head`;
-  const source = openToRead(from) ?? openWithHead(from, head);
+  const [head, schema] = [`${to}-head`, `${to}-schema`];
+  const asItSays = headFaults(from).length === 0 ? openToRead(from) : openWithHeader(from, head);
+  const source = asItSays ?? openWithHead(from, head);
   const named: DeploymentId[] = [];
+  // Where the file does not say what a table is made of, that of a new one does.
+  let withSchema: DatabaseSync | undefined | null = null;
+  const copied = (table: string): readonly string[] => {
+    const lost = source === undefined ? ALL : copyTable(source, target, table);
+    if (lost !== ALL) return lost;
+    if (withSchema === null) withSchema = openWithHead(from, schema);
+    return withSchema === undefined ? ALL : copyTable(withSchema, target, table);
+  };
   try {
     migrate(target, to);
     const quarantine = new Quarantine(target, now);
@@ -41,8 +51,7 @@ export function rescue({ from, to, aside, faults, now }: RescueOptions): Deploym
       const version = versionOf(source);
       for (const table of TABLES) {
         if ((TABLE_SINCE.get(table) ?? 0) > version) continue;
-        const lost = source === undefined ? ['all of it'] : copyTable(source, target, table);
-        for (const key of lost.slice(0, NAMED)) {
+        for (const key of copied(table).slice(0, NAMED)) {
           quarantine.tell({ table, key, deployment: '', reason: 'it can not be read' });
         }
       }
@@ -56,8 +65,9 @@ export function rescue({ from, to, aside, faults, now }: RescueOptions): Deploym
     });
   } finally {
     source?.close();
+    (withSchema as DatabaseSync | null | undefined)?.close();
     target.close();
-    removeDatabase(head);
+    for (const copy of [head, schema]) removeDatabase(copy);
   }
   return named;
 }
@@ -85,11 +95,13 @@ function openToRead(path: string): DatabaseSync | undefined {
 }
 
 /** Copies what can be read; returns where something could not. */
-function copyTable(source: DatabaseSync, target: Database, table: string): string[] {
+function copyTable(source: DatabaseSync, target: Database, table: string): readonly string[] {
   const columns = sharedColumns(source, target, table);
-  if (columns === undefined) return ['all of it'];
+  if (columns === undefined) return ALL;
   const list = (names: readonly string[]): string => ['rowid', ...names.map((name) => `"${name}"`)].join(', ');
   const select = `SELECT ${list(columns.map(([from]) => from))} FROM ${table} WHERE rowid > ? ORDER BY rowid`;
+  // A name may be one that cannot be asked for.
+  if (!isAsked(source, select)) return ALL;
   const insert = `INSERT INTO ${table} (${list(columns.map(([, to]) => to))}) VALUES (?${', ?'.repeat(columns.length)})`;
   const lost: string[] = [];
   let last = Number.MIN_SAFE_INTEGER;
@@ -114,6 +126,15 @@ function copyTable(source: DatabaseSync, target: Database, table: string): strin
       if (next === undefined) return lost;
       last = next - 1;
     }
+  }
+}
+
+function isAsked(source: DatabaseSync, sql: string): boolean {
+  try {
+    source.prepare(sql);
+    return true;
+  } catch {
+    return false;
   }
 }
 

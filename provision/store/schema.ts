@@ -218,9 +218,11 @@ export function schemaFaults(database: Database): string[] {
   }
 }
 
-/** Every column, with its table and type; every index, as it was made. */
+/** Every column, with its table and type; every reference; every index, as it was made. */
 const NAMES = `
 SELECT 'column ' || t.name || '.' || c.name || ' ' || c.type || ' ' || c."notnull" || ' ' || c.pk AS name
 FROM sqlite_schema t JOIN pragma_table_info(t.name) c WHERE t.type = 'table' AND t.name NOT LIKE 'sqlite_%'
+UNION ALL SELECT 'reference of ' || t.name || '.' || f."from" || ' to ' || f."table" || ' ' || f.on_delete AS name
+FROM sqlite_schema t JOIN pragma_foreign_key_list(t.name) f WHERE t.type = 'table'
 UNION ALL SELECT sql FROM sqlite_schema WHERE type = 'index' AND sql IS NOT NULL
 `;
