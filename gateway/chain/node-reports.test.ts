@@ -137,11 +137,22 @@ describe('reportTraffic', () => {
     expect(await trafficUntil()).toBe(before);
   });
 
-  it('says what is of no contract', async () => {
-    const { contracts } = await readReported(node, [contract, 999n], LIMITS);
-    expect(contracts.map(({ ContractID, NodeID }) => [ContractID, NodeID])).toEqual([
+  it('says which contract is over, and nothing of one that came after the final block', async () => {
+    const over = await node.createNodeContract({ nodeId, hash: '1'.repeat(32) });
+    await node.cancelContract(over);
+    await settle();
+    running.chain.setFinality({ held: true });
+    const coming = await node.createNodeContract({ nodeId, hash: '2'.repeat(32) });
+    const ids = [contract, over, coming, 999n];
+    const held = async () =>
+      (await readReported(node, ids, LIMITS)).contracts.map(({ ContractID, NodeID }) => [ContractID, NodeID]);
+    const known = [
       [contract, nodeId],
-      [999n, 0],
-    ]);
+      [over, 0],
+    ];
+    expect(await held()).toEqual(known);
+    running.chain.setFinality({ held: false });
+    await settle();
+    expect(await held()).toEqual([...known, [coming, nodeId]]);
   });
 });

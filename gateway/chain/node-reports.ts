@@ -11,6 +11,7 @@ const CONTRACTS = 'smartContractModule';
 export interface Reported {
   /** The final block that all of it is read of. */
   readonly block: number;
+  /** Without those that came after the block: of them nothing is known, and nothing is over. */
   readonly contracts: ReadonlyArray<Infer<typeof ReportedContract>>;
 }
 
@@ -21,7 +22,8 @@ export async function readReported(client: ChainClient, ids: readonly bigint[], 
   const [block] = await connection.read([read('system', 'number', [], records.id)], limits, hash);
   connection.requireFinal(block);
   if (ids.length === 0) return { block, contracts: [] };
-  const [found, bills, used] = await Promise.all([
+  const [newest, found, bills, used] = await Promise.all([
+    client.newestContract(limits, hash),
     client.contractsAt(ids, limits, hash),
     connection.read(
       ids.map((id) => read(CONTRACTS, 'contractBillingInformationByID', [id], records.trafficBill)),
@@ -44,7 +46,7 @@ export async function readReported(client: ChainClient, ids: readonly bigint[], 
       Used: { HRU: hru, SRU: sru, CRU: cru, MRU: mru },
     };
   });
-  return { block, contracts };
+  return { block, contracts: contracts.filter(({ ContractID }) => ContractID <= newest) };
 }
 
 export interface TrafficReport {

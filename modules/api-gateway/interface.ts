@@ -92,6 +92,7 @@ export const ReportedContract = struct('gridnode.ReportedContract', {
 export const Reported = struct('gridnode.Reported', {
   /** The final block that all of it is read of. */
   BlockNumber: uint32,
+  /** Without contracts that came after that block. */
   Contracts: slice(ReportedContract),
 });
 

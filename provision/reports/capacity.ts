@@ -218,7 +218,8 @@ export class CapacityReporter {
       const batch = open.slice(at, at + BATCH);
       const ids = batch.map(({ deployment }) => contractOf(deployment));
       const { Contracts } = await client.Reported({ ids }, { deadlineMs: this.#limits.deadlineMs, signal });
-      for (const [index, told] of batch.entries()) this.#compare(told, Contracts?.[index]);
+      const held = new Map((Contracts ?? []).map((one) => [one.ContractID, one]));
+      for (const told of batch) this.#compare(told, held.get(contractOf(told.deployment)));
     }
   }
 

@@ -262,6 +262,18 @@ describe('W29: a report of traffic', () => {
     expect(Number(chain.counted(2n).bytes)).toBe(100);
   });
 
+  it('of a contract that no final block has yet waits, also where the deployment is gone already', async () => {
+    chain.coming.add(2n);
+    node.alive.delete('7-2');
+    await hour(100, '7-2-vm');
+    await node.turn();
+    expect(node.table.sums()).toMatchObject({ void: 0, pending: 100 });
+    chain.coming.delete(2n);
+    node.restart();
+    await node.settle();
+    expect(node.table.sums()).toMatchObject({ told: 100, pending: 0 });
+  });
+
   it('is not lost while the chain is away', async () => {
     chain.away = true;
     for (let hours = 0; hours < 10; hours += 1) {

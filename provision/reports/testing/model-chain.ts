@@ -28,6 +28,8 @@ export class ModelChain {
   #pool: Sent[] = [];
   #final = 0;
   readonly contracts = new Set<bigint>();
+  /** Contracts that no final block has yet. */
+  readonly coming = new Set<bigint>();
   /** Contracts whose reports are refused, with the whole transaction. */
   readonly refused = new Set<bigint>();
   /** Contracts whose reports are taken and not counted. */
@@ -75,7 +77,8 @@ export class ModelChain {
   readonly client = {
     Reported: async ({ ids }: { readonly ids: readonly bigint[] | null }) => {
       if (this.away) throw new ZbusError('no_such_module', 'the chain is away');
-      const Contracts = (ids ?? []).map((id): Infer<typeof ReportedContract> => {
+      const known = (ids ?? []).filter((id) => !this.coming.has(id));
+      const Contracts = known.map((id): Infer<typeof ReportedContract> => {
         const NodeID = this.contracts.has(id) ? 11 : 0;
         return { ContractID: id, NodeID, TrafficUntil: this.counted(id).until, Used: NO_USE };
       });

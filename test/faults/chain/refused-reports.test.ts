@@ -1,49 +1,34 @@
-/** provisiond and chaind as processes, and a chain that refuses what is reported of one contract, or is away. */
+/** provisiond and chaind as processes, and a chain that is late, refuses what is reported of one contract, or is away. */
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { vmd } from '../../../modules/vmd/interface.ts';
-import { zero } from '../../../modules/zbus/codec.ts';
-import { NetMetric } from '../../../modules/zbus/gridtypes.ts';
-import type { ZbusServer } from '../../../modules/zbus/server.ts';
-import { ReportStand, servePartly } from '../../system/reports/stand.ts';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { MeteredContracts } from '../../system/reports/metered-contracts.ts';
+import { ReportStand } from '../../system/reports/stand.ts';
 
 const PATIENCE = { timeout: 60_000 };
 const BYTES = 1_000;
+const PROVISIOND = 'test/system/reports/provisiond.ts';
 
 let stand: ReportStand;
-let machines: ZbusServer;
-const contracts: bigint[] = [];
-/** Bytes of public traffic by machine. */
-const counters = new Map<string, number>();
+let contracts: MeteredContracts;
 
-function traffic(): void {
-  for (const [name, bytes] of counters) counters.set(name, bytes + BYTES);
-}
+const allTold = (): number[] => contracts.ids.map((id) => contracts.told(id));
 
-/** What final blocks counted of a contract: bytes of reports that were not passed over, each once. */
-function told(contract: bigint): number {
-  let [newest, bytes] = [0, 0];
-  for (const { data } of stand.eventsOf('NruConsumptionReportReceived')) {
-    const report = data[0] as Record<'contractId' | 'timestamp' | 'nru', number | string>;
-    if (BigInt(report.contractId) !== contract || Number(report.timestamp) < newest) continue;
-    newest = Number(report.timestamp);
-    bytes += Number(report.nru);
-  }
-  return bytes;
-}
-
-const allTold = (): number[] => contracts.map(told);
+type Sums = Record<'counted' | 'told' | 'open' | 'pending' | 'dead' | 'void', number>;
 
 /** Of the file of reports, in bytes. */
-function sums(): Record<'counted' | 'told' | 'open' | 'pending' | 'dead', number> {
-  const database = new DatabaseSync(join(stand.state, 'provisiond/reports.sqlite'), { readOnly: true });
+function sums(): Sums {
+  const path = join(stand.state, 'provisiond/reports.sqlite');
+  if (!existsSync(path)) return { counted: 0, told: 0, open: 0, pending: 0, dead: 0, void: 0 };
+  const database = new DatabaseSync(path, { readOnly: true });
   const sum = (sql: string): number => Number(database.prepare(`SELECT coalesce((${sql}), 0) AS n`).get()?.n);
   try {
     return {
       counted: sum("SELECT value FROM facts WHERE name = 'counted'"),
       told: sum("SELECT value FROM facts WHERE name = 'told'"),
+      void: sum("SELECT value FROM facts WHERE name = 'void'"),
       open: sum('SELECT sum(bytes) FROM windows'),
       pending: sum("SELECT sum(bytes) FROM reports WHERE state <> 'dead'"),
       dead: sum("SELECT sum(bytes) FROM reports WHERE state = 'dead'"),
@@ -55,41 +40,53 @@ function sums(): Record<'counted' | 'told' | 'open' | 'pending' | 'dead', number
 
 beforeAll(async () => {
   stand = await ReportStand.open();
-  await stand.node.ensureTwin({ relay: 'relay.example' });
-  const nodeId = await stand.node.createNode({
-    farmId: stand.farmId,
-    resources: { hru: 0n, sru: 1_000_000n, cru: 4n, mru: 8_000_000n },
-  });
-  for (const digit of ['1', '2', '3', '4', '5']) {
-    contracts.push(await stand.farmer.createNodeContract({ nodeId, hash: digit.repeat(32) }));
-  }
-  for (const contract of contracts) counters.set(`7-${contract}-vm`, 0);
-  const Metrics = () =>
-    new Map(
-      [...counters].map(([name, NetTxBytes]) => [
-        name,
-        { Private: zero(NetMetric), Public: { ...zero(NetMetric), NetTxBytes } },
-      ]),
-    );
-  machines = await servePartly(stand.redis.broker, vmd, { Metrics });
+  stand.running.chain.setFinality({ held: true });
+  contracts = await MeteredContracts.make(stand, 5);
 }, 120_000);
 
+afterEach(() => stand.endDaemons('SIGTERM', PROVISIOND));
+
 afterAll(async () => {
-  await machines?.stop();
+  await contracts?.close();
   await stand?.close();
 });
 
 describe('W29: reports of traffic', () => {
+  it('of contracts that no final block has yet are told once when one has them', { timeout: 180_000 }, async () => {
+    const [toldBefore, before] = [allTold(), sums()];
+    const child = await stand.start(PROVISIOND, [], 'provision');
+    contracts.traffic(BYTES);
+    await expect.poll(sums, PATIENCE).toMatchObject({ pending: before.pending + 5 * BYTES });
+    // Each is asked for once at least, and waits.
+    await sleep(500);
+    expect(sums().void).toBe(0);
+    stand.running.chain.setFinality({ held: false });
+    const wanted = toldBefore.map((bytes) => bytes + BYTES);
+    await expect.poll(allTold, PATIENCE).toEqual(wanted);
+    await expect.poll(sums, PATIENCE).toMatchObject({ told: before.told + 5 * BYTES, pending: 0, void: 0 });
+    await stand.end(child);
+    expect(allTold()).toEqual(wanted);
+  });
+
   it('are told although those of one contract are refused, with the call they are in; that one is a dead letter', {
     timeout: 180_000,
   }, async () => {
-    const refused = contracts[2] as bigint;
+    const refused = contracts.ids[2] as bigint;
+    const [toldBefore, before] = [allTold(), sums()];
     stand.running.chain.setBilling({ refusedReports: [Number(refused)] });
-    const child = await stand.start('test/system/reports/provisiond.ts', [], 'provision');
-    traffic();
-    const wanted = contracts.map((contract) => (contract === refused ? 0 : BYTES));
+    const child = await stand.start(PROVISIOND, [], 'provision');
+    contracts.traffic(BYTES);
+    const wanted = contracts.ids.map((id, index) => (toldBefore[index] ?? 0) + (id === refused ? 0 : BYTES));
     await expect.poll(allTold, PATIENCE).toEqual(wanted);
-    const settled = { counted: 5 * BYTES, told: 4 * BYTES, open: 0, pending: 0, dead: BYTES };
+    const told = before.told + 4 * BYTES;
+    const settled = {
+      counted: before.counted + 5 * BYTES,
+      told,
+      open: 0,
+      pending: 0,
+      dead: before.dead + BYTES,
+      void: 0,
+    };
     await expect.poll(sums, PATIENCE).toEqual(settled);
     await stand.end(child);
     expect(allTold()).toEqual(wanted);
@@ -97,18 +94,19 @@ describe('W29: reports of traffic', () => {
 
   it('of the time when the chain was away are told once, when it is back', { timeout: 180_000 }, async () => {
     stand.running.chain.setBilling({ refusedReports: [] });
-    const before = allTold();
-    const child = await stand.start('test/system/reports/provisiond.ts', [], 'provision');
+    const [toldBefore, before] = [allTold(), sums()];
+    const child = await stand.start(PROVISIOND, [], 'provision');
     const away = stand.chainAway(6_000);
     // Windows of a second end meanwhile, one after the other.
     for (let windows = 0; windows < 4; windows += 1) {
-      traffic();
+      contracts.traffic(BYTES);
       await sleep(1_200);
     }
     await away;
-    const wanted = before.map((bytes) => bytes + 4 * BYTES);
+    const wanted = toldBefore.map((bytes) => bytes + 4 * BYTES);
     await expect.poll(allTold, PATIENCE).toEqual(wanted);
-    const settled = { counted: 25 * BYTES, told: 24 * BYTES, open: 0, pending: 0, dead: BYTES };
+    const bytes = 20 * BYTES;
+    const settled = { ...before, counted: before.counted + bytes, told: before.told + bytes, open: 0, pending: 0 };
     await expect.poll(sums, PATIENCE).toEqual(settled);
     await stand.end(child);
     expect(allTold()).toEqual(wanted);

@@ -49,7 +49,7 @@ export class ReportStand {
   /** Events of final blocks, in order. */
   readonly events: ChainEvent[] = [];
   readonly #following = new AbortController();
-  readonly #children = new Set<ChildProcess>();
+  readonly #children = new Map<ChildProcess, string>();
 
   private constructor(parts: Pick<ReportStand, 'state' | 'redis' | 'running' | 'node' | 'farmer' | 'farmId'>) {
     this.state = parts.state;
@@ -108,7 +108,7 @@ export class ReportStand {
       stdio: ['ignore', process.env.SHOW_LOGS === undefined ? 'ignore' : 'inherit', 'inherit'],
       env: { ...process.env, ...env },
     });
-    this.#children.add(child);
+    this.#children.set(child, file);
     child.once('exit', () => this.#children.delete(child));
     if (module !== '') {
       await vi.waitFor(() => this.bus.status(module, { deadlineMs: 1_000 }), { timeout: START_MS, interval: 100 });
@@ -123,6 +123,11 @@ export class ReportStand {
     await ended;
   }
 
+  /** Ends those of one file that a test left behind, or all. */
+  async endDaemons(signal: NodeJS.Signals, file?: string): Promise<void> {
+    for (const [child, of] of this.#children) if (file === undefined || of === file) await this.end(child, signal);
+  }
+
   /** The chain is away for so long, and comes back as it was. */
   async chainAway(milliseconds: number): Promise<void> {
     const port = Number(new URL(this.running.url).port);
@@ -133,7 +138,7 @@ export class ReportStand {
 
   async close(): Promise<void> {
     this.#following.abort();
-    for (const child of this.#children) await this.end(child, 'SIGKILL');
+    await this.endDaemons('SIGKILL');
     await this.node.close();
     await this.farmer.close();
     await this.bus.close();
