@@ -260,6 +260,8 @@ export class ZbusClient {
     });
     if (payload.length > FRAME_MOST_BYTES) throw tooLarge(order.name, payload.length);
     const queue = queueName(order.module, order.object);
+    // What emptied the broker until here is nothing to this call.
+    this.#replies.look(sender).catch(() => undefined);
     const waiting = ending === undefined ? this.#replies.expect(id) : this.#replyPool.expect(id, ending.signal);
     const pushed = perCall ? sender.push(queue, payload) : this.#replies.push(sender, queue, payload);
     const taken = pushed.then(

@@ -50,4 +50,21 @@ describe('a broker that is emptied', () => {
     end.resolve();
     expect(await after).toBe('after');
   });
+
+  it('ends nothing that was asked after it by one who had waited for nothing', async () => {
+    const log: CallLog = [];
+    const end = Promise.withResolvers<void>();
+    ends.push(async () => end.resolve());
+    await serve(log, 2, end.promise);
+    const calls = connect().of(counter);
+    expect(await calls.Add({ a: 1, b: 1 })).toBe(2);
+    // Longer than one look is good for.
+    await sleep(500);
+    await peek.flushall();
+    const after = calls.Sleep({ name: 'after', ms: 1 }, { deadlineMs: LONG_MS });
+    await expect.poll(() => log).toContain('+after');
+    await sleep(6_000);
+    end.resolve();
+    expect(await after).toBe('after');
+  });
 });

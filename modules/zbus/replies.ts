@@ -11,8 +11,8 @@ const POP_SECONDS = 10;
 const POP_MOST = 256;
 /** How long the broker may be gone before calls under way are given up. */
 const OUTAGE_MS = 5_000;
-/** Many calls that wait ask once together. */
-const LOOK_AGAIN_MS = 1_000;
+/** Many calls ask once together; one that is made in between ends with those before when the broker was emptied. */
+const LOOK_AGAIN_MS = 250;
 
 /** A call whose answer has not come. */
 export interface Waiting {
