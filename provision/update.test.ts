@@ -231,6 +231,7 @@ describe('an update', () => {
     await stand.update(next([net1, disk1, larger, vm1, added], 2));
     const again = next([net1, disk1, at(3, volumeWorkload('vol1', 4 * GIB)), vm1, added], 3);
     isAway = false;
+    await settled();
     await stand.update(again);
     await settled();
     expect(
