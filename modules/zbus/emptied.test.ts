@@ -8,15 +8,20 @@ const LONG_MS = 600_000;
 /** More than a process takes to itself. */
 const MANY = 50;
 
+/** A server whose calls last until `end`, and a client that had an answer: it knows what to compare with later. */
+async function answered(workers: number) {
+  const log: CallLog = [];
+  const end = Promise.withResolvers<void>();
+  ends.push(async () => end.resolve());
+  await serve(log, workers, end.promise);
+  const calls = connect().of(counter);
+  expect(await calls.Add({ a: 1, b: 1 })).toBe(2);
+  return { log, end, calls };
+}
+
 describe('a broker that is emptied', () => {
   it('ends the calls that lay there and those whose answer may have, long before their deadline', async () => {
-    const log: CallLog = [];
-    const end = Promise.withResolvers<void>();
-    ends.push(async () => end.resolve());
-    await serve(log, 1, end.promise);
-    const calls = connect().of(counter);
-    // With an answer the client knows what to compare with later.
-    expect(await calls.Add({ a: 1, b: 1 })).toBe(2);
+    const { log, end, calls } = await answered(1);
     const waiting: Promise<ZbusError>[] = Array.from({ length: MANY }, (_, index) =>
       failure(calls.Sleep({ name: `${index}`, ms: 1 }, { deadlineMs: LONG_MS })),
     );
@@ -33,12 +38,7 @@ describe('a broker that is emptied', () => {
   });
 
   it('ends nothing that was asked after it', async () => {
-    const log: CallLog = [];
-    const end = Promise.withResolvers<void>();
-    ends.push(async () => end.resolve());
-    await serve(log, 2, end.promise);
-    const calls = connect().of(counter);
-    expect(await calls.Add({ a: 1, b: 1 })).toBe(2);
+    const { log, end, calls } = await answered(2);
     const before = failure(calls.Sleep({ name: 'before', ms: 1 }, { deadlineMs: LONG_MS }));
     await expect.poll(() => log).toEqual(['+before']);
     await peek.flushall();
@@ -52,12 +52,7 @@ describe('a broker that is emptied', () => {
   });
 
   it('ends nothing that was asked after it by one who had waited for nothing', async () => {
-    const log: CallLog = [];
-    const end = Promise.withResolvers<void>();
-    ends.push(async () => end.resolve());
-    await serve(log, 2, end.promise);
-    const calls = connect().of(counter);
-    expect(await calls.Add({ a: 1, b: 1 })).toBe(2);
+    const { log, end, calls } = await answered(2);
     // Longer than one look is good for.
     await sleep(500);
     await peek.flushall();

@@ -21,6 +21,8 @@ const best = new Map<bigint, Used>();
 const final = new Map<bigint, Used>();
 const deployments = new Map<string, DeploymentRecord>();
 const calls: bigint[][] = [];
+/** Contracts that no final block has yet. */
+const coming = new Set<bigint>();
 let refused: bigint | undefined;
 let isAway = false;
 let finalises = true;
@@ -55,12 +57,14 @@ function start(): void {
     chain: {
       Reported: async ({ ids }) => ({
         BlockNumber: 1,
-        Contracts: (ids ?? []).map((id) => ({
-          ContractID: id,
-          NodeID: 11,
-          TrafficUntil: 0n,
-          Used: final.get(id) ?? { HRU: 0n, SRU: 0n, CRU: 0n, MRU: 0n },
-        })),
+        Contracts: (ids ?? [])
+          .filter((id) => !coming.has(id))
+          .map((id) => ({
+            ContractID: id,
+            NodeID: 11,
+            TrafficUntil: 0n,
+            Used: final.get(id) ?? { HRU: 0n, SRU: 0n, CRU: 0n, MRU: 0n },
+          })),
       }),
     },
     log: silentLog,
@@ -86,7 +90,7 @@ async function restart(): Promise<void> {
 
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), 'capacity-'));
-  for (const one of [best, final, deployments]) one.clear();
+  for (const one of [best, final, deployments, coming]) one.clear();
   calls.length = 0;
   [refused, isAway, finalises] = [undefined, false, true];
   ({ store } = ReportStore.open(join(folder, 'reports.sqlite')));
@@ -145,6 +149,20 @@ describe('W29: what contracts use', () => {
     expect(calls).toHaveLength(3);
     await sleep(100);
     expect(calls).toHaveLength(3);
+  });
+
+  it('of a contract that no final block has yet is neither confirmed nor told again for another’s', async () => {
+    coming.add(1n);
+    runs(1n, 2);
+    runs(2n, 3);
+    for (const id of ['7-1', '7-2']) reporter.changed({ id });
+    await expect.poll(() => store.capacity.get('7-2')?.confirmed).toBe(true);
+    // Longer than a final block has time to hold it.
+    await sleep(100);
+    expect(store.capacity.get('7-1')).toMatchObject({ confirmed: false, refused: '' });
+    expect(calls.flat().toSorted()).toEqual([1n, 2n]);
+    coming.delete(1n);
+    await expect.poll(() => store.capacity.get('7-1')?.confirmed).toBe(true);
   });
 
   it('is nothing of a deployment that is gone while its contract lives', async () => {
