@@ -26,6 +26,8 @@ const coming = new Set<bigint>();
 let refused: bigint | undefined;
 let isAway = false;
 let finalises = true;
+/** Whether the chain goes away as soon as it was told. */
+let goesAway = false;
 
 /** A deployment of which one workload of so many vCPUs runs. */
 function runs(contract: bigint, vcpus: number): void {
@@ -52,6 +54,7 @@ function start(): void {
           best.set(ContractID, Used);
           if (finalises) final.set(ContractID, Used);
         }
+        isAway = goesAway;
       },
     },
     chain: {
@@ -92,7 +95,7 @@ beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), 'capacity-'));
   for (const one of [best, final, deployments, coming]) one.clear();
   calls.length = 0;
-  [refused, isAway, finalises] = [undefined, false, true];
+  [refused, isAway, finalises, goesAway] = [undefined, false, true, false];
   ({ store } = ReportStore.open(join(folder, 'reports.sqlite')));
   start();
 });
@@ -149,6 +152,37 @@ describe('W29: what contracts use', () => {
     expect(calls).toHaveLength(3);
     await sleep(100);
     expect(calls).toHaveLength(3);
+  });
+
+  it('is no dead letter because it could not be told again for long', async () => {
+    [finalises, goesAway] = [false, true];
+    runs(1n, 2);
+    reporter.changed({ id: '7-1' });
+    await expect.poll(() => store.capacity.get('7-1')?.again).toBe(1);
+    const { failed } = reporter.numbers;
+    await expect.poll(() => reporter.numbers.failed).toBeGreaterThan(failed + 3);
+    // Final blocks were looked at several times meanwhile.
+    await sleep(200);
+    expect(store.capacity.get('7-1')).toMatchObject({ value: '', again: 1, refused: '' });
+    [isAway, finalises, goesAway] = [false, true, false];
+    await expect.poll(() => store.capacity.get('7-1')?.confirmed).toBe(true);
+    expect(vcpus(1n)).toBe(2);
+  });
+
+  it('of a deployment that is gone is asked for at the pace of dead letters, once it was refused', async () => {
+    refused = 1n;
+    runs(1n, 2);
+    reporter.changed({ id: '7-1' });
+    await expect.poll(() => store.capacity.dead).toBe(1);
+    const { refusedAt } = store.capacity.get('7-1') ?? {};
+    final.set(1n, { HRU: 0n, SRU: 0n, CRU: 5n, MRU: 0n });
+    deployments.clear();
+    // Longer than three looks.
+    await sleep(300);
+    expect(store.capacity.get('7-1')).toMatchObject({ refused: 'the chain refused it', refusedAt });
+    final.delete(1n);
+    await expect.poll(() => store.capacity.get('7-1')).toBeUndefined();
+    expect(calls).toHaveLength(1);
   });
 
   it('of a contract that no final block has yet is neither confirmed nor told again for another’s', async () => {

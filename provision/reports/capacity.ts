@@ -233,6 +233,12 @@ export class CapacityReporter {
       return;
     }
     const text = textOfUse(held.Used);
+    if (told.value === '') {
+      // Told of nothing since the last look: that final blocks hold something else is no news.
+      if (isGone && text === NOTHING && told.again === 0) table.forget(id);
+      else if (told.refused === '') this.changed({ id });
+      return;
+    }
     if (text === told.value) {
       if (!told.confirmed) table.confirmed([id]);
       if (isGone && text === NOTHING) table.forget(id);
