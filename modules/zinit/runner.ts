@@ -46,7 +46,9 @@ export class Runner {
   #child: ChildProcess | undefined;
   #mark: ProcessMark | undefined;
   #wanted: AbortController | undefined;
-  #loop: Promise<void> | undefined;
+  #loop: Promise<void> = Promise.resolve();
+  /** The end of the last stop, which may be under way. */
+  #stopped: Promise<void> = Promise.resolve();
   #log: UnitLog | undefined;
 
   constructor(unit: Unit, options: RunnerOptions) {
@@ -75,17 +77,25 @@ export class Runner {
     if (this.#wanted !== undefined) return;
     const wanted = new AbortController();
     this.#wanted = wanted;
-    this.#loop = this.#keepRunning(wanted.signal);
+    // Not beside a process that still is being stopped.
+    this.#loop = this.#stopped.catch(() => undefined).then(() => this.#keepRunning(wanted.signal));
   }
 
-  /** Sends the stop signal, then SIGKILL after the unit's time-out; ends when it is gone. */
-  async stop(): Promise<void> {
+  /** Sends the stop signal, then SIGKILL after the unit's time-out; ends when it is gone, whoever asked first. */
+  stop(): Promise<void> {
     const wanted = this.#wanted;
-    if (wanted === undefined) return;
-    this.#wanted = undefined;
-    wanted.abort();
+    if (wanted !== undefined) {
+      this.#wanted = undefined;
+      wanted.abort();
+      const loop = this.#loop;
+      this.#stopped = this.#stopped.catch(() => undefined).then(() => this.#end(loop));
+    }
+    return this.#stopped;
+  }
+
+  async #end(loop: Promise<void>): Promise<void> {
     await this.#endProcess();
-    await this.#loop;
+    await loop;
     this.#change('stopped', '');
   }
 
@@ -169,7 +179,7 @@ export class Runner {
     over.abort();
     await readiness;
     // What the unit left in its group goes with it, or the next start finds its ports taken.
-    if (this.#mark !== undefined) killGroup(this.#mark.pid);
+    if (child.pid !== undefined) killGroup(child.pid);
     this.#child = undefined;
     this.#mark = undefined;
     await rm(join(this.#options.recordFolder, `${unit.name}.json`), { force: true }).catch(() => undefined);

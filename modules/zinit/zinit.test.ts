@@ -135,6 +135,53 @@ describe('supervisor process', () => {
     expect(markProcess(pid)).toBeUndefined();
   });
 
+  /** Takes its time once it was told to end, and says that it was told. */
+  const slow = () => {
+    const [ready, told] = [join(state, 'ready'), join(state, 'told')];
+    const trap = `trap "touch ${told}; sleep 1; exit" TERM; touch ${ready}`;
+    return { told, unit: `exec: bash -c '${trap}; while :; do sleep 0.05; done'\ntest: test -e ${ready}` };
+  };
+  const isThere = (path: string) => stat(path).then(() => true);
+
+  it('ends only when a unit that is being stopped already is gone', async () => {
+    const { told, unit } = slow();
+    await begin({ slow: unit });
+    await until(async () => (await stateOf('slow')) === 'running');
+    const pid = (await client().status('slow')).pid ?? 0;
+    const stopping = client().stop('slow');
+    await until(() => isThere(told));
+    await Promise.all([client().shutdown(), stopping]);
+    expect(markProcess(pid)).toBeUndefined();
+  });
+
+  it('starts a unit that is being stopped once it is gone, and the stop ends', async () => {
+    const { told, unit } = slow();
+    await begin({ slow: unit });
+    await until(async () => (await stateOf('slow')) === 'running');
+    const pid = (await client().status('slow')).pid ?? 0;
+    const stopping = client().stop('slow');
+    await until(() => isThere(told));
+    await client().start('slow');
+    await stopping;
+    await until(async () => {
+      const now = await client().status('slow');
+      return now.state === 'running' && now.pid !== undefined && now.pid !== pid;
+    });
+    expect(markProcess(pid)).toBeUndefined();
+    const record = JSON.parse(await readFile(join(state, 'zinit', 'run', 'slow.json'), 'utf8')) as { pid: number };
+    expect(record.pid).toBe((await client().status('slow')).pid);
+  });
+
+  it('ends what a unit leaves in its group however soon it is over itself', async () => {
+    const left = join(state, 'left');
+    await begin({ short: `exec: sh -c 'sleep 1000 & echo $! >> ${left}; exit 1'` });
+    await until(async () => (await client().status('short')).restarts >= 3);
+    await client().stop('short');
+    const pids = (await readFile(left, 'utf8')).trim().split('\n').map(Number);
+    expect(pids.length).toBeGreaterThanOrEqual(3);
+    for (const pid of pids) await until(async () => markProcess(pid) === undefined);
+  });
+
   it('ends the processes a killed supervisor left before starting them again', async () => {
     const child = await begin({ keeps: 'exec: sleep 1000' });
     await until(async () => (await stateOf('keeps')) === 'running');
