@@ -246,8 +246,8 @@ describe('waits', () => {
   it('ends calls under way when the client is closed', async () => {
     await serve();
     const client = connect();
-    const call = failure(client.of(counter).Sleep({ name: 'a', ms: 300 }));
-    await sleep(50);
+    const call = failure(client.of(counter).Sleep({ name: 'a', ms: 60_000 }));
+    await expect.poll(taken).toBe(1);
     await client.close();
     expect(await call).toMatchObject({ kind: 'cancelled' });
     expect(await failure(client.of(counter).Add({ a: 1, b: 1 }))).toMatchObject({ kind: 'cancelled' });
@@ -306,10 +306,12 @@ describe('streams', () => {
   it('gives events in order and none that lacks its type', async () => {
     await serve();
     const ticks: number[] = [];
-    for await (const tick of connect().stream(counter, 'Ticks')) {
+    const stop = AbortSignal.timeout(20_000);
+    for await (const tick of connect().stream(counter, 'Ticks', { signal: stop })) {
       ticks.push(tick);
       if (ticks.length === 6) break;
     }
+    expect(ticks).toHaveLength(6);
     expect(ticks).toEqual(ticks.toSorted((a, b) => a - b));
     expect(ticks.every((tick) => tick % 3 !== 2)).toBe(true);
   });
@@ -327,6 +329,22 @@ describe('streams', () => {
     await expect.poll(() => seen).toEqual([5]);
     stop.abort();
     await reading;
+  });
+
+  it('ends as given up when the client is closed while it subscribes', async () => {
+    const client = connect();
+    const stop = new AbortController();
+    const first = client.stream(counter, 'Ticks', { signal: stop.signal });
+    const next = first.next();
+    await listening(1);
+    // The broker takes its time, and nobody hears of the second subscription.
+    await peek.client('PAUSE', 500);
+    const second = failure(client.stream(counter, 'Ticks').next());
+    await new Promise((resolve) => setImmediate(resolve));
+    stop.abort();
+    await client.close();
+    expect(await second).toMatchObject({ kind: 'cancelled' });
+    await next;
   });
 
   it('disconnects a listener that falls too far behind, with a reason', async () => {

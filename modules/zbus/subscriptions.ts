@@ -151,9 +151,7 @@ export class Subscriptions {
   }
 
   async #add(channel: string, listener: Listener): Promise<void> {
-    if (this.#closing.signal.aborted) {
-      throw new ZbusError('cancelled', `${channel}: this bus client is closed`, { call: channel });
-    }
+    if (this.#closing.signal.aborted) throw closedClient(channel);
     const redis = this.#connection();
     await whenReady(redis, CONNECT_DEADLINE_MS, this.#closing.signal);
     // Joined in the turn in which the subscription leaves: one that is lost with the broker is made anew with the others.
@@ -161,6 +159,7 @@ export class Subscriptions {
     this.#channels.set(channel, listeners);
     listeners.add(listener);
     await redis.subscribe(channel).catch((cause: unknown) => {
+      if (this.#closing.signal.aborted) throw closedClient(channel);
       throw new ZbusError('bus_lost', `${channel}: the broker was lost while subscribing`, { call: channel, cause });
     });
     listener.push(SUBSCRIBED);
@@ -197,6 +196,10 @@ export class Subscriptions {
       (error: unknown) => this.#log.debug({ reason: String(error) }, 'subscribing again failed'),
     );
   }
+}
+
+function closedClient(channel: string): ZbusError {
+  return new ZbusError('cancelled', `${channel}: this bus client is closed`, { call: channel });
 }
 
 /** Whether asking again may help. */
