@@ -5,7 +5,7 @@ import { chmod, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pino } from 'pino';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { WebSocket } from 'ws';
 import { chain, substrateGateway } from '../../modules/api-gateway/interface.ts';
 import { ZbusClient } from '../../modules/zbus/client.ts';
@@ -99,6 +99,11 @@ afterAll(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
+/** An attempt that failed may have left some. */
+async function cancelAll(): Promise<void> {
+  for (const id of await bus.of(chain).ActiveContracts({})) await user.cancelContract(id);
+}
+
 describe('chaind on a real bus', () => {
   it('registers a node step by step, and then answers for it', async () => {
     const node = bus.of(chain);
@@ -180,6 +185,7 @@ describe('chaind on a real bus', () => {
     const node = bus.of(chain);
     const gateway = bus.of(substrateGateway);
     const { NodeID } = await node.Node({});
+    await cancelAll();
     const stop = new AbortController();
     const events: string[] = [];
     const numbers: number[] = [];
@@ -224,6 +230,7 @@ describe('chaind on a real bus', () => {
     await user.updateTwin({ relay: 'other.example' });
     running.chain.finalize(running.chain.head.number);
     running.chain.setFinality({ held: true });
+    onTestFinished(() => running.chain.setFinality({ held: false }));
     await user.cancelContract(id);
     expect(await node.Contract({ id })).toMatchObject({ Found: true, State: 'ending' });
     running.chain.setFinality({ held: false });
@@ -262,12 +269,18 @@ describe('chaind on a real bus', () => {
   it('lives through a restart of the chain and tells what happened meanwhile', async () => {
     const node = bus.of(chain);
     const { NodeID } = await node.Node({});
+    await cancelAll();
     const kept = await user.createNodeContract({ nodeId: NodeID, hash: HASH });
     const before = await node.Contract({ id: kept });
     await running.stop();
-    const away = await failure(node.Contract({ id: kept }, { deadlineMs: 12_000 }));
+    let isBack = false;
+    onTestFinished(async () => {
+      if (!isBack) running = await startChain();
+    });
+    const away = await failure(node.Contract({ id: kept }, { deadlineMs: 20_000 }));
     expect(isZbusError(away, 'call_failed') && away.remote?.code).toMatch(/^chain_(lost|deadline)$/);
     running = await startChain();
+    isBack = true;
     await expect
       .poll(() => failure(node.Contract({ id: kept }, { deadlineMs: 12_000 })), { timeout: 20_000 })
       .toBeUndefined();

@@ -78,7 +78,9 @@ describe('a grid on the development chain', () => {
     expect(await user.client.twinByAccount(node.client.publicKey)).toMatchObject({ id: node.twin });
     expect(await user.client.twin(999_999)).toBeUndefined();
 
-    const farmId = await farmer.client.createFarm('lifecycle', [{ ip: '185.206.122.10/24', gw: '185.206.122.1' }]);
+    const farmId = await farmer.client.createFarm(`lifecycle-${farmer.twin}`, [
+      { ip: '185.206.122.10/24', gw: '185.206.122.1' },
+    ]);
     const interfaces = [{ name: 'zos', mac: '54:b2:03:00:00:01', ips: ['10.1.2.3/24'] }];
     const nodeId = await node.client.createNode({ farmId, resources: RESOURCES, interfaces });
     expect(await user.client.node(nodeId)).toMatchObject({
@@ -132,7 +134,7 @@ describe('a grid on the development chain', () => {
     const farmer = await twinOf('sr25519');
     const node = await twinOf('ed25519');
     const user = await twinOf('sr25519');
-    const farmId = await farmer.client.createFarm('renting');
+    const farmId = await farmer.client.createFarm(`renting-${farmer.twin}`);
     const nodeId = await node.client.createNode({ farmId, resources: RESOURCES });
 
     const rent = await user.client.createRentContract(nodeId);
@@ -146,9 +148,10 @@ describe('a grid on the development chain', () => {
     await user.client.cancelContract(inside);
     await user.client.cancelContract(rent);
 
-    const name = await user.client.createNameContract('my-sub');
-    expect(await user.client.contractByName('my-sub')).toBe(name);
-    const taken = await failure(farmer.client.createNameContract('my-sub'));
+    const sub = `my-sub-${user.twin}`;
+    const name = await user.client.createNameContract(sub);
+    expect(await user.client.contractByName(sub)).toBe(name);
+    const taken = await failure(farmer.client.createNameContract(sub));
     expect(isGridError(taken, 'chain_dispatch') && taken.details.error).toBe('NameExists');
   }, 60_000);
 
@@ -178,7 +181,7 @@ describe('a grid on the development chain', () => {
   it('tells of events in final blocks in order and carries on after lost sockets', async () => {
     const farmer = await twinOf('sr25519');
     const node = await twinOf('ed25519');
-    const farmId = await farmer.client.createFarm('events');
+    const farmId = await farmer.client.createFarm(`events-${farmer.twin}`);
     const nodeId = await node.client.createNode({ farmId, resources: RESOURCES });
     const stop = new AbortController();
     const blocks: ChainBlock[] = [];
@@ -221,8 +224,8 @@ describe('many at once', () => {
     );
     await Promise.all(people.map((one) => one.endow()));
     const [first] = people as [ChainClient];
-    await first.ensureTwin({ relay: 'relay.example' });
-    const names = Array.from({ length: 10 }, (_, index) => `side-by-side-${index}`);
+    const twin = await first.ensureTwin({ relay: 'relay.example' });
+    const names = Array.from({ length: 10 }, (_, index) => `side-by-side-${twin}-${index}`);
     const ids = await Promise.all(names.map((name) => first.createNameContract(name)));
     expect(new Set(ids).size).toBe(names.length);
   }, 60_000);

@@ -248,6 +248,7 @@ describe('contracts of a node', () => {
       await user.createNodeContract({ nodeId, hash: hash() }),
       await user.createNodeContract({ nodeId, hash: hash() }),
     ];
+    ends.push(() => living.chain.setPaused(false));
     living.chain.setPaused(true);
     living.chain.finalize(living.chain.head.number);
     const place = join(folder, 'pruned');

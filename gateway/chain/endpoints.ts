@@ -13,6 +13,8 @@ export interface EndpointLimits {
   readonly stallMs: number;
   /** Milliseconds between two looks at the endpoints that are not in use. */
   readonly surveyMs: number;
+  /** The first look comes soon: nobody knows yet whether the endpoint in use is in step. */
+  readonly firstSurveyMs: number;
   /** Milliseconds until an endpoint that failed is tried again: doubled with each failure, at most `retryMostMs`. */
   readonly retryMs: number;
   readonly retryMostMs: number;
@@ -27,6 +29,7 @@ export const ENDPOINT_LIMITS: EndpointLimits = {
   lagBlocks: 10,
   stallMs: 30_000,
   surveyMs: 300_000,
+  firstSurveyMs: 5_000,
   retryMs: 250,
   retryMostMs: 5_000,
   returnMs: 60_000,

@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { pino } from 'pino';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { isGridError } from '../../schemas/errors/index.ts';
@@ -91,9 +92,9 @@ function follow(client: ChainClient): ChainBlock[] {
   return blocks;
 }
 
-async function control(url: string, method: string): Promise<void> {
+async function control(url: string, method: string, ...params: unknown[]): Promise<void> {
   const line = await EndpointLine.open(url, { connectMs: 5_000, answerMs: 5_000 });
-  await line.request(method, []);
+  await line.request(method, params);
   line.end('done');
 }
 
@@ -158,6 +159,39 @@ describe('of several endpoints', () => {
     await expect.poll(() => blocks.at(-1)?.number, PATIENCE).toBe(final());
     expect(blocks.slice(first).map(({ gap }) => gap)).toEqual([false, false]);
     expect(await client.time()).toBeGreaterThan(0);
+  }, 60_000);
+
+  it('that went on to another branch is not told of as final, whatever another had made final', async () => {
+    const part = async (name: string): Promise<RunningDevChain> => {
+      await cp(join(folder, 'stuck', 'chain.json'), join(folder, name, 'chain.json'));
+      const made = await start(name);
+      ends.push(async () => {
+        await made.stop();
+        await rm(join(folder, name), { recursive: true, force: true });
+      });
+      made.chain.setFinality({ held: true });
+      return made;
+    };
+    const [told, behind] = [await part('told'), await part('behind')];
+    told.chain.seal();
+    told.chain.finalize(told.chain.head.number);
+    for (let made = 0; made < 3; made += 1) behind.chain.seal();
+    const before = await proxy(told.url);
+    const { client, endpoint } = open([before.url, behind.url]);
+    const blocks = follow(client);
+    await expect.poll(() => blocks.at(-1)?.hash, PATIENCE).toBe(told.chain.finalized.hash);
+    const { length } = blocks;
+    // It tells of a new final block, and is gone before that is read.
+    await control(told.url, 'dev_delayAnswers', 30_000);
+    told.chain.seal();
+    told.chain.finalize(told.chain.head.number);
+    await expect.poll(endpoint, PATIENCE).toBe(behind.url);
+    expect(await client.time()).toBeGreaterThan(0);
+    await sleep(500);
+    expect(blocks.slice(length)).toEqual([]);
+    behind.chain.finalize(behind.chain.head.number);
+    await expect.poll(() => blocks.at(-1)?.hash, PATIENCE).toBe(behind.chain.finalized.hash);
+    expect(blocks[length]?.gap).toBe(true);
   }, 60_000);
 
   it('the preferred one is used again once it serves, and no other line stays open', async () => {

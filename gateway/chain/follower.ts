@@ -52,6 +52,8 @@ export class BlockFollower {
   /** Set from the first block that was not read to the next that is told. */
   #gap = true;
   #wake: (() => void) | undefined;
+  /** How often the connection came up: with another, another endpoint may be asked. */
+  #connections = 0;
   /** The block that an endpoint could not tell of, and how often one could not. */
   #refused = { number: -1, times: 0 };
 
@@ -66,7 +68,10 @@ export class BlockFollower {
 
   async *blocks(signal: AbortSignal): AsyncGenerator<ChainBlock> {
     const wake = (): void => this.#wake?.();
-    const stopListening = this.#connection.onConnected(wake);
+    const stopListening = this.#connection.onConnected(() => {
+      this.#connections += 1;
+      wake();
+    });
     signal.addEventListener('abort', wake, { once: true });
     let stopHeads: (() => void) | undefined;
     try {
@@ -141,8 +146,16 @@ export class BlockFollower {
       this.#gap = true;
     } else if (last !== undefined && newest.number - last.number <= CATCH_UP_BLOCKS) next = last.number + 1;
     else this.#gap = true;
-    for (; next <= newest.number; next += 1) {
+    let agreed = -1;
+    while (next <= newest.number) {
+      const connections = this.#connections;
       const block = await this.#read(next);
+      if (this.#kind === 'final' && agreed !== connections) {
+        // What one endpoint told to be final another may not have yet, and be on a fork in its place.
+        if ((await this.#hashAt(newest.number)) !== newest.hash) return;
+        agreed = connections;
+      }
+      if (this.#connections !== connections) continue;
       // A block whose state is no longer kept is jumped over and told as a gap.
       if (block?.events === undefined) this.#gap = true;
       else {
@@ -155,6 +168,7 @@ export class BlockFollower {
         this.#gap = false;
       }
       this.#last = { number: next, hash: block?.hash ?? '' };
+      next += 1;
     }
   }
 

@@ -37,11 +37,13 @@ interface Pending {
   readonly resolve: (result: unknown) => void;
   readonly reject: (error: Error) => void;
   readonly askedAt: number;
-  readonly timer: NodeJS.Timeout;
+  timer: NodeJS.Timeout;
 }
 
 /** The text of an endpoint's answer may not be longer; a runtime's description is a tenth of a megabyte. */
 const MESSAGE_LIMIT_BYTES = 32 * 1024 * 1024;
+/** A timer that is later than this by milliseconds says that the process stood still. */
+const STANDSTILL_MS = 100;
 /** Requests that wait for an answer at once. */
 const PENDING_LIMIT = 4096;
 
@@ -111,8 +113,15 @@ export class EndpointLine {
     const { promise, resolve, reject } = Promise.withResolvers<unknown>();
     this.#last += 1;
     const id = this.#last;
-    const timer = setTimeout(() => this.#overdue(id, method, answerMs), answerMs);
-    this.#pending.set(id, { resolve, reject, askedAt: performance.now(), timer });
+    const askedAt = performance.now();
+    const timer = setTimeout(() => {
+      const lateMs = performance.now() - askedAt - answerMs;
+      const pending = this.#pending.get(id);
+      if (pending === undefined || lateMs < STANDSTILL_MS) this.#overdue(id, method, answerMs);
+      // What came meanwhile has not been read yet.
+      else pending.timer = setTimeout(() => this.#overdue(id, method, answerMs), Math.min(lateMs, answerMs));
+    }, answerMs);
+    this.#pending.set(id, { resolve, reject, askedAt, timer });
     this.#socket.send(JSON.stringify({ id, jsonrpc: '2.0', method, params }));
     return promise;
   }

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { pino } from 'pino';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { isGridError } from '../../schemas/errors/index.ts';
 import { Identity } from '../rmb/keys.ts';
 import { ChainClient } from './client.ts';
@@ -43,10 +43,11 @@ const trafficUntil = async (): Promise<bigint> =>
 beforeAll(async () => {
   running = await startDevChain({ host: '127.0.0.1', port: 0, log, faults: true });
   const farmer = await client();
-  node = await client();
   await farmer.ensureTwin({ relay: 'relay.example' });
   farmId = await farmer.createFarm('reports');
 }, 60_000);
+
+afterEach(() => running.chain.setFinality({ held: false }));
 
 afterAll(async () => {
   for (const one of clients) await one.close();
@@ -55,6 +56,7 @@ afterAll(async () => {
 
 describe('ensureOwnNode', () => {
   it('needs a twin and a farm, makes the node once, and writes only what differs', async () => {
+    node = await client();
     const wishes = { farmId, resources: RESOURCES, interfaces: [] };
     await expect(ensureOwnNode(node, wishes)).rejects.toMatchObject({ code: 'chain_registration' });
     await node.ensureTwin({ relay: 'relay.example' });
@@ -138,11 +140,12 @@ describe('reportTraffic', () => {
   });
 
   it('says which contract is over, and nothing of one that came after the final block', async () => {
-    const over = await node.createNodeContract({ nodeId, hash: '1'.repeat(32) });
+    const hash = (): string => randomBytes(16).toString('hex');
+    const over = await node.createNodeContract({ nodeId, hash: hash() });
     await node.cancelContract(over);
     await settle();
     running.chain.setFinality({ held: true });
-    const coming = await node.createNodeContract({ nodeId, hash: '2'.repeat(32) });
+    const coming = await node.createNodeContract({ nodeId, hash: hash() });
     const ids = [contract, over, coming, 999n];
     const held = async () =>
       (await readReported(node, ids, LIMITS)).contracts.map(({ ContractID, NodeID }) => [ContractID, NodeID]);

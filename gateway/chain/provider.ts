@@ -32,8 +32,6 @@ export interface ProviderOptions {
 
 /** Answers about a block by its hash never change. */
 const CACHED_ANSWERS = 64;
-/** The first survey comes soon: nobody knows yet whether the endpoint in use is in step. */
-const FIRST_SURVEY_MS = 5_000;
 /** Answers to which one may switch to a better endpoint without harm are waited for no longer. */
 const QUIET_MS = 5_000;
 const QUIET_LOOK_MS = 50;
@@ -265,10 +263,11 @@ export class EndpointProvider implements Provider {
     while (await passed(probeMs, signal)) {
       try {
         const { number } = await newestFinal(line, Math.min(answerMs, 2 * probeMs));
-        this.book.progressed(line.url, number);
+        // Before its block counts: by the first one it is known again.
         if (this.#origin.first === undefined) {
           this.#keepTo({ ...this.book.originOf(line.url), first: await firstBlock(line, number) });
         }
+        this.book.progressed(line.url, number);
       } catch {
         // A line that is silent has ended by this; an answer that was an error is judged by the next survey.
       }
@@ -277,9 +276,9 @@ export class EndpointProvider implements Provider {
 
   /** Looks at the others now and then, more often while the chain seems to stand still. */
   async #survey(signal: AbortSignal): Promise<void> {
-    const { surveyMs, stallMs } = this.#options.limits;
+    const { surveyMs, firstSurveyMs, stallMs } = this.#options.limits;
     if (this.book.others.length === 0) return;
-    let dueAt = performance.now() + Math.min(FIRST_SURVEY_MS, surveyMs);
+    let dueAt = performance.now() + Math.min(firstSurveyMs, surveyMs);
     let moved = { final: -1, at: performance.now() };
     while (await passed(Math.min(stallMs / 4, Math.max(50, dueAt - performance.now())), signal)) {
       const now = performance.now();

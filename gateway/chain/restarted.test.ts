@@ -16,9 +16,9 @@ import { TcpProxy } from './testing/tcp-proxy.ts';
 const log = pino({ level: 'silent' });
 const PATIENCE = { timeout: 20_000 };
 const timing = { idleBlockMs: 3_600_000, finalityMs: 500 };
-/** A silent endpoint is waited for longer than a test lasts; surveys come often. */
+/** A silent endpoint is waited for longer than a test lasts, one in use for two probes; surveys come often. */
 const health = {
-  ...{ connectMs: 60_000, answerMs: 60_000, probeMs: 300, stallMs: 3_600_000, surveyMs: 400 },
+  ...{ connectMs: 60_000, answerMs: 60_000, probeMs: 2_000, stallMs: 3_600_000, surveyMs: 400 },
   ...{ retryMs: 50, retryMostMs: 400, returnMs: 3_600_000, lagBlocks: 3 },
 };
 redirectLibraryLog();
@@ -108,7 +108,7 @@ describe('a chain that began anew', () => {
     await expect.poll(endpoint, PATIENCE).toBe(old.url);
     for (let blocks = 0; blocks < 10; blocks += 1) old.chain.seal();
     old.chain.finalize(10);
-    await expect.poll(() => client.connection.states[0]?.final, PATIENCE).toBe(10);
+    await expect.poll(() => client.connection.states[0]?.final, PATIENCE).toBeGreaterThanOrEqual(10);
     await old.stop();
     await start(3, { port });
     await expect.poll(() => failure(client.time({ deadlineMs: 5_000 })), PATIENCE).toBe('chain_restarted');

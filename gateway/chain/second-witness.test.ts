@@ -22,7 +22,10 @@ const log = pino({ level: 'silent' });
 const PATIENCE = { timeout: 20_000 };
 const timing = { idleBlockMs: 3_600_000, finalityMs: 500 };
 /** No survey comes in between. */
-const health = { connectMs: 5_000, answerMs: 5_000, probeMs: 1_000, surveyMs: 3_600_000, stallMs: 3_600_000 };
+const health = {
+  ...{ connectMs: 20_000, answerMs: 20_000, probeMs: 10_000, stallMs: 3_600_000 },
+  ...{ surveyMs: 3_600_000, firstSurveyMs: 3_600_000 },
+};
 redirectLibraryLog();
 
 let folder: string;

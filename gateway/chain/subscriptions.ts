@@ -68,9 +68,15 @@ export class Subscriptions {
 
   hear(notice: Notice): void {
     const found = this.#of(notice.subscription);
-    if (found === undefined) {
-      if (this.#early.length < EARLY_LIMIT) this.#early.push(notice);
-    } else found.callback(notice.error ?? null, notice.result);
+    // One that has just become known: what came before is told first.
+    const isBehind = this.#early.some(({ subscription }) => subscription === notice.subscription);
+    if (found !== undefined && !isBehind) {
+      found.callback(notice.error ?? null, notice.result);
+      return;
+    }
+    // Of those that nobody wants any more some come, too; they may not take the place of new ones for ever.
+    if (this.#early.length >= EARLY_LIMIT) this.#early.shift();
+    this.#early.push(notice);
   }
 
   /** The endpoint went, and its ids with it. */

@@ -140,14 +140,17 @@ describe('bills', () => {
   }, 60_000);
 
   it('come by themselves when the chain is told a period', async () => {
-    const id = await user.createNameContract(`bill-${nodeId}`);
+    const id = await user.createNameContract(`bill-${running.chain.head.number}`);
     running.chain.setBilling({ everySeconds: 1 });
-    await expect
-      .poll(() => {
-        running.chain.seal();
-        return toldOf(id).filter((name) => name === 'ContractBilled').length;
-      }, PATIENCE)
-      .toBeGreaterThan(0);
-    running.chain.setBilling({ everySeconds: 0 });
+    try {
+      await expect
+        .poll(() => {
+          running.chain.seal();
+          return toldOf(id).filter((name) => name === 'ContractBilled').length;
+        }, PATIENCE)
+        .toBeGreaterThan(0);
+    } finally {
+      running.chain.setBilling({ everySeconds: 0 });
+    }
   }, 60_000);
 });
