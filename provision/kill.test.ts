@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { ZbusError } from '../modules/zbus/errors.ts';
@@ -13,6 +14,7 @@ import { at, diskWorkload } from './testing/tenant.ts';
 
 const GIB = 1024 ** 3;
 const MAIN = fileURLToPath(new URL('./main.ts', import.meta.url));
+const WAIT_MS = 30_000;
 const children: ChildProcess[] = [];
 
 standForEachTest();
@@ -31,15 +33,26 @@ function launch(stderr: 'inherit' | 'pipe' = 'inherit', broker = stand.redis.bro
 
 async function startChild(): Promise<ChildProcess> {
   const child = launch();
-  await new Promise<void>((resolve, reject) => {
-    let text = '';
+  let text = '';
+  const ready = new Promise<void>((resolve, reject) => {
     child.once('exit', (code) => reject(new Error(`provisiond ended with ${code}: ${text}`)));
     child.stdout?.on('data', (chunk: Buffer) => {
       text = (text + chunk.toString()).slice(-20_000);
       if (text.includes('"msg":"ready"')) resolve();
     });
   });
+  await within(ready, () => `provisiond is not ready: ${text}`);
   return child;
+}
+
+/** Throws with what was waited for where that does not come in time. */
+async function within<T>(work: Promise<T>, what: () => string): Promise<T> {
+  const over = new AbortController();
+  const late = sleep(WAIT_MS, undefined, { signal: over.signal }).then(() => {
+    throw new Error(`after ${WAIT_MS} ms: ${what()}`);
+  });
+  late.catch(() => undefined);
+  return await Promise.race([work, late]).finally(() => over.abort());
 }
 
 async function kill(child: ChildProcess): Promise<void> {
@@ -72,7 +85,7 @@ async function killAt(first: ChildProcess, points: readonly Point[], begin: () =
     await death;
   };
   begin();
-  await done.promise;
+  await within(done.promise, () => `not yet killed at ${left.join('; ')}, exit of the last: ${child.exitCode}`);
   host.hook = () => {};
 }
 
@@ -178,7 +191,7 @@ describe('kill -9 of provisiond', () => {
     second.stderr?.on('data', (chunk: Buffer) => {
       said += chunk.toString();
     });
-    await new Promise((resolve) => second.once('close', resolve));
+    await within(new Promise((resolve) => second.once('close', resolve)), () => `the second does not end: ${said}`);
     expect(second.exitCode).not.toBe(0);
     expect(said).toContain(`process ${child.pid} works by the journal`);
     // It has answered nobody meanwhile.
@@ -193,7 +206,7 @@ describe('kill -9 of provisiond', () => {
     const begun = Promise.withResolvers<void>();
     host.hook = ({ method }) => (method === 'Run' ? begun.resolve() : undefined);
     await stand.deploy(tenant.contracted(host, 1n, fullDeployment()));
-    await begun.promise;
+    await within(begun.promise, () => 'no machine is started');
     await kill(child);
     host.hook = () => {};
     const path = join(stand.folder, 'away.sock');
@@ -202,7 +215,7 @@ describe('kill -9 of provisiond', () => {
     for (let death = 0; death < ENGINE_LIMITS.poison.crashes; death++) {
       const one = launch('pipe', `unix://${path}`);
       one.stderr?.resume();
-      await new Promise((resolve) => one.once('exit', resolve));
+      await within(new Promise((resolve) => one.once('exit', resolve)), () => 'it waits for its broker for ever');
       expect(one.exitCode).toBe(1);
     }
     await new Promise((resolve) => away.close(resolve));
@@ -227,7 +240,7 @@ describe('kill -9 of provisiond', () => {
       .of(planner)
       .Wait({ twin: 7, contractID: 1n, version: 0, timeoutMs: 60_000 }, { deadlineMs: 65_000 })
       .catch((error: unknown) => error);
-    await dead.promise;
+    await within(dead.promise, () => 'nobody is killed while an image is mounted');
     await startChild();
     // The next process answers what the one before had taken.
     const told = await waiting;

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { chain } from '../modules/api-gateway/interface.ts';
 import { type Deployment, noResult } from '../schemas/deployment.ts';
 import { planner, provision } from './interface.ts';
 import type { Provisiond } from './provisiond.ts';
@@ -343,10 +344,13 @@ describe('an update', () => {
   it('is finished before a pause, and what is paused takes none', async () => {
     await deployed();
     const without = first().filter((one) => one.name !== 'spare');
+    host.calls.length = 0;
+    const looks = (): number => host.calls.filter((call) => call.method === 'Contract').length;
     host.hook = async ({ method }, when) => {
       if (method !== 'DiskResize' || when !== 'before') return;
-      // Behind the look at the contract that follows every acceptance.
-      await new Promise((resolve) => setTimeout(resolve, 200));
+      // Behind the check of the contract and the look at it that follows every acceptance; answers keep their order.
+      await expect.poll(looks).toBeGreaterThan(1);
+      await bus.of(chain).Contract({ id: 1n });
       daemon.engine.pause('7-1', true);
     };
     await stand.update(next([...without, at(1, diskWorkload('spare', 2 * GIB))]));

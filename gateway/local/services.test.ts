@@ -1,7 +1,7 @@
 /** Clients and services written as the existing libraries write theirs, on both ends of a relay. */
 import { randomUUID } from 'node:crypto';
 import type { Redis } from 'ioredis';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { startRedis, type TestRedis } from '../../modules/zbus/testing/redis.ts';
 import { parseRedisUrl } from './redis.ts';
 import { Site } from './testing/site.ts';
@@ -131,7 +131,7 @@ describe('services behind another peer', () => {
 
   it("answer all of the tester's 200 messages, twice over two twins", { timeout: 60_000 }, async () => {
     const redis = site.connection();
-    const mine = echoOf(site);
+    onTestFinished(echoOf(site));
     const message = site.request({
       cmd: 'testme',
       ref: '',
@@ -150,7 +150,6 @@ describe('services behind another peer', () => {
       sources[right ? (answer.src as '42' | '7') : 'wrong'] += 1;
     }
     expect(sources).toEqual({ '42': 200, '7': 200, wrong: 0 });
-    await mine();
   });
 });
 

@@ -99,6 +99,8 @@ describe('noded', { timeout: 60_000 }, () => {
     const programs = join(folder, 'bin');
     const table = 'Handle 0x0100, DMI type 1, 27 bytes\\nSystem Information\\n\\tManufacturer: Acme\\n';
     const script = `#!/bin/sh\nprintf '# dmidecode 3.4\\n\\n${table}'\necho run >>"$0.runs"\n`;
+    for (const child of children.splice(0)) await end(child);
+    rmSync(programs, { recursive: true, force: true });
     mkdirSync(programs);
     writeFileSync(join(programs, 'dmidecode'), script, { mode: 0o755 });
     await startNoded(programs);
@@ -121,6 +123,7 @@ describe('noded', { timeout: 60_000 }, () => {
   });
 
   it('knows itself from chain and provisiond', async () => {
+    for (const server of servers.splice(0)) await server.stop(200);
     await startPartners();
     expect(await system().NodeID({})).toBe(11);
     expect(await system().GetNodeFeatures({})).toEqual(['zmount', 'network']);
@@ -160,6 +163,7 @@ describe('where the node stands', { timeout: 60_000 }, () => {
   });
 
   it('is what the chain says where nobody else does', async () => {
+    for (const child of children.splice(0)) await end(child);
     await startNoded(folder);
     expect(await place()).toMatchObject({ Longitude: 3.72, CityName: 'Ghent', CountryName: 'Belgium', Continent: '' });
   });

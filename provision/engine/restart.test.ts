@@ -167,13 +167,14 @@ describe('engine after a start', () => {
     const first = startEngine(journal);
     const { id } = await accept(journal, full());
     const started = Promise.withResolvers<void>();
+    const failing = Promise.withResolvers<void>();
     // The machine is there while it starts, and gone when the start fails.
     host.hook = async ({ method, args }, when) => {
       if (method !== 'Run' || when !== 'before') return;
       host.hook = () => {};
       host.machines.set((args.vm as { Name: string }).Name, {});
       started.resolve();
-      await sleep(50);
+      await failing.promise;
       host.machines.clear();
       throw new Error('the kernel does not start');
     };
@@ -182,6 +183,9 @@ describe('engine after a start', () => {
     await first.stop();
     const second = startEngine(journal);
     second.resume();
+    // The machine is there at the first look.
+    await sleep(30);
+    failing.resolve();
     await second.idle();
     expect(states(journal)).toEqual(allOk);
     expect([...host.machines.keys()]).toEqual(['7-1-vm1']);

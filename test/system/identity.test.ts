@@ -4,7 +4,7 @@ import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { bip39Generate, bip39ToMiniSecret, waitReady } from '@polkadot/wasm-crypto';
 import { pino } from 'pino';
@@ -13,6 +13,7 @@ import { ChainClient } from '../../gateway/chain/client.ts';
 import { type RunningDevChain, startDevChain } from '../../gateway/chain/dev/start.ts';
 import { Identity, RmbClient, TwinCache, writeKeyFile } from '../../gateway/rmb/index.ts';
 import { startRedis, type TestRedis } from '../../modules/zbus/testing/redis.ts';
+import { end } from '../ended.ts';
 import { ownAddress } from './own-address.ts';
 import { commandLines, Needle } from './secrets.ts';
 
@@ -57,7 +58,7 @@ async function start(
     });
   }
   (child.stdio[3] as NodeJS.WritableStream).end(secret ?? '');
-  ends.push(() => end(child));
+  ends.push(() => end(child, basename(script), 'SIGKILL'));
   const said = (): Record<string, unknown>[] =>
     (texts[index] ?? '')
       .split('\n')
@@ -73,13 +74,6 @@ async function start(
   return { child, said };
 }
 
-async function end(child: ChildProcess, signal: NodeJS.Signals = 'SIGKILL'): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null) return;
-  const ended = once(child, 'exit');
-  child.kill(signal);
-  await ended;
-}
-
 async function startRelay(domain: string, port = 0): Promise<Running & { port: number; url: string }> {
   const running = await start(main('relay'), ['--listen', `${ownAddress}:${port}`, '--domain', domain], {
     until: 'ready',
@@ -89,7 +83,7 @@ async function startRelay(domain: string, port = 0): Promise<Running & { port: n
 }
 
 async function startGateway(urls: readonly string[], ...flags: string[]): Promise<Running> {
-  if (gateway !== undefined) await end(gateway.child, 'SIGTERM');
+  if (gateway !== undefined) await end(gateway.child, 'the gateway');
   const relays = ['--relay', urls.join(','), '--relay-domain', `${DOMAIN_A},${DOMAIN_B}`];
   gateway = await start(main(''), [...relays, '--key-fd', '3', '--http', '127.0.0.1:0', ...flags], {
     until: 'metrics and health are served',
@@ -185,7 +179,7 @@ describe('a gateway whose twin is on no chain', () => {
       }
     };
     for (const url of [a.url, b.url, a.url, b.url]) expect(await ask(url)).toContain('zos');
-    await end(a.child);
+    await end(a.child, 'a relay', 'SIGKILL');
     expect(await ask(b.url)).toContain('zos');
     await expect.poll(health, PATIENCE).toEqual(healthy);
     const again = await startRelay(DOMAIN_A, a.port);
@@ -264,7 +258,7 @@ describe('a gateway whose twin is on no chain', () => {
       const child = spawn(process.execPath, [script, '--state', state, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
       let said = '';
       for (const stream of [child.stdout, child.stderr]) stream.on('data', (data: Buffer) => (said += data.toString()));
-      const [code] = (await once(child, 'close')) as [number];
+      const [code] = (await once(child, 'close', { signal: AbortSignal.timeout(PATIENCE.timeout) })) as [number];
       expect(code).toBe(1);
       expect(said).toContain('--key-file FILE, --key-env NAME, --key-fd NUMBER');
       expect(needle.isIn(said)).toBe(false);

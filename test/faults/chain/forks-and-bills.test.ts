@@ -5,7 +5,7 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { pino } from 'pino';
-import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { WebSocket } from 'ws';
 import { ChainClient } from '../../../gateway/chain/client.ts';
 import { type RunningDevChain, startDevChain } from '../../../gateway/chain/dev/start.ts';
@@ -18,6 +18,7 @@ import { fullDeployment, Stand } from '../../../provision/testing/provisiond.ts'
 import { networkWorkload } from '../../../provision/testing/tenant.ts';
 import { deploymentHash, signedMessage } from '../../../schemas/challenge.ts';
 import type { Deployment, Workload } from '../../../schemas/deployment.ts';
+import { end } from '../../ended.ts';
 
 const MAIN = join(import.meta.dirname, '../../../gateway/chain/main.ts');
 const PATIENCE = { timeout: 20_000 };
@@ -32,7 +33,7 @@ redirectLibraryLog();
 
 let stand: Stand;
 let running: RunningDevChain;
-let chaind: ChildProcess;
+let chaind: ChildProcess | undefined;
 let provisiond: Provisiond;
 let identity: Identity;
 let user: ChainClient;
@@ -88,9 +89,9 @@ const bill = (contract: bigint, seconds: number): Promise<unknown> =>
 
 async function control(method: string, ...params: unknown[]): Promise<unknown> {
   const socket = new WebSocket(running.url);
-  await once(socket, 'open');
+  await once(socket, 'open', { signal: AbortSignal.timeout(PATIENCE.timeout) });
   socket.send(JSON.stringify({ jsonrpc: '2.0', id: 1, method, params }));
-  const [data] = (await once(socket, 'message')) as [Buffer];
+  const [data] = (await once(socket, 'message', { signal: AbortSignal.timeout(PATIENCE.timeout) })) as [Buffer];
   socket.terminate();
   const { result, error } = JSON.parse(data.toString());
   if (error !== undefined) throw new Error(error.message);
@@ -167,11 +168,20 @@ afterAll(async () => {
   listening.abort();
   for (const client of clients) await client.close();
   await stand?.close();
-  if (chaind?.exitCode === null) {
-    chaind.kill('SIGTERM');
-    await once(chaind, 'exit');
-  }
+  if (chaind !== undefined) await end(chaind, 'chaind');
   await running?.stop();
+});
+
+/** Ends what a test that failed has left: its network's name and port are the next one's, too. */
+afterEach(async () => {
+  running.chain.setPaused(false);
+  for (const { contract, cancelled } of provisiond.journal.deployments()) {
+    if (cancelled !== undefined) continue;
+    await user.endow();
+    await user.cancelContract(contract);
+    await finalized();
+    await expect.poll(() => isHeld(contract), PATIENCE).toBe(false);
+  }
 });
 
 describe('a deployment', () => {
@@ -216,6 +226,7 @@ describe('a deployment', () => {
 
   it('pauses when its owner cannot pay, goes on when he can, ends when the grace is over', async () => {
     const id = await deployed(fullDeployment());
+    await user.endow();
     const spend = async (): Promise<void> => {
       const { data } = await user.account(user.publicKey);
       await user.transfer(farmer.publicKey, data.free - TFT);

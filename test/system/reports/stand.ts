@@ -1,7 +1,6 @@
 /** A development chain with a farm, chaind as a process, a bus, and the processes of a test. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -15,6 +14,7 @@ import { ZbusClient } from '../../../modules/zbus/client.ts';
 import type { InterfaceDefinition, Service } from '../../../modules/zbus/definition.ts';
 import { ZbusServer } from '../../../modules/zbus/server.ts';
 import { startRedis, type TestRedis } from '../../../modules/zbus/testing/redis.ts';
+import { end } from '../../ended.ts';
 import { ownAddress } from '../own-address.ts';
 
 const checkout = join(import.meta.dirname, '../../..');
@@ -49,6 +49,8 @@ export class ReportStand {
   /** Events of final blocks, in order. */
   readonly events: ChainEvent[] = [];
   readonly #following = new AbortController();
+  /** The newest block whose events are there. */
+  #followed = 0;
   readonly #children = new Map<ChildProcess, string>();
 
   private constructor(parts: Pick<ReportStand, 'state' | 'redis' | 'running' | 'node' | 'farmer' | 'farmId'>) {
@@ -89,7 +91,10 @@ export class ReportStand {
   }
 
   async #follow(): Promise<void> {
-    for await (const { events } of this.farmer.blocks('final', this.#following.signal)) this.events.push(...events);
+    for await (const { number, events } of this.farmer.blocks('final', this.#following.signal)) {
+      this.events.push(...events);
+      this.#followed = number;
+    }
   }
 
   eventsOf(name: string): ChainEvent[] {
@@ -117,10 +122,7 @@ export class ReportStand {
   }
 
   async end(child: ChildProcess, signal: NodeJS.Signals = 'SIGTERM'): Promise<void> {
-    if (child.exitCode !== null || child.signalCode !== null) return;
-    const ended = once(child, 'exit');
-    child.kill(signal);
-    await ended;
+    await end(child, this.#children.get(child) ?? 'a daemon', signal);
   }
 
   /** Ends those of one file that a test left behind, or all. */
@@ -130,10 +132,29 @@ export class ReportStand {
 
   /** The chain is away for so long, and comes back as it was. */
   async chainAway(milliseconds: number): Promise<void> {
-    const port = Number(new URL(this.running.url).port);
-    await this.running.stop();
+    const comeBack = await this.stopChain();
     await new Promise((resolve) => setTimeout(resolve, milliseconds));
-    this.running = await startChain(this.state, port);
+    await comeBack();
+  }
+
+  /** The chain is away until what this returns is called. */
+  async stopChain(): Promise<() => Promise<void>> {
+    const port = Number(new URL(this.running.url).port);
+    const { chain } = this.running;
+    // It keeps no events of blocks before its head: whoever follows it has them all before it goes.
+    chain.setPaused(true);
+    const last = chain.head.number;
+    chain.finalize(last);
+    await vi.waitFor(
+      () => {
+        if (this.#followed < last) throw new Error(`followed to block ${this.#followed}, the head is ${last}`);
+      },
+      { timeout: START_MS },
+    );
+    await this.running.stop();
+    return async () => {
+      this.running = await startChain(this.state, port);
+    };
   }
 
   async close(): Promise<void> {
