@@ -154,7 +154,7 @@ describe.skipIf(!canRunMachines)('vmd on the bus', { timeout: 180_000 }, () => {
     expect(processes.every(isAlive)).toBe(true);
     await startDaemon();
     const readTicks = async (): Promise<number[]> =>
-      [...(await client.LogsFull({ name })).matchAll(/^tick (\d+)/gm)].map(([, tick]) => Number(tick));
+      [...(await client.LogsFull({ name })).matchAll(/^tick (\d+)\r?\n/gm)].map(([, tick]) => Number(tick));
     const seen = (await readTicks()).length;
     await until('console goes on after the restart', async () => (await readTicks()).length > seen + 3, BOOT_MS);
     const ticks = await readTicks();

@@ -39,6 +39,8 @@ export async function makeRig(): Promise<Rig> {
     guest,
     root: async (name, script) => {
       const root = join(state, 'roots', name);
+      // A second try of a test makes it again.
+      await rm(root, { recursive: true, force: true });
       await mkdir(join(root, 'bin'), { recursive: true });
       await copyFile(BUSYBOX, join(root, 'bin/busybox'));
       for (const applet of APPLETS) await symlink('busybox', join(root, 'bin', applet));
