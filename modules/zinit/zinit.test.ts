@@ -135,32 +135,26 @@ describe('supervisor process', () => {
     expect(markProcess(pid)).toBeUndefined();
   });
 
-  /** Takes its time once it was told to end, and says that it was told. */
-  const slow = () => {
+  /** Runs a unit that takes its time to end, and stops it: it was told and is still there. */
+  const beingStopped = async () => {
     const [ready, told] = [join(state, 'ready'), join(state, 'told')];
     const trap = `trap "touch ${told}; sleep 1; exit" TERM; touch ${ready}`;
-    return { told, unit: `exec: bash -c '${trap}; while :; do sleep 0.05; done'\ntest: test -e ${ready}` };
-  };
-  const isThere = (path: string) => stat(path).then(() => true);
-
-  it('ends only when a unit that is being stopped already is gone', async () => {
-    const { told, unit } = slow();
-    await begin({ slow: unit });
+    await begin({ slow: `exec: bash -c '${trap}; while :; do sleep 0.05; done'\ntest: test -e ${ready}` });
     await until(async () => (await stateOf('slow')) === 'running');
     const pid = (await client().status('slow')).pid ?? 0;
     const stopping = client().stop('slow');
-    await until(() => isThere(told));
+    await until(() => stat(told).then(() => true));
+    return { pid, stopping };
+  };
+
+  it('ends only when a unit that is being stopped already is gone', async () => {
+    const { pid, stopping } = await beingStopped();
     await Promise.all([client().shutdown(), stopping]);
     expect(markProcess(pid)).toBeUndefined();
   });
 
   it('starts a unit that is being stopped once it is gone, and the stop ends', async () => {
-    const { told, unit } = slow();
-    await begin({ slow: unit });
-    await until(async () => (await stateOf('slow')) === 'running');
-    const pid = (await client().status('slow')).pid ?? 0;
-    const stopping = client().stop('slow');
-    await until(() => isThere(told));
+    const { pid, stopping } = await beingStopped();
     await client().start('slow');
     await stopping;
     await until(async () => {
